@@ -1,0 +1,99 @@
+/**
+ * @file The one interface between calotype and whatever computes.
+ *
+ * A backend gives a `Target` (what its kernels can do), compiles plans made for that target, and runs them. It
+ * does not choose fusions, lay out memory, read files or know models: those are the passes', the planner's, the
+ * loaders' and the pipelines' work. A backend owns its weights' packing and everything that touches its device.
+ */
+
+import type { BackendAttempt } from '../errors.ts';
+import type { Plan } from '../plan/plan.ts';
+import type { Target } from '../plan/target.ts';
+import type { DeviceDType, StoredDType } from '../tensor/dtype.ts';
+
+/** Makes a backend, or says why it cannot be had. Values like `webgpu()` are factories. */
+export interface BackendFactory {
+  readonly name: string;
+  /** Resolves to the backend, or to the reason and remedy when this machine cannot run it; never throws for that. */
+  open(options?: { readonly signal?: AbortSignal }): Promise<Backend | BackendAttempt>;
+}
+
+/** Reads stored tensors one at a time; `loaders/weight-source.ts` gives one for a model's files. */
+export interface WeightReader {
+  /** Type and shape of a tensor; throws NotFoundError naming the file when it is missing. */
+  info(name: string): { readonly dtype: StoredDType; readonly shape: readonly number[]; readonly file: string };
+  /** All bytes of a tensor, little endian, row-major. */
+  read(name: string, signal?: AbortSignal): Promise<Uint8Array>;
+}
+
+/** Weights on a device, shared by all programs compiled with them; filled as plans ask for tensors. */
+export interface WeightStore {
+  /** Bytes on the device so far. */
+  readonly bytes: number;
+  dispose(): void;
+}
+
+/** A tensor on a device that outlives a run and may be shared by programs. */
+export interface DeviceTensor {
+  readonly shape: readonly number[];
+  readonly dtype: DeviceDType;
+  dispose(): void;
+}
+
+/** How far a compilation is; `total` is known from the start. */
+export interface CompileProgress {
+  readonly phase: 'weights' | 'kernels';
+  readonly done: number;
+  readonly total: number;
+}
+
+/** Options of `Backend.compile`. */
+export interface CompileOptions {
+  readonly weights: WeightStore;
+  /** Tensors of other programs to use in place of tensors of its own, by the plan's tensor names. */
+  readonly tensors?: ReadonlyMap<string, DeviceTensor>;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: CompileProgress) => void;
+}
+
+/** Time of one dispatch, for benchmarks. */
+export interface DispatchTime {
+  readonly kernel: string;
+  readonly node: string;
+  readonly milliseconds: number;
+}
+
+/** A compiled plan. Runs are queued in order; nothing blocks but `read` and `idle`. */
+export interface Program {
+  readonly plan: Plan;
+  /** The tensor behind an input or output, to share with another program. */
+  tensor(name: string): DeviceTensor;
+  /** Sets an input: float data is converted to the tensor's type. Throws OptionError on a wrong length. */
+  write(name: string, data: Float32Array | Int32Array): void;
+  /** Queues one run of all dispatches; throws DeviceLostError if the device is gone. */
+  run(): void;
+  /** An output (or state) as float32, after all queued runs. */
+  read(name: string): Promise<Float32Array>;
+  /** Runs once with every dispatch timed on the device, if the device can. */
+  profile?(): Promise<DispatchTime[]>;
+  /** Frees everything but the weights and the tensors it was given. */
+  dispose(): void;
+}
+
+/** An open device and its kernels. */
+export interface Backend {
+  readonly name: string;
+  /** The adapter and driver, for people: `NVIDIA H100, Vulkan 580.159`. */
+  readonly description: string;
+  /** Storage types it offers; f16 needs device support. */
+  readonly dtypes: readonly ('f32' | 'f16')[];
+  /** Its abilities for a storage type. */
+  target(dtype: 'f32' | 'f16'): Target;
+  /** An empty store that reads from `reader` as plans ask. */
+  createWeights(reader: WeightReader): WeightStore;
+  /** Uploads missing weights tensor by tensor, compiles kernels and records dispatches. */
+  compile(plan: Plan, options: CompileOptions): Promise<Program>;
+  /** Resolves when all queued work is done. */
+  idle(): Promise<void>;
+  dispose(): void;
+}

@@ -1,0 +1,139 @@
+/**
+ * @file The graph: plain data that model files build, passes rewrite and the planner lays out.
+ *
+ * Values are numbered; nodes are in topological order; each node makes one value. Leaves are inputs (with the
+ * rate at which they change) and weights (stored tensors, possibly several stacked along axis 0).
+ */
+
+import { GraphError } from '../errors.ts';
+import { bindDim, bindShape, type Bindings } from '../tensor/shape.ts';
+import type { ValueId, ValueType } from './op.ts';
+import { inferNode, inputsOf, type Node } from './ops.ts';
+import type { InputRate } from './rate.ts';
+import { sameShape, formatShape } from '../tensor/shape.ts';
+
+/** A value: its type and a name for people. */
+export interface Value extends ValueType {
+  readonly name: string;
+}
+
+/** A tensor of the model's files. */
+export interface StoredTensor {
+  readonly name: string;
+  /** The shape that the file must have. */
+  readonly shape: readonly number[];
+}
+
+/** A weight: one stored tensor, or several stacked along axis 0, seen in the value's shape. */
+export interface Weight {
+  readonly value: ValueId;
+  readonly parts: readonly StoredTensor[];
+}
+
+/** A value given from outside before a run. */
+export interface GraphInput {
+  readonly name: string;
+  readonly value: ValueId;
+  readonly rate: InputRate;
+}
+
+/** A value taken out after a run. */
+export interface GraphOutput {
+  readonly name: string;
+  readonly value: ValueId;
+  /** Name of the input that this output replaces for the next run (state that lives on the device). */
+  readonly updates?: string;
+}
+
+/** A network, or a part of one. */
+export interface Graph {
+  readonly name: string;
+  readonly values: ReadonlyMap<ValueId, Value>;
+  readonly nodes: readonly Node[];
+  readonly inputs: readonly GraphInput[];
+  readonly weights: readonly Weight[];
+  readonly outputs: readonly GraphOutput[];
+}
+
+/** The value with this id; throws GraphError if the graph has none. */
+export function valueOf(graph: Graph, id: ValueId): Value {
+  const value = graph.values.get(id);
+  if (!value) throw new GraphError(`no value ${id} in graph "${graph.name}"`, { remedy: 'This is a bug in a pass' });
+  return value;
+}
+
+/** How many nodes and outputs use each value. */
+export function useCounts(graph: Graph): Map<ValueId, number> {
+  const counts = new Map<ValueId, number>();
+  const count = (id: ValueId): void => void counts.set(id, (counts.get(id) ?? 0) + 1);
+  for (const node of graph.nodes) for (const [, id] of inputsOf(node)) count(id);
+  for (const output of graph.outputs) count(output.value);
+  return counts;
+}
+
+/** The node that makes each value. */
+export function producers(graph: Graph): Map<ValueId, Node> {
+  return new Map(graph.nodes.map((node) => [node.output, node]));
+}
+
+/**
+ * Checks that the graph is well formed: order, one producer a value, every node's inputs fit and its output has
+ * the inferred type. Run by tests after every pass.
+ * @throws GraphError naming the node.
+ */
+export function checkGraph(graph: Graph): void {
+  const fail = (problem: string, field: string): never => {
+    throw new GraphError(problem, { file: `graph "${graph.name}"`, field, remedy: 'This is a bug in the model file or a pass' });
+  };
+  const known = new Set([...graph.inputs, ...graph.weights].map((leaf) => leaf.value));
+  for (const node of graph.nodes) {
+    for (const [name, id] of inputsOf(node)) if (!known.has(id)) fail(`input ${name} is used before it is made`, node.name);
+    if (known.has(node.output)) fail('its value is made twice', node.name);
+    known.add(node.output);
+    const declared = valueOf(graph, node.output);
+    const inferred = inferNode(node, (id) => valueOf(graph, id));
+    if (!sameShape(declared.shape, inferred.shape) || declared.dtype !== inferred.dtype)
+      fail(
+        `declares ${declared.dtype} ${formatShape(declared.shape)} but makes ${inferred.dtype} ${formatShape(inferred.shape)}`,
+        node.name,
+      );
+  }
+  for (const output of graph.outputs) if (!known.has(output.value)) fail('is never made', output.name);
+}
+
+/** The same graph without nodes, weights, inputs and values that no output needs. */
+export function removeUnused(graph: Graph): Graph {
+  const needed = new Set(graph.outputs.map((output) => output.value));
+  const nodes: Node[] = [];
+  for (const node of graph.nodes.toReversed()) {
+    if (!needed.has(node.output)) continue;
+    nodes.unshift(node);
+    for (const [, id] of inputsOf(node)) needed.add(id);
+  }
+  return {
+    ...graph,
+    nodes,
+    values: new Map([...graph.values].filter(([id]) => needed.has(id))),
+    inputs: graph.inputs.filter((input) => needed.has(input.value)),
+    weights: graph.weights.filter((weight) => needed.has(weight.value)),
+  };
+}
+
+/** The graph with numbers in place of its symbols. */
+export function bindGraph(graph: Graph, bindings: Bindings): Graph {
+  const values = new Map([...graph.values].map(([id, value]) => [id, { ...value, shape: bindShape(value.shape, bindings) }]));
+  const nodes = graph.nodes.map((node): Node => {
+    switch (node.kind) {
+      case 'reshape':
+        return { ...node, attrs: { shape: bindShape(node.attrs.shape, bindings) } };
+      case 'upsampleNearest':
+        return {
+          ...node,
+          attrs: { height: bindDim(node.attrs.height, bindings), width: bindDim(node.attrs.width, bindings) },
+        };
+      default:
+        return node;
+    }
+  });
+  return { ...graph, values, nodes };
+}

@@ -1,0 +1,137 @@
+/**
+ * @file The closed op set: one union and one table. Adding an op is a file in `ops/`, two lines here, its
+ * reference in `backends/reference/ops/` and a case table in `test/cases/`.
+ */
+
+import type { InputTypes, OpDefinition, OpTypes, ValueId, ValueType } from './op.ts';
+import { mulDims, sizeOf, type Dim } from '../tensor/shape.ts';
+import { activate, type ActivateOp } from './ops/activate.ts';
+import { add, type AddOp } from './ops/add.ts';
+import { addBias, type AddBiasOp } from './ops/add-bias.ts';
+import { addRows, type AddRowsOp } from './ops/add-rows.ts';
+import { affine, type AffineOp } from './ops/affine.ts';
+import { attention, type AttentionOp } from './ops/attention.ts';
+import { concat, type ConcatOp } from './ops/concat.ts';
+import { conv2d, type Conv2dOp } from './ops/conv2d.ts';
+import { embedTokens, type EmbedTokensOp } from './ops/embed-tokens.ts';
+import { gatherRows, type GatherRowsOp } from './ops/gather-rows.ts';
+import { geglu, type GegluOp } from './ops/geglu.ts';
+import { groupNorm, type GroupNormOp } from './ops/group-norm.ts';
+import { guidance, type GuidanceOp } from './ops/guidance.ts';
+import { guidanceFactor, type GuidanceFactorOp } from './ops/guidance-factor.ts';
+import { guidedStep, type GuidedStepOp } from './ops/guided-step.ts';
+import { layerNorm, type LayerNormOp } from './ops/layer-norm.ts';
+import { linear, type LinearOp } from './ops/linear.ts';
+import { modelInput, type ModelInputOp } from './ops/model-input.ts';
+import { reshape, type ReshapeOp } from './ops/reshape.ts';
+import { schedulerStep, type SchedulerStepOp } from './ops/scheduler-step.ts';
+import { selectToken, type SelectTokenOp } from './ops/select-token.ts';
+import { sliceChannels, type SliceChannelsOp } from './ops/slice-channels.ts';
+import { timestepEmbedding, type TimestepEmbeddingOp } from './ops/timestep-embedding.ts';
+import { upsampleNearest, type UpsampleNearestOp } from './ops/upsample-nearest.ts';
+
+/** Every op's types, by kind. */
+export interface OpMap {
+  activate: ActivateOp;
+  add: AddOp;
+  addBias: AddBiasOp;
+  addRows: AddRowsOp;
+  affine: AffineOp;
+  attention: AttentionOp;
+  concat: ConcatOp;
+  conv2d: Conv2dOp;
+  embedTokens: EmbedTokensOp;
+  gatherRows: GatherRowsOp;
+  geglu: GegluOp;
+  groupNorm: GroupNormOp;
+  guidance: GuidanceOp;
+  guidanceFactor: GuidanceFactorOp;
+  guidedStep: GuidedStepOp;
+  layerNorm: LayerNormOp;
+  linear: LinearOp;
+  modelInput: ModelInputOp;
+  reshape: ReshapeOp;
+  schedulerStep: SchedulerStepOp;
+  selectToken: SelectTokenOp;
+  sliceChannels: SliceChannelsOp;
+  timestepEmbedding: TimestepEmbeddingOp;
+  upsampleNearest: UpsampleNearestOp;
+}
+
+/** Name of an op. */
+export type OpKind = keyof OpMap;
+
+/** A node of one op kind. */
+export type NodeOf<K extends OpKind> = {
+  readonly kind: K;
+  /** Where it comes from, for people: the weight path in the model file. */
+  readonly name: string;
+  readonly inputs: OpMap[K]['inputs'];
+  readonly attrs: OpMap[K]['attrs'];
+  readonly output: ValueId;
+};
+
+/** A node of any kind; `switch (node.kind)` narrows it. */
+export type Node = { readonly [K in OpKind]: NodeOf<K> }[OpKind];
+
+/** Definition of every op. */
+export const OPS = {
+  activate,
+  add,
+  addBias,
+  addRows,
+  affine,
+  attention,
+  concat,
+  conv2d,
+  embedTokens,
+  gatherRows,
+  geglu,
+  groupNorm,
+  guidance,
+  guidanceFactor,
+  guidedStep,
+  layerNorm,
+  linear,
+  modelInput,
+  reshape,
+  schedulerStep,
+  selectToken,
+  sliceChannels,
+  timestepEmbedding,
+  upsampleNearest,
+} satisfies { readonly [K in OpKind]: OpDefinition<OpMap[K]> };
+
+/** The definition of a kind, for code that treats all ops alike. */
+export function definitionOf(kind: OpKind): OpDefinition<OpTypes> {
+  return OPS[kind];
+}
+
+/** The inputs of a node as [name, value] pairs, in the order they were given. */
+export function inputsOf(node: Node): [string, ValueId][] {
+  return Object.entries<ValueId>(node.inputs);
+}
+
+/** The types of a node's inputs, by name. */
+export function inputTypes(node: Node, typeOf: (value: ValueId) => ValueType): InputTypes<OpTypes> {
+  return Object.fromEntries(inputsOf(node).map(([name, value]) => [name, typeOf(value)]));
+}
+
+/** Type of a node's output; throws GraphError when its inputs do not fit. */
+export function inferNode(node: Node, typeOf: (value: ValueId) => ValueType): ValueType {
+  return definitionOf(node.kind).infer(inputTypes(node, typeOf), node.attrs);
+}
+
+/** Floating-point operations of a node; a multiply-add counts 2. */
+export function flopsOf(node: Node, typeOf: (value: ValueId) => ValueType): Dim {
+  const output = typeOf(node.output);
+  const { flops } = definitionOf(node.kind);
+  return flops ? flops(inputTypes(node, typeOf), node.attrs, output) : sizeOf(output.shape);
+}
+
+/** Elements a node must read and write at least once each. */
+export function elementsMoved(node: Node, typeOf: (value: ValueId) => ValueType): Dim[] {
+  if (definitionOf(node.kind).isView) return [0];
+  const values = new Set([...inputsOf(node).map(([, value]) => value), node.output]);
+  return [...values].map((value) => mulDims(sizeOf(typeOf(value).shape)));
+}

@@ -1,0 +1,24 @@
+/** @file Token embedding plus position embedding, as CLIP's text encoder starts. */
+
+import { checkDim, checkRank, dimOf, type OpDefinition, type ValueId } from '../op.ts';
+
+export interface EmbedTokensOp {
+  readonly inputs: {
+    /** [batch, tokens] i32 */
+    readonly ids: ValueId;
+    /** [vocabulary, channels] */
+    readonly table: ValueId;
+    /** [positions, channels]; positions must be at least tokens. */
+    readonly positions: ValueId;
+  };
+  readonly attrs: Record<never, never>;
+}
+
+export const embedTokens: OpDefinition<EmbedTokensOp> = {
+  summary: 'token embedding + position embedding',
+  infer({ ids, table, positions }) {
+    checkRank('ids', ids, 2);
+    checkDim('positions', positions, 1, dimOf(table, 1));
+    return { shape: [...ids.shape, dimOf(table, 1)], dtype: 'float' };
+  },
+};

@@ -1,0 +1,57 @@
+/** @file The passes, in the order they run. Each fuses one pattern, if the target's kernels can run the result. */
+
+import type { Graph } from '../graph/graph.ts';
+import { OPS } from '../graph/ops.ts';
+import type { PassReport } from '../plan/plan.ts';
+import { FUSIONS, type Fusion, type Target } from '../plan/target.ts';
+import { fuseActivation } from './fuse-activation.ts';
+import { fuseBias } from './fuse-bias.ts';
+import { fuseConcat } from './fuse-concat.ts';
+import { fuseGeglu } from './fuse-geglu.ts';
+import { fuseGuidedStep } from './fuse-guided-step.ts';
+import { fuseQkv } from './fuse-qkv.ts';
+import { fuseResidual } from './fuse-residual.ts';
+import { fuseTimeEmbedding } from './fuse-time-embedding.ts';
+import { fuseUpsample } from './fuse-upsample.ts';
+import { mergeDuplicates } from './merge-duplicates.ts';
+import type { Pass } from './pass.ts';
+
+/**
+ * Epilogues apply bias, time embedding, residual and activation in this order, so the passes come in it too:
+ * an activation that is fused first would bar the residual.
+ */
+export const PASSES: readonly Pass[] = [
+  mergeDuplicates,
+  fuseBias,
+  fuseTimeEmbedding,
+  fuseResidual,
+  fuseActivation,
+  fuseGeglu,
+  fuseQkv,
+  fuseConcat,
+  fuseUpsample,
+  fuseGuidedStep,
+];
+
+function isFusion(name: string): name is Fusion {
+  return FUSIONS.some((fusion) => fusion === name);
+}
+
+/** Number of nodes that are dispatched: views are not. */
+export function countOps(graph: Graph): number {
+  return graph.nodes.filter((node) => !('isView' in OPS[node.kind])).length;
+}
+
+/** Runs all passes that the target allows and reports on each. */
+export function runPasses(graph: Graph, target: Target): { graph: Graph; reports: PassReport[] } {
+  let current = graph;
+  const reports = PASSES.map((pass): PassReport => {
+    const opsBefore = countOps(current);
+    if (isFusion(pass.name) && !target.fusions.has(pass.name))
+      return { pass: pass.name, opsBefore, opsAfter: opsBefore, applied: 0, refused: { [`not a fusion of ${target.name}`]: 1 } };
+    const { graph: next, applied, refused } = pass.run(current, target);
+    current = next;
+    return { pass: pass.name, opsBefore, opsAfter: countOps(current), applied, refused };
+  });
+  return { graph: current, reports };
+}

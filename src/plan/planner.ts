@@ -1,0 +1,215 @@
+/**
+ * @file Makes a plan: runs the passes, picks a kernel for every node, and lays values out in memory. Pure.
+ */
+
+import { GraphError } from '../errors.ts';
+import { valueOf, type Graph } from '../graph/graph.ts';
+import type { ValueId } from '../graph/op.ts';
+import { definitionOf, inputsOf, type Node } from '../graph/ops.ts';
+import { runPasses } from '../passes/index.ts';
+import { DEVICE_DTYPE_BYTES, type DeviceDType, type ValueDType } from '../tensor/dtype.ts';
+import { concrete } from '../tensor/shape.ts';
+import { layOut, type Block } from './layout.ts';
+import type { ExternalTensor, Place, Plan, PlannedDispatch, PlannedValue } from './plan.ts';
+import type { KernelChoice, Target } from './target.ts';
+
+/** Plans a graph with concrete shapes (see `bindGraph`) for a target. */
+export function plan(source: Graph, target: Target): Plan {
+  const { graph, reports } = runPasses(source, target);
+  return { ...layOutGraph(graph, target), passes: reports };
+}
+
+/** Plans a graph as it is, without passes. Tests and benchmarks of single ops use it. */
+export function layOutGraph(graph: Graph, target: Target): Plan {
+  const typeOf = (id: ValueId): { shape: number[]; dtype: ValueDType } => {
+    const value = valueOf(graph, id);
+    return { shape: concrete(value.shape), dtype: value.dtype };
+  };
+  const sizes = new Map(
+    [...graph.values.keys()].map((id) => {
+      const { shape, dtype } = typeOf(id);
+      const device: DeviceDType = dtype === 'float' ? target.dtype : dtype;
+      const elements = shape.reduce((a, b) => a * b, 1);
+      return [id, { shape, dtype: device, bytes: elements * DEVICE_DTYPE_BYTES[device] }] as const;
+    }),
+  );
+  const bytesOf = (id: ValueId): number => sizes.get(id)?.bytes ?? 0;
+
+  const nodes = graph.nodes.filter((node) => definitionOf(node.kind).isView !== true);
+  const choices = nodes.map((node) => target.select(node, typeOf));
+  const roots = findRoots(graph, nodes, choices);
+  const root = (id: ValueId): ValueId => roots.root.get(id) ?? id;
+
+  const fixed = fixedPlaces(graph, root);
+  const { blocks, blockOf, scratchOf } = makeBlocks(nodes, choices, root, fixed, bytesOf, target);
+  const { places, buffers } = layOut(blocks, target);
+  const placeOfBlock = (index: number): Place => ({ kind: 'arena', buffer: places[index]!.buffer, offset: places[index]!.offset });
+
+  const placeOf = (id: ValueId): Place => {
+    const at = root(id);
+    const known = fixed.places.get(at);
+    if (known) return known;
+    const block = blockOf.get(at);
+    if (block === undefined) throw bug(graph, `value ${id} has no place`);
+    return placeOfBlock(block);
+  };
+  const values = new Map<ValueId, PlannedValue>();
+  for (const [id, size] of sizes)
+    if (fixed.places.has(root(id)) || blockOf.has(root(id)))
+      values.set(id, { name: valueOf(graph, id).name, ...size, place: placeOf(id) });
+
+  const dispatches = nodes.map((node, i): PlannedDispatch => {
+    const choice = choices[i]!;
+    const inPlace = roots.inPlace.get(node.output);
+    return {
+      node,
+      kernel: choice.kernel,
+      scratch: (scratchOf.get(i) ?? []).map((block) => ({ bytes: blocks[block]!.bytes, place: placeOfBlock(block) })),
+      ...(inPlace === undefined ? {} : { inPlace }),
+    };
+  });
+  return {
+    name: graph.name,
+    target: target.name,
+    dtype: target.dtype,
+    values,
+    dispatches,
+    inputs: graph.inputs,
+    outputs: graph.outputs,
+    weights: graph.weights,
+    tensors: fixed.tensors.map((tensor): ExternalTensor => {
+      const size = sizes.get(tensor.value);
+      if (!size) throw bug(graph, `tensor ${tensor.name} has no size`);
+      return { name: tensor.name, ...size };
+    }),
+    arena: buffers,
+    memory: {
+      unplannedBytes: nodes.reduce((sum, node) => sum + (fixed.places.has(node.output) ? 0 : bytesOf(node.output)), 0),
+      largestLiveSetBytes: largestLiveSet(blocks, nodes.length),
+      arenaBytes: buffers.reduce((sum, bytes) => sum + bytes, 0),
+    },
+    passes: [],
+  };
+}
+
+function bug(graph: Graph, problem: string): GraphError {
+  return new GraphError(problem, { file: `graph "${graph.name}"`, remedy: 'This is a bug in the planner or a pass' });
+}
+
+interface Roots {
+  /** The value whose place each value shares: views share their source's, in-place results what they overwrite. */
+  readonly root: ReadonlyMap<ValueId, ValueId>;
+  /** For values made in place, the name of the input that they overwrite. */
+  readonly inPlace: ReadonlyMap<ValueId, string>;
+}
+
+function findRoots(graph: Graph, dispatched: readonly Node[], choices: readonly KernelChoice[]): Roots {
+  const root = new Map<ValueId, ValueId>();
+  const inPlace = new Map<ValueId, string>();
+  const rootOf = (id: ValueId): ValueId => root.get(id) ?? id;
+  const choiceOf = new Map(dispatched.map((node, i) => [node, choices[i]!]));
+  const position = new Map(graph.nodes.map((node, i) => [node.output, i]));
+
+  // Views first, so that the last use of a value counts the uses of its views.
+  for (const node of graph.nodes) if (node.kind === 'reshape') root.set(node.output, rootOf(node.inputs.x));
+  const lastUse = new Map<ValueId, number>();
+  graph.nodes.forEach((node, i) => {
+    if (node.kind !== 'reshape') for (const [, id] of inputsOf(node)) lastUse.set(rootOf(id), i);
+  });
+  const kept = new Set([...graph.inputs, ...graph.weights, ...graph.outputs].map(({ value }) => rootOf(value)));
+  const updated = new Map(
+    graph.outputs.flatMap(({ value, updates }): [ValueId, string][] => (updates === undefined ? [] : [[value, updates]])),
+  );
+  const inputByName = new Map(graph.inputs.map(({ name, value }) => [name, value]));
+
+  for (const node of dispatched) {
+    const name = choiceOf.get(node)?.inPlace;
+    const source = name === undefined ? undefined : inputsOf(node).find(([key]) => key === name)?.[1];
+    const update = updated.get(node.output);
+    if (update !== undefined && (source === undefined || source !== inputByName.get(update)))
+      throw bug(graph, `output "${node.name}" must be made in place of input "${update}", but its kernel does not`);
+    if (name === undefined || source === undefined) continue;
+    const target = rootOf(source);
+    const readOnce = inputsOf(node).filter(([, id]) => rootOf(id) === target).length === 1;
+    const diesHere = lastUse.get(target) === position.get(node.output) && !kept.has(target);
+    if (!readOnce || (update === undefined && (!diesHere || kept.has(node.output)))) continue;
+    root.set(node.output, target);
+    inPlace.set(node.output, name);
+    lastUse.set(target, lastUse.get(node.output) ?? lastUse.get(target) ?? 0);
+    // Views of the result were rooted at the result: they now share the place too.
+    for (const [id, at] of root) if (at === node.output) root.set(id, target);
+  }
+  return { root, inPlace };
+}
+
+interface FixedPlaces {
+  readonly places: ReadonlyMap<ValueId, Place>;
+  readonly tensors: readonly { readonly name: string; readonly value: ValueId }[];
+}
+
+/** Inputs, weights and outputs have places of their own. */
+function fixedPlaces(graph: Graph, root: (id: ValueId) => ValueId): FixedPlaces {
+  const places = new Map<ValueId, Place>();
+  const tensors: { name: string; value: ValueId }[] = [];
+  graph.weights.forEach(({ value }, index) => places.set(value, { kind: 'weight', index }));
+  const external = (name: string, value: ValueId): void => {
+    places.set(value, { kind: 'external', tensor: name });
+    tensors.push({ name, value });
+  };
+  for (const { name, value } of graph.inputs) external(name, value);
+  for (const { name, value } of graph.outputs) if (!places.has(root(value))) external(name, root(value));
+  return { places, tensors };
+}
+
+/** Lifetimes of everything that goes into the arena, scratch included. */
+function makeBlocks(
+  nodes: readonly Node[],
+  choices: readonly KernelChoice[],
+  root: (id: ValueId) => ValueId,
+  fixed: FixedPlaces,
+  bytesOf: (id: ValueId) => number,
+  target: Target,
+): { blocks: Block[]; blockOf: Map<ValueId, number>; scratchOf: Map<number, number[]> } {
+  const blocks: { name: string; bytes: number; first: number; last: number; apart: Set<number> }[] = [];
+  const blockOf = new Map<ValueId, number>();
+  const scratchOf = new Map<number, number[]>();
+  nodes.forEach((node, step) => {
+    const read = [...new Set(inputsOf(node).flatMap(([, id]) => blockOf.get(root(id)) ?? []))];
+    for (const index of read) blocks[index]!.last = step;
+    const written: number[] = [];
+    const at = root(node.output);
+    let output = blockOf.get(at);
+    if (!fixed.places.has(at)) {
+      if (output === undefined) {
+        output = blocks.push({ name: node.name, bytes: bytesOf(at), first: step, last: step, apart: new Set() }) - 1;
+        blockOf.set(at, output);
+      }
+      written.push(output);
+    }
+    const scratch = choices[step]!.scratchBytes.map(
+      (bytes, i) => blocks.push({ name: `${node.name}.scratch${i}`, bytes, first: step, last: step, apart: new Set() }) - 1,
+    );
+    if (scratch.length > 0) scratchOf.set(step, scratch);
+    written.push(...scratch);
+    if (target.mayReadAndWriteOneBuffer) return;
+    for (const w of written)
+      for (const r of read)
+        if (r !== w) {
+          blocks[w]!.apart.add(r);
+          blocks[r]!.apart.add(w);
+        }
+  });
+  return { blocks, blockOf, scratchOf };
+}
+
+function largestLiveSet(blocks: readonly Block[], steps: number): number {
+  const change = new Float64Array(steps + 1);
+  for (const { bytes, first, last } of blocks) {
+    change[first]! += bytes;
+    change[last + 1]! -= bytes;
+  }
+  let live = 0;
+  let most = 0;
+  for (const delta of change) most = Math.max(most, (live += delta));
+  return most;
+}

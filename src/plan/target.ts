@@ -1,0 +1,51 @@
+/**
+ * @file What passes, kernel choice and the planner know of a backend: plain data and one pure function.
+ */
+
+import type { ValueId, ValueType } from '../graph/op.ts';
+import type { Node } from '../graph/ops.ts';
+
+/** Fusions that a target may be able to run; each is made by the pass of the same name in `passes/`. */
+export const FUSIONS = [
+  'bias',
+  'time-embedding',
+  'residual',
+  'activation',
+  'geglu',
+  'qkv',
+  'concat',
+  'upsample',
+  'guided-step',
+] as const;
+
+/** Name of a fusion. */
+export type Fusion = (typeof FUSIONS)[number];
+
+/** The kernel that will run a node, chosen before memory is laid out because it may need scratch. */
+export interface KernelChoice {
+  /** Kernel id: the stem of its file in `shaders/` for WebGPU. */
+  readonly kernel: string;
+  /** Bytes of each scratch range it needs while it runs. */
+  readonly scratchBytes: readonly number[];
+  /** Input that the output overwrites, if it dies here; one of the op's `inPlace` names. */
+  readonly inPlace?: string;
+}
+
+/** A backend's abilities for one storage type. */
+export interface Target {
+  readonly name: string;
+  /** How `float` values are stored; arithmetic accumulates in f32 on every target. */
+  readonly dtype: 'f32' | 'f16';
+  /** Alignment of a value's offset in its buffer, in bytes. */
+  readonly alignment: number;
+  /** Largest range one binding may cover, in bytes. */
+  readonly maxBindingBytes: number;
+  /** Largest single buffer, in bytes. */
+  readonly maxBufferBytes: number;
+  /** Whether a dispatch may read one range of a buffer and write another (WebGPU: no). */
+  readonly mayReadAndWriteOneBuffer: boolean;
+  /** Fusions that this target's kernels can run. */
+  readonly fusions: ReadonlySet<Fusion>;
+  /** Picks the kernel for a node with concrete shapes; throws KernelError if there is none. */
+  select(node: Node, typeOf: (value: ValueId) => ValueType): KernelChoice;
+}

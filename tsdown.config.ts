@@ -1,0 +1,33 @@
+/** @file How the library and the command are built. */
+import { chmod } from 'node:fs/promises';
+import { defineConfig } from 'tsdown';
+import { wgsl } from './tools/wgsl-plugin.ts';
+
+export default defineConfig([
+  {
+    name: 'calotype',
+    entry: { index: 'src/index.ts' },
+    platform: 'neutral',
+    target: 'es2022',
+    dts: true,
+    publint: true,
+    fixedExtension: false,
+    plugins: [wgsl],
+  },
+  {
+    name: '@calotype/cli',
+    cwd: 'cli',
+    tsconfig: '../tsconfig.json',
+    entry: { main: 'src/main.ts' },
+    platform: 'node',
+    target: 'node20',
+    dts: false,
+    publint: true,
+    fixedExtension: false,
+    deps: { neverBundle: ['calotype'] },
+    hooks: {
+      // npm links the bin before `prepare` builds it, and a checkout may have lost the mode.
+      'build:done': () => chmod('cli/bin/calotype.js', 0o755),
+    },
+  },
+]);

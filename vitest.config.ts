@@ -1,0 +1,16 @@
+/** @file How the tests run. */
+import { fileURLToPath } from 'node:url';
+import { defineConfig } from 'vitest/config';
+import { wgsl } from './tools/wgsl-plugin.ts';
+
+export default defineConfig({
+  plugins: [wgsl],
+  resolve: { alias: { calotype: fileURLToPath(new URL('src/index.ts', import.meta.url)) } },
+  test: {
+    include: ['test/**/*.test.ts'],
+    // Dawn's native threads do not survive worker threads being torn down; processes are safe.
+    pool: 'forks',
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+  },
+});
