@@ -8,6 +8,7 @@ export default defineConfig({
   resolve: { alias: { calotype: fileURLToPath(new URL('src/index.ts', import.meta.url)) } },
   test: {
     include: ['test/**/*.test.ts'],
+    globalSetup: 'test/support/adapters.setup.ts',
     // Dawn's native threads do not survive worker threads being torn down; processes are safe.
     pool: 'forks',
     testTimeout: 60_000,

@@ -8,7 +8,7 @@
  */
 
 import { GraphError } from '../errors.ts';
-import { formatShape, mulDims, type Dim, type Shape } from '../tensor/shape.ts';
+import { formatShape, mulDims, sameShape, type Dim, type Shape } from '../tensor/shape.ts';
 import type { ValueDType } from '../tensor/dtype.ts';
 import type { Graph, GraphInput, GraphOutput, StoredTensor, Value, Weight } from './graph.ts';
 import type { Activation, InputTypes, OpTypes, ValueId } from './op.ts';
@@ -69,12 +69,19 @@ export class GraphBuilder {
   }
 
   /**
-   * Declares a stored tensor; asking for the same name again gives the same value.
+   * Declares a stored tensor; asking for the same name again gives the same value (GraphError for another shape).
    * @param stored the shape in the file, when it differs from `shape` (same number of elements).
    */
   weight(name: string, shape: readonly number[], stored: readonly number[] = shape): ValueId {
     const known = this.#weightByName.get(name);
-    if (known !== undefined) return known;
+    if (known !== undefined) {
+      if (sameShape(this.shapeOf(known), shape)) return known;
+      throw new GraphError(`is ${formatShape(shape)} here and ${formatShape(this.shapeOf(known))} elsewhere`, {
+        file: `graph "${this.#name}"`,
+        field: name,
+        remedy: 'Give every weight one shape',
+      });
+    }
     const part: StoredTensor = { name, shape: stored };
     const value = this.#value({ name, shape, dtype: 'float' });
     this.#weights.push({ value, parts: [part] });

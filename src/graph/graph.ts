@@ -77,13 +77,22 @@ export function producers(graph: Graph): Map<ValueId, Node> {
 }
 
 /**
- * Checks that the graph is well formed: order, one producer a value, every node's inputs fit and its output has
- * the inferred type. Run by tests after every pass.
- * @throws GraphError naming the node.
+ * Checks that the graph is well formed: order, one producer a value, every node's inputs fit, its output has the
+ * inferred type, and outputs that update inputs have their types. Run by tests after every pass.
+ * @throws GraphError naming the node or output.
  */
 export function checkGraph(graph: Graph): void {
-  const fail = (problem: string, field: string): never => {
-    throw new GraphError(problem, { file: `graph "${graph.name}"`, field, remedy: 'This is a bug in the model file or a pass' });
+  const fail = (problem: string, field: string, cause?: unknown): never => {
+    const remedy = 'This is a bug in the model file or a pass';
+    throw new GraphError(problem, { file: `graph "${graph.name}"`, field, remedy, cause });
+  };
+  const infer = (node: Node): ValueType => {
+    try {
+      return inferNode(node, (id) => valueOf(graph, id));
+    } catch (cause) {
+      if (!(cause instanceof GraphError)) throw cause;
+      return fail(cause.message, node.name, cause);
+    }
   };
   const known = new Set([...graph.inputs, ...graph.weights].map((leaf) => leaf.value));
   for (const node of graph.nodes) {
@@ -91,14 +100,26 @@ export function checkGraph(graph: Graph): void {
     if (known.has(node.output)) fail('its value is made twice', node.name);
     known.add(node.output);
     const declared = valueOf(graph, node.output);
-    const inferred = inferNode(node, (id) => valueOf(graph, id));
-    if (!sameShape(declared.shape, inferred.shape) || declared.dtype !== inferred.dtype)
-      fail(
-        `declares ${declared.dtype} ${formatShape(declared.shape)} but makes ${inferred.dtype} ${formatShape(inferred.shape)}`,
-        node.name,
-      );
+    const inferred = infer(node);
+    if (!sameType(declared, inferred))
+      fail(`declares ${formatType(declared)} but makes ${formatType(inferred)}`, node.name);
   }
-  for (const output of graph.outputs) if (!known.has(output.value)) fail('is never made', output.name);
+  for (const { name, value, updates } of graph.outputs) {
+    if (!known.has(value)) fail('is never made', name);
+    const updated = graph.inputs.find((input) => input.name === updates);
+    if (updates === undefined) continue;
+    if (!updated) fail(`updates "${updates}", which is no input`, name);
+    else if (!sameType(valueOf(graph, value), valueOf(graph, updated.value)))
+      fail(`updates "${updates}", which is ${formatType(valueOf(graph, updated.value))}`, name);
+  }
+}
+
+function sameType(a: ValueType, b: ValueType): boolean {
+  return a.dtype === b.dtype && sameShape(a.shape, b.shape);
+}
+
+function formatType({ dtype, shape }: ValueType): string {
+  return `${dtype} ${formatShape(shape)}`;
 }
 
 /** The same graph without nodes, weights, inputs and values that no output needs. */

@@ -106,7 +106,11 @@ export function checkLength(
   context: ConfigContext,
 ): void {
   if (value.length !== count)
-    throw inconsistent(context, field, `has ${value.length} entries, but block_out_channels has ${count} levels`);
+    throw inconsistent(
+      context,
+      field,
+      `has ${value.length} entries, but block_out_channels has ${count} levels`,
+    );
 }
 
 /** Throws ConfigError unless every channel count can be split into `groups` equal groups. */
@@ -123,6 +127,8 @@ export function noteUnknownFields(
   context: ConfigContext,
 ): void {
   if (context.onNotice === undefined || typeof value !== 'object' || value === null) return;
-  const unknown = Object.keys(value).filter((key) => !key.startsWith('_') && !Object.hasOwn(schema.entries, key));
+  const unknown = Object.keys(value).filter(
+    (key) => !key.startsWith('_') && !Object.hasOwn(schema.entries, key),
+  );
   if (unknown.length > 0) context.onNotice(`${context.file}: ignored unknown fields: ${unknown.join(', ')}`);
 }

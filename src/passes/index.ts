@@ -17,6 +17,13 @@ import { mergeDuplicates } from './merge-duplicates.ts';
 import type { Pass } from './pass.ts';
 
 /**
+ * Passes that run before a graph is split by rate: they see prompt, step and latent parts side by side, and move
+ * no work from one rate to another (a layer that takes up a bias keeps its rate; one that takes up a residual of a
+ * faster rate would not).
+ */
+export const PASSES_BEFORE_SPLIT: readonly Pass[] = [mergeDuplicates, fuseBias, fuseQkv];
+
+/**
  * Epilogues apply bias, time embedding, residual and activation in this order, so the passes come in it too:
  * an activation that is fused first would bar the residual.
  */
@@ -42,10 +49,14 @@ export function countOps(graph: Graph): number {
   return graph.nodes.filter((node) => !('isView' in OPS[node.kind])).length;
 }
 
-/** Runs all passes that the target allows and reports on each. */
-export function runPasses(graph: Graph, target: Target): { graph: Graph; reports: PassReport[] } {
+/** Runs the passes that the target allows, all by default, and reports on each. */
+export function runPasses(
+  graph: Graph,
+  target: Target,
+  passes: readonly Pass[] = PASSES,
+): { graph: Graph; reports: PassReport[] } {
   let current = graph;
-  const reports = PASSES.map((pass): PassReport => {
+  const reports = passes.map((pass): PassReport => {
     const opsBefore = countOps(current);
     if (isFusion(pass.name) && !target.fusions.has(pass.name))
       return { pass: pass.name, opsBefore, opsAfter: opsBefore, applied: 0, refused: { [`not a fusion of ${target.name}`]: 1 } };

@@ -3,8 +3,10 @@
  *
  * Ranges of values that are alive together never overlap. On WebGPU a dispatch may not read one range of a
  * buffer and write another, so the arena is several buffers and values that meet as input and output of one
- * dispatch (`apart`) go to different ones. Placing is greedy by size with first fit, the method of Pisarchyk and
- * Lee 2020 ("Efficient Memory Management for Deep Neural Net Inference"), tried from several orders.
+ * dispatch (`apart`) go to different ones. Placing is greedy by priority with first fit (Pisarchyk and Lee 2020,
+ * "Efficient Memory Management for Deep Neural Net Inference"); blocks that made a buffer grow get a higher
+ * priority and all are placed anew ("squeaky wheel" optimization, Joslin and Clements 1999). Over the largest live
+ * set, the plan of SDXL's UNet went from 5.6 % with 24 shuffled orders to nothing, SD1.5's from 19 % to 11 %.
  */
 
 import { OutOfMemoryError } from '../errors.ts';
@@ -33,7 +35,10 @@ export interface Layout {
   readonly buffers: readonly number[];
 }
 
-const ORDERS = 24;
+/** Rounds from each starting order. */
+const ROUNDS = 40;
+/** How much a block's priority rises when it makes a buffer grow by its own size. */
+const BLAME = 0.6;
 
 /**
  * Lays blocks out.
@@ -46,35 +51,26 @@ export function layOut(blocks: readonly Block[], limits: LayoutLimits): Layout {
         field: name,
         remedy: 'Use a smaller size or batch, or a device with larger buffers',
       });
-  const indices = blocks.map((_, index) => index);
   const span = (block: Block): number => block.last - block.first + 1;
-  const keys: ((block: Block) => number)[] = [
+  const starts: ((block: Block) => number)[] = [
     (block) => block.bytes,
     (block) => block.bytes * span(block),
-    (block) => span(block),
+    (block) => block.bytes * Math.sqrt(span(block)),
   ];
-  let best: Layout | undefined;
+  let best: Layout = { places: [], buffers: [] };
   let bestTotal = Number.POSITIVE_INFINITY;
-  for (let attempt = 0; attempt < ORDERS; attempt++) {
-    const key = keys[attempt % keys.length] ?? span;
-    const noise = noiseOf(attempt);
-    // The first of each kind is exact, the others are perturbed by up to a quarter.
-    const weight = indices.map((i) => key(blocks[i]!) * (attempt < keys.length ? 1 : 0.75 + noise() / 2));
-    const order = indices.toSorted((a, b) => weight[b]! - weight[a]! || a - b);
-    const layout = place(blocks, order, limits);
-    const total = layout.buffers.reduce((sum, bytes) => sum + bytes, 0);
-    if (total < bestTotal) [best, bestTotal] = [layout, total];
+  for (const start of starts) {
+    const priority = blocks.map(start);
+    for (let round = 0; round < ROUNDS; round++) {
+      const order = blocks.map((_, i) => i).sort((a, b) => priority[b]! - priority[a]! || a - b);
+      const { layout, growth } = place(blocks, order, limits);
+      const total = layout.buffers.reduce((sum, bytes) => sum + bytes, 0);
+      if (total < bestTotal) [best, bestTotal] = [layout, total];
+      // Blocks that made a buffer grow were placed too late: let them choose earlier in the next round.
+      growth.forEach((bytes, i) => (priority[i]! *= 1 + (BLAME * bytes) / Math.max(blocks[i]!.bytes, 1)));
+    }
   }
-  return best ?? { places: [], buffers: [] };
-}
-
-/** Small deterministic uniform numbers (a linear congruential generator), so that layouts are reproducible. */
-function noiseOf(seed: number): () => number {
-  let state = (seed * 2654435761) >>> 0;
-  return () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state / 2 ** 32;
-  };
+  return best;
 }
 
 interface Placed {
@@ -84,10 +80,15 @@ interface Placed {
   readonly last: number;
 }
 
-function place(blocks: readonly Block[], order: readonly number[], limits: LayoutLimits): Layout {
+function place(
+  blocks: readonly Block[],
+  order: readonly number[],
+  limits: LayoutLimits,
+): { layout: Layout; growth: number[] } {
   const align = (bytes: number): number => Math.ceil(bytes / limits.alignment) * limits.alignment;
   const buffers: { size: number; placed: Placed[]; members: Set<number> }[] = [];
   const places: { buffer: number; offset: number }[] = blocks.map(() => ({ buffer: -1, offset: 0 }));
+  const grown = blocks.map(() => 0);
   for (const index of order) {
     const block = blocks[index]!;
     const size = align(Math.max(block.bytes, 1));
@@ -101,10 +102,11 @@ function place(blocks: readonly Block[], order: readonly number[], limits: Layou
     const buffer = (buffers[choice.buffer] ??= { size: 0, placed: [], members: new Set() });
     buffer.size = Math.max(buffer.size, choice.offset + size);
     buffer.members.add(index);
+    grown[index] = choice.growth;
     insert(buffer.placed, { offset: choice.offset, end: choice.offset + size, first: block.first, last: block.last });
     places[index] = { buffer: choice.buffer, offset: choice.offset };
   }
-  return { places, buffers: buffers.map((buffer) => buffer.size) };
+  return { layout: { places, buffers: buffers.map((buffer) => buffer.size) }, growth: grown };
 }
 
 /** Lowest offset where `size` bytes are free during the block's life; `placed` is sorted by offset. */

@@ -21,7 +21,7 @@ const SQRT_HALF = f32(Math.SQRT1_2);
 // ln 2 and pi / 4 in parts, so that subtracting multiples of them loses nothing.
 const LN2_HIGH = f32(0.693359375);
 const LN2_LOW = f32(-2.1219444e-4);
-const PI_4_PARTS = [0.78515625, 2.4187564849853515625e-4, 3.77489497744594108e-8].map(f32);
+const PI_4_PARTS = [0.78515625, 2.418756484985352e-4, 3.774894977445941e-8].map(f32);
 const FOUR_OVER_PI = f32(1.27323954473516);
 const TWO_PI = f32(2 * Math.PI);
 

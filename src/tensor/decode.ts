@@ -10,7 +10,8 @@ import { encodeF16, f16Table, f8E4M3Table, f8E4M3ToF16Table, f8E5M2Table } from 
 /** The number of elements in `bytes`. Throws RangeError if they are not a whole number of elements. */
 function elements(bytes: Uint8Array, dtype: StoredDType): number {
   const count = bytes.byteLength / STORED_DTYPES[dtype];
-  if (!Number.isInteger(count)) throw new RangeError(`${bytes.byteLength} bytes are no whole number of ${dtype}`);
+  if (!Number.isInteger(count))
+    throw new RangeError(`${bytes.byteLength} bytes are no whole number of ${dtype}`);
   return count;
 }
 

@@ -81,7 +81,10 @@ export function f16ToF32(code: number): number {
 }
 
 /** Halves nearest to the given numbers (ties to even, overflow to infinity), as bit patterns. */
-export function encodeF16(values: Float32Array, into: Uint16Array = new Uint16Array(values.length)): Uint16Array {
+export function encodeF16(
+  values: Float32Array,
+  into: Uint16Array = new Uint16Array(values.length),
+): Uint16Array {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
   for (let i = 0; i < bits.length; i++) into[i] = f32BitsToF16(bits[i]);
   return into;

@@ -25,7 +25,7 @@ test('all 65,536 halves decode to the value of the definition and encode back to
   const wrong = [...allHalves].filter(
     (code) =>
       !Object.is(values[code], halfByDefinition(code)) ||
-      f16ToF32(code) !== values[code] === !isNanHalf(code) ||
+      !Object.is(f16ToF32(code), values[code]) ||
       (isNanHalf(code) ? !isNanHalf(back[code]) : back[code] !== code),
   );
   expect(wrong).toEqual([]);
@@ -45,7 +45,8 @@ test('between every two neighbouring halves: below the middle down, above it up,
     const high = code === 0x7bff ? 65536 : halfByDefinition(code + 1);
     const middle = (low + high) / 2;
     const even = code % 2 === 0 ? code : code + 1;
-    if (roundAt(middle, -1) !== code || roundAt(middle, 0) !== even || roundAt(middle, 1) !== code + 1) wrong++;
+    if (roundAt(middle, -1) !== code || roundAt(middle, 0) !== even || roundAt(middle, 1) !== code + 1)
+      wrong++;
     if (f32ToF16(-middle) !== (even | 0x8000)) wrong++;
   }
   expect(wrong).toBe(0);
@@ -122,7 +123,8 @@ test('every stored type converts, at unaligned addresses too', () => {
 
 test('half conversion of a tensor longer than its scratch block', () => {
   const values = Float32Array.from({ length: 200_001 }, (_, i) => i / 7);
-  expect(decodeToF16(bytesOf(values), 'F32')).toEqual(encodeF16(values));
+  const whole = encodeF16(values);
+  expect(decodeToF16(bytesOf(values), 'F32').every((code, i) => code === whole[i])).toBe(true);
 });
 
 test('whole numbers as int32, refused when they do not fit or are floats', () => {
@@ -131,7 +133,9 @@ test('whole numbers as int32, refused when they do not fit or are floats', () =>
   );
   expect(decodeToI32(Uint8Array.of(1, 255), 'U8')).toEqual(Int32Array.of(1, 255));
   expect(decodeToI32(bytesOf(Int32Array.of(5, 2 ** 31 - 1)), 'I32')).toEqual(Int32Array.of(5, 2 ** 31 - 1));
-  expect(() => decodeToI32(bytesOf(BigInt64Array.of(2n ** 31n)), 'I64')).toThrow(/index 0 does not fit 32 bits/);
+  expect(() => decodeToI32(bytesOf(BigInt64Array.of(2n ** 31n)), 'I64')).toThrow(
+    /index 0 does not fit 32 bits/,
+  );
   expect(() => decodeToI32(new Uint8Array(4), 'F32')).toThrow(/whole numbers are needed/);
 });
 

@@ -1,6 +1,6 @@
 /** @file Token embedding plus position embedding, as CLIP's text encoder starts. */
 
-import { checkDim, checkRank, dimOf, type OpDefinition, type ValueId } from '../op.ts';
+import { check, checkDim, checkRank, dimOf, type OpDefinition, type ValueId } from '../op.ts';
 
 export interface EmbedTokensOp {
   readonly inputs: {
@@ -19,6 +19,8 @@ export const embedTokens: OpDefinition<EmbedTokensOp> = {
   infer({ ids, table, positions }) {
     checkRank('ids', ids, 2);
     checkDim('positions', positions, 1, dimOf(table, 1));
+    const [tokens, most] = [dimOf(ids, 1), dimOf(positions, 0)];
+    check(typeof tokens !== 'number' || typeof most !== 'number' || tokens <= most, 'there are fewer positions than tokens');
     return { shape: [...ids.shape, dimOf(table, 1)], dtype: 'float' };
   },
 };

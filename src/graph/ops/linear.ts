@@ -30,8 +30,10 @@ export const linear: OpDefinition<LinearOp> = {
     checkDim('weight', weight, 1, dimOf(x, -1));
     const out = dimOf(weight, 0);
     if (bias) checkShape('bias', bias, [out]);
-    if (attrs.activation === 'geglu')
+    if (attrs.activation === 'geglu') {
       check(typeof out === 'number' && out % 2 === 0, 'geglu needs an even number of channels');
+      check(!residual, 'geglu does not take a residual');
+    }
     const shape = withChannels(x, attrs.activation === 'geglu' ? floorDivDim(out, 2) : out);
     if (residual) checkShape('residual', residual, shape);
     return { shape, dtype: 'float' };

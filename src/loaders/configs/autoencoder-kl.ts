@@ -107,6 +107,10 @@ function latentStatistics(raw: Raw, context: ConfigContext): AutoencoderKLConfig
     ['latents_std', std],
   ] as const)
     if (values.length !== raw.latent_channels)
-      throw inconsistent(context, field, `has ${values.length} entries for ${raw.latent_channels} latent channels`);
+      throw inconsistent(
+        context,
+        field,
+        `has ${values.length} entries for ${raw.latent_channels} latent channels`,
+      );
   return { mean, std };
 }

@@ -257,7 +257,11 @@ function transformerDepths(
         : [],
     ),
     midTransformerLayers:
-      raw.mid_block_type === 'UNetMidBlock2DCrossAttn' ? (typeof deepest === 'number' ? deepest : deepest[0]) : 0,
+      raw.mid_block_type === 'UNetMidBlock2DCrossAttn'
+        ? typeof deepest === 'number'
+          ? deepest
+          : deepest[0]
+        : 0,
     upTransformerLayersPerBlock: up.map((depth, i) =>
       raw.up_block_types[i] === 'CrossAttnUpBlock2D'
         ? perAttention(depth, layersPerBlock[levels - 1 - i] + 1, `${reverseField}.${i}`, context)

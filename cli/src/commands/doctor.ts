@@ -1,0 +1,178 @@
+/** @file `calotype doctor`: what this machine offers, and what to do about what it does not. */
+import { access, constants, stat } from 'node:fs/promises';
+import { homedir, totalmem, availableParallelism } from 'node:os';
+import { dirname, join } from 'node:path';
+import { defineCommand } from 'citty';
+import { surveyAdapters } from '../adapters.ts';
+import type { AdapterFacts, AdapterSurvey } from '../adapters.ts';
+import { cacheDirectory } from '../cache.ts';
+import { prepareAdapters } from '../prepare.ts';
+import { softwareAdapterObstacle } from '../software-adapter.ts';
+import { starterModel } from '../starter.ts';
+
+/** One line of the report; `remedy` is there when something is missing. */
+interface Finding {
+  readonly name: string;
+  readonly ok: boolean;
+  readonly details: string;
+  readonly remedy?: string;
+}
+
+export const doctor = defineCommand({
+  meta: {
+    name: 'doctor',
+    description: 'Say what this machine offers, and what to do about what it does not',
+  },
+  async run() {
+    await prepareAdapters();
+    const survey = await surveyAdapters();
+    const findings = [
+      nodeFinding(),
+      hostFinding(),
+      hardwareFinding(survey),
+      softwareFinding(survey),
+      { name: 'reference', ok: true, details: 'plain TypeScript, float32: exact and very slow' },
+      starterFinding(),
+      await cacheFinding('calotype cache', cacheDirectory()),
+      await cacheFinding('model cache', hubCacheDirectory()),
+    ];
+    for (const finding of findings) process.stdout.write(`${render(finding)}\n`);
+    process.stdout.write(`\n${verdict(survey)}\n`);
+  },
+});
+
+function nodeFinding(): Finding {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  const ok = major > 20 || (major === 20 && minor >= 19);
+  const details = `Node ${process.version} on ${process.platform} ${process.arch}`;
+  return ok
+    ? { name: 'runtime', ok, details }
+    : { name: 'runtime', ok, details, remedy: 'Install Node 20.19 or later.' };
+}
+
+function hostFinding(): Finding {
+  return {
+    name: 'host',
+    ok: true,
+    details: `${availableParallelism()} cores, ${bytes(totalmem())} of memory`,
+  };
+}
+
+function hardwareFinding({ adapters, problem }: AdapterSurvey): Finding {
+  const name = 'webgpu';
+  const hardware = adapters.filter(({ kind }) => kind === 'hardware');
+  if (hardware.length > 0) return { name, ok: true, details: hardware.map(describe).join('; ') };
+  if (problem !== undefined) return { name, ok: false, details: problem, remedy: DAWN_REMEDY };
+  return {
+    name,
+    ok: false,
+    details: 'Dawn finds no hardware adapter',
+    remedy:
+      process.platform === 'linux'
+        ? 'If there is a GPU, install its Vulkan driver (Debian: mesa-vulkan-drivers, or nvidia-driver with libnvidia-gl), ' +
+          'make sure that you may open /dev/dri/renderD*, and check with `vulkaninfo --summary`.'
+        : "If there is a GPU, update its driver and this system's graphics libraries.",
+  };
+}
+
+function softwareFinding({ adapters, problem }: AdapterSurvey): Finding {
+  const name = 'webgpu (software)';
+  const software = adapters.filter(({ kind }) => kind === 'software');
+  if (software.length > 0) {
+    return {
+      name,
+      ok: true,
+      details: `${software.map(describe).join('; ')}; slow, about 2 GFLOP/s on two cores`,
+    };
+  }
+  const obstacle = problem ?? softwareAdapterObstacle();
+  if (obstacle !== undefined) {
+    return {
+      name,
+      ok: false,
+      details: obstacle,
+      remedy: problem ? DAWN_REMEDY : 'Use a hardware adapter here.',
+    };
+  }
+  return {
+    name,
+    ok: false,
+    details: 'SwiftShader was unpacked, but Dawn does not accept it',
+    remedy: `Remove ${cacheDirectory()} and try again; unset VK_LOADER_* variables if you set any.`,
+  };
+}
+
+function starterFinding(): Finding {
+  const name = 'starter model';
+  try {
+    return { name, ok: true, details: starterModel() };
+  } catch {
+    return {
+      name,
+      ok: false,
+      details: '@calotype/emoji-starter is not installed',
+      remedy: 'Run `npm install` again, or name a model with --model.',
+    };
+  }
+}
+
+async function cacheFinding(name: string, folder: string): Promise<Finding> {
+  const existing = await nearestExisting(folder);
+  try {
+    await access(existing, constants.W_OK);
+    return { name, ok: true, details: existing === folder ? folder : `${folder} (made when it is needed)` };
+  } catch {
+    const variable = name === 'model cache' ? 'HF_HUB_CACHE' : 'XDG_CACHE_HOME';
+    return {
+      name,
+      ok: false,
+      details: `${existing} cannot be written`,
+      remedy: `Set ${variable} to a folder that you may write to.`,
+    };
+  }
+}
+
+/** The Hugging Face Hub cache: HF_HUB_CACHE, else HF_HOME/hub, else ~/.cache/huggingface/hub (huggingface_hub's rule). */
+function hubCacheDirectory(): string {
+  const { HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME } = process.env;
+  if (HF_HUB_CACHE) return HF_HUB_CACHE;
+  return join(HF_HOME || join(XDG_CACHE_HOME || join(homedir(), '.cache'), 'huggingface'), 'hub');
+}
+
+async function nearestExisting(path: string): Promise<string> {
+  try {
+    await stat(path);
+    return path;
+  } catch {
+    return dirname(path) === path ? path : nearestExisting(dirname(path));
+  }
+}
+
+/** What `calotype generate` will do on this machine, in one line. */
+function verdict({ adapters }: AdapterSurvey): string {
+  const best = adapters.find(({ kind }) => kind === 'hardware') ?? adapters[0];
+  if (best === undefined) return 'calotype generate would use: reference (plain TypeScript)';
+  return `calotype generate would use: webgpu${best.kind === 'software' ? ' (software)' : ''}, ${best.name}`;
+}
+
+function describe({ name, vendor, architecture, f16, subgroups, ...limits }: AdapterFacts): string {
+  return [
+    `${name} (${[vendor, architecture].filter(Boolean).join(' ')})`,
+    f16 ? 'f16' : 'no f16',
+    subgroups ? `subgroups of ${[...new Set(subgroups)].join(' to ')}` : 'no subgroups',
+    `buffers up to ${bytes(limits.maxBufferSize)}, bindings up to ${bytes(limits.maxStorageBufferBindingSize)}`,
+  ].join(', ');
+}
+
+function render({ name, ok, details, remedy }: Finding): string {
+  const line = `${ok ? 'yes' : 'no '}  ${name.padEnd(18)} ${details}`;
+  return remedy === undefined ? line : `${line}\n${' '.repeat(24)}-> ${remedy}`;
+}
+
+const bytes = (count: number): string =>
+  count >= 2 ** 30
+    ? `${(count / 2 ** 30).toFixed(count % 2 ** 30 === 0 ? 0 : 1)} GiB`
+    : `${Math.round(count / 2 ** 20)} MiB`;
+
+const DAWN_REMEDY =
+  'Dawn (npm `webgpu`) has builds for glibc Linux, macOS and Windows on x64 and arm64; run `npm install` again there.';

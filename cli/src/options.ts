@@ -1,0 +1,106 @@
+/** @file Reads the values of command-line options; what cannot be read is an OptionError that names the option. */
+import { OptionError } from 'calotype';
+
+/** Inclusive bounds of a number. */
+interface Bounds {
+  readonly min?: number;
+  readonly max?: number;
+}
+
+/** A whole number in decimal digits, within bounds (default: the safe integers). */
+export function readInteger(
+  option: string,
+  text: string,
+  { min = Number.MIN_SAFE_INTEGER, max = Number.MAX_SAFE_INTEGER }: Bounds = {},
+): number {
+  const value = /^[+-]?\d+$/.test(text) ? Number(text) : NaN;
+  if (!(value >= min && value <= max)) {
+    throw new OptionError(`'${text}' is not a whole number${range(min, max)}`, {
+      field: option,
+      remedy: `Give a whole number, such as ${option} ${Math.max(min, Math.min(max, 20))}.`,
+    });
+  }
+  return value;
+}
+
+/** A finite number in decimal notation, within bounds (default: any). */
+export function readNumber(
+  option: string,
+  text: string,
+  { min = -Infinity, max = Infinity }: Bounds = {},
+): number {
+  const value = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : NaN;
+  if (!(Number.isFinite(value) && value >= min && value <= max)) {
+    throw new OptionError(`'${text}' is not a number${range(min, max)}`, {
+      field: option,
+      remedy: `Give a number, such as ${option} ${Math.max(min, Math.min(max, 4))}.`,
+    });
+  }
+  return value;
+}
+
+/** `WIDTHxHEIGHT` in pixels, each a positive multiple of 8 (the autoencoders shrink by 8), or one number for both. */
+export function readSize(option: string, text: string): { readonly width: number; readonly height: number } {
+  const match = /^(\d{1,5})(?:[x×](\d{1,5}))?$/i.exec(text);
+  const width = Number(match?.[1]);
+  const height = Number(match?.[2] ?? match?.[1]);
+  if (!match || width < 8 || height < 8) {
+    throw new OptionError(`'${text}' is not a size`, {
+      field: option,
+      remedy: `Give WIDTHxHEIGHT in pixels, such as ${option} 256x256.`,
+    });
+  }
+  if (width % 8 !== 0 || height % 8 !== 0) {
+    const near = (pixels: number): number => Math.max(8, Math.round(pixels / 8) * 8);
+    throw new OptionError(`${text} is not a multiple of 8 each way`, {
+      field: option,
+      remedy: `The nearest size is ${option} ${near(width)}x${near(height)}.`,
+    });
+  }
+  return { width, height };
+}
+
+/** One of a closed list of words. */
+export function readChoice<const T extends string>(option: string, text: string, choices: readonly T[]): T {
+  const found = choices.find((choice) => choice === text);
+  if (found === undefined) {
+    throw new OptionError(`'${text}' is not one of its choices`, {
+      field: option,
+      remedy: `${suggest(text, choices)}It takes ${choices.join(', ')}.`,
+    });
+  }
+  return found;
+}
+
+/** `Did you mean X? ` for the nearest of some words, or nothing when none is near. */
+export function suggest(word: string, known: readonly string[]): string {
+  const best = known
+    .map((candidate) => ({ candidate, distance: editDistance(word, candidate) }))
+    .reduce((a, b) => (b.distance < a.distance ? b : a), { candidate: '', distance: Infinity });
+  return best.distance <= Math.max(1, Math.floor(word.length / 3)) ? `Did you mean ${best.candidate}? ` : '';
+}
+
+/** Edits (insert, delete, replace, swap of neighbours) between two words: optimal string alignment distance. */
+function editDistance(a: string, b: string): number {
+  let older: number[] = [];
+  let old = Array.from({ length: b.length + 1 }, (_, column) => column);
+  for (let row = 1; row <= a.length; row++) {
+    const next = [row];
+    for (let column = 1; column <= b.length; column++) {
+      const same = a[row - 1] === b[column - 1];
+      let cost = Math.min(old[column]! + 1, next[column - 1]! + 1, old[column - 1]! + (same ? 0 : 1));
+      const swapped = row > 1 && column > 1 && a[row - 1] === b[column - 2] && a[row - 2] === b[column - 1];
+      if (swapped) cost = Math.min(cost, older[column - 2]! + 1);
+      next.push(cost);
+    }
+    older = old;
+    old = next;
+  }
+  return old[b.length]!;
+}
+
+function range(min: number, max: number): string {
+  const low = min > Number.MIN_SAFE_INTEGER ? ` from ${min}` : '';
+  const high = max < Number.MAX_SAFE_INTEGER ? ` up to ${max}` : '';
+  return low + high;
+}

@@ -1,0 +1,16 @@
+/** @file What the command is made of; commands are loaded when they are run. */
+import { createRequire } from 'node:module';
+import * as v from 'valibot';
+import type { Program } from './command.ts';
+
+const { version } = v.parse(v.object({ version: v.string() }), createRequire(import.meta.url)('../package.json'));
+
+export const program: Program = {
+  meta: { name: 'calotype', version, description: 'Develops pictures from prompts with diffusion models' },
+  commands: {
+    generate: async () => (await import('./commands/generate.ts')).generate,
+    inspect: async () => (await import('./commands/inspect.ts')).inspect,
+    doctor: async () => (await import('./commands/doctor.ts')).doctor,
+    bench: async () => (await import('./commands/bench.ts')).bench,
+  },
+};

@@ -1,0 +1,62 @@
+/** @file Turns the arguments of `calotype generate` into a checked request. */
+import { readChoice, readInteger, readNumber, readSize } from './options.ts';
+import type { RecommendedSettings } from './settings.ts';
+
+/** Backends by the names that --backend takes; `auto` is the first of them that works. */
+export const BACKENDS = ['auto', 'webgpu', 'software', 'reference'] as const;
+/** Storage types by the names that --dtype takes. */
+export const DTYPES = ['auto', 'f16', 'f32'] as const;
+/** Schedulers by the names that --scheduler takes. */
+export const SCHEDULERS = ['ddim', 'euler', 'euler-ancestral', 'dpm++'] as const;
+
+/** The arguments as citty gives them: text, or nothing. */
+export type GenerateArguments = Readonly<Record<string, unknown>> & { readonly prompt: string };
+
+/** What was asked for; what was not given is undefined, or absent from `settings`. */
+export interface GenerateRequest {
+  readonly prompt: string;
+  readonly negative: string | undefined;
+  readonly output: string;
+  readonly model: string | undefined;
+  readonly revision: string | undefined;
+  readonly variant: string | undefined;
+  readonly dtype: (typeof DTYPES)[number];
+  readonly backend: (typeof BACKENDS)[number];
+  readonly scheduler: (typeof SCHEDULERS)[number] | undefined;
+  readonly seed: number | undefined;
+  readonly settings: RecommendedSettings;
+}
+
+/** @throws OptionError that names the option and the remedy. */
+export function readGenerateRequest(args: GenerateArguments): GenerateRequest {
+  const text = (name: string): string | undefined => {
+    const value = args[name];
+    return typeof value === 'string' ? value : undefined;
+  };
+  const read = <T>(name: string, parse: (option: string, value: string) => T): T | undefined => {
+    const value = text(name);
+    return value === undefined ? undefined : parse(`--${name}`, value);
+  };
+  const steps = read('steps', (option, value) => readInteger(option, value, { min: 1, max: 10_000 }));
+  const guidance = read('guidance', (option, value) => readNumber(option, value));
+  const rescale = read('guidance-rescale', (option, value) => readNumber(option, value, { min: 0, max: 1 }));
+  const size = read('size', readSize);
+  return {
+    prompt: args.prompt,
+    negative: text('negative'),
+    output: text('output') ?? 'calotype.png',
+    model: text('model'),
+    revision: text('revision'),
+    variant: text('variant'),
+    dtype: read('dtype', (option, value) => readChoice(option, value, DTYPES)) ?? 'auto',
+    backend: read('backend', (option, value) => readChoice(option, value, BACKENDS)) ?? 'auto',
+    scheduler: read('scheduler', (option, value) => readChoice(option, value, SCHEDULERS)),
+    seed: read('seed', (option, value) => readInteger(option, value, { min: 0 })),
+    settings: {
+      ...(steps !== undefined && { numInferenceSteps: steps }),
+      ...(guidance !== undefined && { guidanceScale: guidance }),
+      ...(rescale !== undefined && { guidanceRescale: rescale }),
+      ...size,
+    },
+  };
+}

@@ -1,0 +1,68 @@
+/** @file The reference of every op, and how a node is computed. */
+
+import { inputsOf, type Node, type NodeOf, type OpKind, type OpMap } from '../../graph/ops.ts';
+import type { ValueId } from '../../graph/op.ts';
+import type { Data, ReferenceOp, Tensor } from './op.ts';
+import { activate } from './ops/activate.ts';
+import { add } from './ops/add.ts';
+import { addBias } from './ops/add-bias.ts';
+import { addRows } from './ops/add-rows.ts';
+import { affine } from './ops/affine.ts';
+import { attention } from './ops/attention.ts';
+import { concat } from './ops/concat.ts';
+import { conv2d } from './ops/conv2d.ts';
+import { embedTokens } from './ops/embed-tokens.ts';
+import { gatherRows } from './ops/gather-rows.ts';
+import { geglu } from './ops/geglu.ts';
+import { groupNorm } from './ops/group-norm.ts';
+import { guidance } from './ops/guidance.ts';
+import { guidanceFactor } from './ops/guidance-factor.ts';
+import { guidedStep } from './ops/guided-step.ts';
+import { layerNorm } from './ops/layer-norm.ts';
+import { linear } from './ops/linear.ts';
+import { modelInput } from './ops/model-input.ts';
+import { reshape } from './ops/reshape.ts';
+import { schedulerStep } from './ops/scheduler-step.ts';
+import { selectToken } from './ops/select-token.ts';
+import { sliceChannels } from './ops/slice-channels.ts';
+import { timestepEmbedding } from './ops/timestep-embedding.ts';
+import { upsampleNearest } from './ops/upsample-nearest.ts';
+
+/** The reference of each op kind. */
+const REFERENCE_OPS: { readonly [K in OpKind]: ReferenceOp<OpMap[K]> } = {
+  activate,
+  add,
+  addBias,
+  addRows,
+  affine,
+  attention,
+  concat,
+  conv2d,
+  embedTokens,
+  gatherRows,
+  geglu,
+  groupNorm,
+  guidance,
+  guidanceFactor,
+  guidedStep,
+  layerNorm,
+  linear,
+  modelInput,
+  reshape,
+  schedulerStep,
+  selectToken,
+  sliceChannels,
+  timestepEmbedding,
+  upsampleNearest,
+};
+
+/** The elements of a node's output, of the concrete shape `output`. */
+export function computeNode(node: Node, tensorOf: (value: ValueId) => Tensor, output: readonly number[]): Data {
+  return compute(node, Object.fromEntries(inputsOf(node).map(([name, id]) => [name, tensorOf(id)])), output);
+}
+
+function compute<K extends OpKind>(node: NodeOf<K>, inputs: Record<string, Tensor>, output: readonly number[]): Data {
+  const reference = REFERENCE_OPS[node.kind];
+  // The keys of `inputs` are those of node.inputs.
+  return reference(inputs as Parameters<ReferenceOp<OpMap[K]>>[0], node.attrs, output);
+}

@@ -1,0 +1,60 @@
+/** @file Weights of the reference backend: f32 arrays in memory. */
+
+import { FileFormatError } from '../../errors.ts';
+import type { StoredTensor, Weight } from '../../graph/graph.ts';
+import { decodeToF32 } from '../../tensor/decode.ts';
+import type { WeightReader, WeightStore } from '../backend.ts';
+import { elementCount } from './op.ts';
+
+/**
+ * Reads a weight: its parts one after the other, which is stacking along axis 0, as f32.
+ * @throws NotFoundError, from the reader, when a part is missing; FileFormatError when a part has another shape
+ * than the graph declares. Shapes are checked before anything is read.
+ */
+export async function loadWeight(weight: Weight, reader: WeightReader, signal?: AbortSignal): Promise<Float32Array> {
+  for (const part of weight.parts) checkPart(part, reader);
+  const result = new Float32Array(weight.parts.reduce((sum, part) => sum + elementCount(part.shape), 0));
+  let start = 0;
+  for (const { name, shape } of weight.parts) {
+    const end = start + elementCount(shape);
+    decodeToF32(await reader.read(name, signal), reader.info(name).dtype, result.subarray(start, end));
+    start = end;
+  }
+  return result;
+}
+
+function checkPart({ name, shape }: StoredTensor, reader: WeightReader): void {
+  const info = reader.info(name);
+  if (info.shape.length === shape.length && info.shape.every((dim, axis) => dim === shape[axis])) return;
+  throw new FileFormatError(`has shape [${info.shape.join(', ')}], expected [${shape.join(', ')}]`, {
+    file: info.file,
+    field: name,
+    remedy: 'Check that the weights and the configuration are of the same model',
+  });
+}
+
+/** Weights by their parts' names, read once. */
+export class ReferenceWeights implements WeightStore {
+  readonly #reader: WeightReader;
+  readonly #loaded = new Map<string, Float32Array>();
+
+  constructor(reader: WeightReader) {
+    this.#reader = reader;
+  }
+
+  get bytes(): number {
+    return [...this.#loaded.values()].reduce((sum, data) => sum + data.byteLength, 0);
+  }
+
+  /** The weight's elements; throws as `loadWeight` does. */
+  async load(weight: Weight, signal?: AbortSignal): Promise<Float32Array> {
+    const key = weight.parts.map((part) => part.name).join('\n');
+    const data = this.#loaded.get(key) ?? (await loadWeight(weight, this.#reader, signal));
+    this.#loaded.set(key, data);
+    return data;
+  }
+
+  dispose(): void {
+    this.#loaded.clear();
+  }
+}

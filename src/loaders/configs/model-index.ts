@@ -1,0 +1,141 @@
+/**
+ * @file model_index.json: which pipeline a model folder is for, and the class of each of its components.
+ */
+import * as v from 'valibot';
+import { ConfigError } from '../../errors.ts';
+import { type ConfigContext, oneOf, validate } from '../config.ts';
+
+const COMPONENT_NAMES = [
+  'unet',
+  'vae',
+  'text_encoder',
+  'text_encoder_2',
+  'tokenizer',
+  'tokenizer_2',
+  'scheduler',
+] as const;
+
+/** Components that a pipeline may use; also the names of their folders. */
+export type ComponentName = (typeof COMPONENT_NAMES)[number];
+
+/** What each pipeline is made of: the classes that each component may have; `'any'` is checked by its reader. */
+const PIPELINES = {
+  StableDiffusionPipeline: {
+    components: {
+      unet: ['UNet2DConditionModel'],
+      vae: ['AutoencoderKL', 'AutoencoderTiny'],
+      text_encoder: ['CLIPTextModel'],
+      tokenizer: ['CLIPTokenizer', 'CLIPTokenizerFast'],
+      scheduler: 'any',
+    },
+    optional: [],
+  },
+  StableDiffusionXLPipeline: {
+    components: {
+      unet: ['UNet2DConditionModel'],
+      vae: ['AutoencoderKL', 'AutoencoderTiny'],
+      text_encoder: ['CLIPTextModel'],
+      tokenizer: ['CLIPTokenizer', 'CLIPTokenizerFast'],
+      text_encoder_2: ['CLIPTextModelWithProjection'],
+      tokenizer_2: ['CLIPTokenizer', 'CLIPTokenizerFast'],
+      scheduler: 'any',
+    },
+    // Refiners have only the second encoder.
+    optional: ['text_encoder', 'tokenizer'],
+  },
+} as const satisfies Record<string, PipelineDescription>;
+
+interface PipelineDescription {
+  readonly components: Readonly<Partial<Record<ComponentName, readonly string[] | 'any'>>>;
+  readonly optional: readonly ComponentName[];
+}
+
+/** Pipelines that are implemented. */
+export type PipelineClass = keyof typeof PIPELINES;
+
+/** A model folder's table of contents. */
+export interface ModelIndex {
+  readonly className: PipelineClass;
+  /** Class of each component that the pipeline uses and the folder has. */
+  readonly components: ReadonlyMap<ComponentName, string>;
+  /** SDXL: a missing negative prompt becomes zeros instead of the encoding of "". */
+  readonly forceZerosForEmptyPrompt: boolean;
+}
+
+/** Options of `parseModelIndex`. */
+export interface ModelIndexContext extends ConfigContext {
+  /** Components that the caller brings along, so that the folder's own are neither needed nor read. */
+  readonly provided?: ReadonlySet<ComponentName>;
+}
+
+const schema = v.looseObject({
+  _class_name: oneOf('StableDiffusionPipeline', 'StableDiffusionXLPipeline'),
+  force_zeros_for_empty_prompt: v.optional(v.boolean(), true),
+});
+const componentSchema = v.tuple([v.nullable(v.string()), v.nullable(v.string())]);
+
+/**
+ * Reads a model_index.json. Entries of components that the pipeline does not use (safety_checker,
+ * feature_extractor, image_encoder, ...) are not looked into; one notice names them.
+ * Throws ConfigError for a pipeline that is not implemented, and for a component in use that is missing or of a
+ * class that is not implemented.
+ */
+export function parseModelIndex(json: unknown, context: ModelIndexContext): ModelIndex {
+  const raw = validate(schema, json, context);
+  const className = raw._class_name;
+  const { components: described, optional }: PipelineDescription = PIPELINES[className];
+  const components = new Map<ComponentName, string>();
+  for (const name of COMPONENT_NAMES) {
+    const classes = described[name];
+    if (classes === undefined || context.provided?.has(name) === true) continue;
+    const component = componentClass(raw[name], name, context);
+    if (component !== undefined) components.set(name, checkClass(component, classes, name, context));
+    else if (!optional.includes(name))
+      throw new ConfigError(`${className} needs this component, but the model has none`, {
+        file: context.file,
+        field: name,
+        remedy: `Use a complete model, or bring the component along`,
+      });
+  }
+  noteUnused(raw, described, context);
+  return { className, components, forceZerosForEmptyPrompt: raw.force_zeros_for_empty_prompt };
+}
+
+/** Class in a `[library, class]` entry; undefined for no entry and for `[null, null]`. */
+function componentClass(entry: unknown, field: string, context: ConfigContext): string | undefined {
+  if (entry === undefined) return undefined;
+  const parsed = v.safeParse(componentSchema, entry);
+  if (!parsed.success)
+    throw new ConfigError(`expected [library, class], got ${JSON.stringify(entry)}`, {
+      file: context.file,
+      field,
+      remedy: 'Use the file as it was published with the model',
+    });
+  return parsed.output[1] ?? undefined;
+}
+
+function checkClass(
+  component: string,
+  classes: readonly string[] | 'any',
+  field: string,
+  context: ConfigContext,
+): string {
+  if (classes === 'any' || classes.includes(component)) return component;
+  throw new ConfigError(`the class ${component} is not supported; supported: ${classes.join(', ')}`, {
+    file: context.file,
+    field,
+    remedy: 'Use a model with a supported class, or bring this component along from another one',
+  });
+}
+
+/** One notice for all components that are there but not used. */
+function noteUnused(
+  raw: Readonly<Record<string, unknown>>,
+  described: PipelineDescription['components'],
+  context: ConfigContext,
+): void {
+  const unused = Object.entries(raw)
+    .filter(([name, entry]) => Array.isArray(entry) && entry[1] !== null && !Object.hasOwn(described, name))
+    .map(([name]) => name);
+  if (unused.length > 0) context.onNotice?.(`${context.file}: not used and not read: ${unused.join(', ')}`);
+}

@@ -1,0 +1,81 @@
+/**
+ * @file The graph of one denoising step: scale the latents, run the UNet, guide, step the scheduler.
+ */
+
+import { GraphBuilder } from '../graph/builder.ts';
+import type { Graph } from '../graph/graph.ts';
+import type { UNet2DConditionConfig } from '../loaders/configs/unet.ts';
+import { unet2DCondition } from '../models/unet2d-condition.ts';
+import { coefficientColumns } from '../schedulers/coefficients.ts';
+import { mulDims, symbol } from '../tensor/shape.ts';
+
+/** What decides the structure of the step. */
+export interface DenoiseStructure {
+  /** Classifier-free guidance: the network runs on unconditional and conditional images together. */
+  readonly guided: boolean;
+  /** Whether guidance rescale may be used. */
+  readonly rescale: boolean;
+  /** State slots of the scheduler. */
+  readonly slots: number;
+  /** Whether the scheduler draws noise. */
+  readonly noise: boolean;
+  /** Micro-conditioning numbers of SDXL's UNets: 6, or 5 for the refiner; 0 for other UNets. */
+  readonly microConditions: number;
+}
+
+/**
+ * Symbols: images, height, width (of the latents), tokens (of the text), steps (rows of the coefficient table).
+ * Inputs: state [slots, images, height, width, channels], coefficients, row [images], noise, timestep [batch], and
+ * the UNet's prompt inputs, with batch = images, or twice that under guidance (unconditional images first).
+ * Output: the next state.
+ */
+export function denoiseGraph(config: UNet2DConditionConfig, structure: DenoiseStructure): Graph {
+  const { guided, rescale, slots, noise, microConditions } = structure;
+  const b = new GraphBuilder('denoise');
+  const copies = guided ? 2 : 1;
+  const [images, height, width, tokens] = [symbol('images'), symbol('height'), symbol('width'), symbol('tokens')];
+  const batch = mulDims(copies, images);
+  const latents = [images, height, width, config.outChannels];
+
+  const state = b.input('state', [slots, ...latents], 'f32', 'latent');
+  const coefficients = b.input('coefficients', [symbol('steps'), coefficientColumns(slots).count], 'f32', 'latent');
+  const row = b.input('row', [images], 'i32', 'latent');
+  const timestep = b.input('timestep', [batch], 'f32', 'step');
+  const sample = b.op('modelInput', 'model_input', { state, coefficients, row }, { slots, copies });
+  const encoderHiddenStates = b.input(
+    'encoder_hidden_states',
+    [batch, tokens, config.crossAttentionDim[0] ?? 0],
+    'float',
+    'prompt',
+  );
+  const added = config.additionEmbed;
+  const output = unet2DCondition(b, config, {
+    sample,
+    timestep,
+    encoderHiddenStates,
+    ...(added && {
+      added: {
+        textEmbeds: b.input('text_embeds', [batch, added.inputDim - microConditions * added.timeEmbedDim], 'float', 'prompt'),
+        timeIds: b.input('time_ids', [batch, microConditions], 'f32', 'prompt'),
+      },
+    }),
+    ...(config.timeCondProjDim !== null && {
+      timestepCond: b.input('timestep_cond', [batch, config.timeCondProjDim], 'float', 'prompt'),
+    }),
+  });
+  const guidedOutput = guided ? b.op('guidance', 'guidance', { output, coefficients, row }, { rescale }) : output;
+  const next = b.op(
+    'schedulerStep',
+    'scheduler_step',
+    {
+      state,
+      output: guidedOutput,
+      coefficients,
+      row,
+      ...(noise && { noise: b.input('noise', latents, 'f32', 'latent') }),
+    },
+    { slots },
+  );
+  b.output('state', next, 'state');
+  return b.build();
+}

@@ -1,0 +1,188 @@
+/**
+ * @file The denoising loop's device side: a UNet and a scheduler as programs that are recorded once and replayed.
+ *
+ * The step's graph is split by rate. The prompt program runs once a prompt, the step program once for a schedule,
+ * and the latent program once a step; between steps the host writes only row numbers and, for schedulers that
+ * draw it, noise. A new prompt, seed, schedule or guidance scale reuses the programs.
+ */
+
+import type { DeviceTensor, Program } from '../backends/backend.ts';
+import type { UNet2DConditionConfig } from '../loaders/configs/unet.ts';
+import { PASSES_BEFORE_SPLIT, runPasses } from '../passes/index.ts';
+import { PROMPT_ROW, splitByRate, STEP_ROW } from '../passes/split-by-rate.ts';
+import { packCoefficients, type GuidanceCoefficients } from '../schedulers/coefficients.ts';
+import type { StepCoefficients } from '../schedulers/scheduler.ts';
+import { toNchw, toNhwc, type ImageShape } from '../tensor/layout.ts';
+import { denoiseGraph, type DenoiseStructure } from './denoise-graph.ts';
+import { RecentCache, type Network, type ProgramOptions } from './network.ts';
+
+/** Sizes that programs are compiled for. */
+export interface DenoiseShape extends DenoiseStructure {
+  readonly images: number;
+  /** Of the latents. */
+  readonly height: number;
+  readonly width: number;
+  /** Tokens of the text, padding included. */
+  readonly tokens: number;
+}
+
+/** Tables are made for a multiple of this many steps, so that programs outlive small changes of the step count. */
+const STEP_BUCKET = 16;
+
+/** A UNet on a device, with the programs of the latest shapes. */
+export class Denoiser {
+  readonly #network: Network;
+  readonly #config: UNet2DConditionConfig;
+  readonly #programs = new RecentCache<DenoisePrograms>(2);
+
+  constructor(network: Network, config: UNet2DConditionConfig) {
+    this.#network = network;
+    this.#config = config;
+  }
+
+  /** Programs for a shape and at least this many steps; compiled now unless they are cached. */
+  async prepare(shape: DenoiseShape, steps: number, options: ProgramOptions = {}): Promise<DenoisePrograms> {
+    const capacity = Math.ceil(Math.max(steps, 1) / STEP_BUCKET) * STEP_BUCKET;
+    return this.#programs.get(JSON.stringify([shape, capacity]), () =>
+      compilePrograms(this.#network, this.#config, shape, capacity, options),
+    );
+  }
+
+  dispose(): void {
+    this.#programs.dispose();
+  }
+}
+
+async function compilePrograms(
+  network: Network,
+  config: UNet2DConditionConfig,
+  shape: DenoiseShape,
+  capacity: number,
+  { signal, onProgress }: ProgramOptions,
+): Promise<DenoisePrograms> {
+  const { images, height, width, tokens } = shape;
+  const target = network.backend.target(network.dtype);
+  const { graph } = runPasses(denoiseGraph(config, shape), target, PASSES_BEFORE_SPLIT);
+  const split = splitByRate(graph);
+  const batch = (shape.guided ? 2 : 1) * images;
+  const rows = capacity * batch;
+  const shared = new Map<string, DeviceTensor>();
+  const made: Program[] = [];
+  const sizes = { height, width, tokens, steps: capacity, rows, prompts: batch };
+  const add = async (graph: typeof split.prompt, stackedImages: number): Promise<Program | undefined> => {
+    if (!graph) return undefined;
+    const program = await network.compile(
+      graph,
+      { ...sizes, images: stackedImages },
+      { tensors: shared, signal, onProgress },
+    );
+    made.push(program);
+    for (const { name } of program.plan.tensors) if (!shared.has(name)) shared.set(name, program.tensor(name));
+    return program;
+  };
+  try {
+    const prompt = await add(split.prompt, images);
+    const promptNames = new Set(shared.keys());
+    const step = await add(split.step, capacity * images);
+    // Rows and timesteps of the step program are its own: the latent program has inputs of other sizes.
+    for (const name of [PROMPT_ROW, 'timestep']) if (!promptNames.has(name)) shared.delete(name);
+    const latent = await add(split.latent, images);
+    if (!latent) throw new RangeError('a denoising step without latents');
+    return new DenoisePrograms({ ...shape, channels: config.outChannels, batch, capacity }, { prompt, step, latent });
+  } catch (error) {
+    for (const program of made) program.dispose();
+    throw error;
+  }
+}
+
+interface Parts {
+  readonly prompt: Program | undefined;
+  readonly step: Program | undefined;
+  readonly latent: Program;
+}
+
+type Sizes = DenoiseShape & { readonly channels: number; readonly batch: number; readonly capacity: number };
+
+/** The recorded programs of one shape. Use: `setPrompt`, `setSchedule`, `setLatents`, then `step` for each step. */
+export class DenoisePrograms {
+  readonly #sizes: Sizes;
+  readonly #parts: Parts;
+
+  constructor(sizes: Sizes, parts: Parts) {
+    this.#sizes = sizes;
+    this.#parts = parts;
+  }
+
+  /** The programs, for inspection and benchmarks. */
+  get programs(): readonly Program[] {
+    const { prompt, step, latent } = this.#parts;
+    return [prompt, step, latent].filter((program) => program !== undefined);
+  }
+
+  /** The program that runs at every step. */
+  get latentProgram(): Program {
+    return this.#parts.latent;
+  }
+
+  /** Sets the UNet's prompt inputs (`encoder_hidden_states` [batch, tokens, channels], ...) and runs what depends on them alone. */
+  setPrompt(inputs: Readonly<Record<string, Float32Array>>): void {
+    for (const [name, data] of Object.entries(inputs)) {
+      const owner = this.programs.find((program) => program.plan.inputs.some((input) => input.name === name));
+      owner?.write(name, data);
+    }
+    this.#parts.prompt?.run();
+  }
+
+  /** Sets timesteps, coefficients and guidance of all steps and fills the tables; call it after `setPrompt`. */
+  setSchedule(steps: readonly StepCoefficients[], guidance: GuidanceCoefficients): void {
+    const { batch, capacity } = this.#sizes;
+    const { step: tables, latent } = this.#parts;
+    const rows = Array.from({ length: capacity * batch }, (_, i) => i);
+    const stepOf = (row: number): StepCoefficients | undefined => steps[Math.min(Math.floor(row / batch), steps.length - 1)];
+    if (tables) {
+      const has = (name: string): boolean => tables.plan.inputs.some((input) => input.name === name);
+      if (has('timestep')) tables.write('timestep', Float32Array.from(rows, (row) => stepOf(row)?.timestep ?? 0));
+      if (has(PROMPT_ROW)) tables.write(PROMPT_ROW, Int32Array.from(rows, (row) => row % batch));
+      tables.run();
+    }
+    const packed = packCoefficients(steps, guidance);
+    const table = new Float32Array((packed.length / steps.length) * capacity);
+    table.set(packed);
+    latent.write('coefficients', table);
+  }
+
+  /** Sets the latents [images, channels, height, width] and clears the scheduler's history. */
+  setLatents(latents: Float32Array): void {
+    const { slots } = this.#sizes;
+    const state = new Float32Array(slots * latents.length);
+    state.set(toNhwc(latents, this.#latentShape()));
+    this.#parts.latent.write('state', state);
+  }
+
+  /** Queues one step of all images; `noise` is [images, channels, height, width]. */
+  step(index: number, noise?: Float32Array): void {
+    const { images, batch } = this.#sizes;
+    const { latent } = this.#parts;
+    latent.write('row', new Int32Array(images).fill(index));
+    if (latent.plan.inputs.some(({ name }) => name === STEP_ROW))
+      latent.write(STEP_ROW, Int32Array.from({ length: batch }, (_, b) => index * batch + b));
+    if (noise) latent.write('noise', toNhwc(noise, this.#latentShape()));
+    latent.run();
+  }
+
+  /** The latents [images, channels, height, width] after all queued steps. */
+  async readLatents(): Promise<Float32Array> {
+    const state = await this.#parts.latent.read('state');
+    const shape = this.#latentShape();
+    return toNchw(state.subarray(0, shape[0] * shape[1] * shape[2] * shape[3]), shape);
+  }
+
+  dispose(): void {
+    for (const program of this.programs.toReversed()) program.dispose();
+  }
+
+  #latentShape(): ImageShape {
+    const { images, channels, height, width } = this.#sizes;
+    return [images, channels, height, width];
+  }
+}

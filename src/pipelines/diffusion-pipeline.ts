@@ -1,0 +1,134 @@
+/**
+ * @file What users hold: a pipeline that is called with a prompt and gives pictures.
+ *
+ * It is a plain function with properties attached, made without the Function constructor so that pages with a
+ * strict content-security policy can use it. Calls on one pipeline queue.
+ */
+
+import type { Backend } from '../backends/backend.ts';
+import type { Scheduler } from '../schedulers/scheduler.ts';
+import { checkOptions, XL_OPTIONS, type CallOptions, type OptionDefaults } from './options.ts';
+import type { LoadedPipeline } from './load-pipeline.ts';
+import type { ProgressListener } from './progress.ts';
+import { textToImage, type DenoisingStep, type PipelineOutput } from './text-to-image.ts';
+
+/** A running call: its steps as they are queued, and its result. */
+export interface PipelineStream extends AsyncGenerator<DenoisingStep, PipelineOutput, void> {
+  /** The call's result, once its steps have been taken (or an early `return` rejected it). */
+  readonly output: Promise<PipelineOutput>;
+}
+
+/** A diffusion pipeline: `const { images } = await pipe({ prompt: 'a red apple, 3D' })`. */
+export interface DiffusionPipeline {
+  /**
+   * Makes pictures.
+   * @throws OptionError before any work for an option that is unknown or out of range; DeviceLostError and
+   * OutOfMemoryError from the device; the signal's reason when aborted.
+   */
+  (options: CallOptions): Promise<PipelineOutput>;
+  /** The same step by step: `for await (const step of pipe.stream({ prompt })) show(await step.preview())`. */
+  stream(options: CallOptions): PipelineStream;
+  /** Assign another to sample differently: `EulerDiscreteScheduler.fromConfig(pipe.scheduler.config)`. */
+  scheduler: Scheduler;
+  /** Its diffusers class. */
+  readonly className: string;
+  /** The backend in use. */
+  readonly backend: Pick<Backend, 'name' | 'description'>;
+  /** Settings that the model's folder recommends (calotype.json); the library does not apply them by itself. */
+  readonly recommended: CallOptions;
+  /** What was ignored or decided while loading, for people. */
+  readonly notices: readonly string[];
+  /** Frees everything; a running call is waited for. */
+  dispose(): Promise<void>;
+}
+
+/** A promise to be settled from outside; rejections that nobody looks at are not reported as unhandled. */
+function deferred<T>(): { promise: Promise<T>; resolve: (value: T) => void; reject: (reason: unknown) => void } {
+  let resolve: (value: T) => void = () => undefined;
+  let reject: (reason: unknown) => void = () => undefined;
+  const promise = new Promise<T>((yes, no) => ([resolve, reject] = [yes, no]));
+  promise.catch(() => undefined);
+  return { promise, resolve, reject };
+}
+
+/** diffusers' defaults of a pipeline class. */
+function defaultsOf({ className, unet, vae }: LoadedPipeline): OptionDefaults {
+  const [height, width] = unet.sampleSize ?? [64, 64];
+  return {
+    guidanceScale: className === 'StableDiffusionXLPipeline' ? 5 : 7.5,
+    height: height * vae.scaleFactor,
+    width: width * vae.scaleFactor,
+  };
+}
+
+/** Wraps loaded parts as a callable pipeline. */
+export function makePipeline(loaded: LoadedPipeline, onProgress: ProgressListener | undefined): DiffusionPipeline {
+  const { className, unet, vae, denoiser, conditioner, backend } = loaded;
+  let { scheduler } = loaded;
+  let tail: Promise<unknown> = Promise.resolve();
+  const isTaken = (option: string): boolean => className === 'StableDiffusionXLPipeline' || !XL_OPTIONS.has(option);
+
+  async function* run(options: CallOptions): AsyncGenerator<DenoisingStep, PipelineOutput, void> {
+    const checked = checkOptions(options, defaultsOf(loaded), vae.scaleFactor, isTaken);
+    const before = tail;
+    let release = (): void => undefined;
+    tail = new Promise<void>((resolve) => (release = resolve));
+    await before;
+    try {
+      checked.signal?.throwIfAborted();
+      const parts = { conditioner, denoiser, unet, vae, scheduler, idle: () => backend.idle() };
+      return yield* textToImage(parts, checked, { signal: checked.signal, onProgress });
+    } finally {
+      release();
+    }
+  }
+
+  const stream = (options: CallOptions): PipelineStream => {
+    const result = deferred<PipelineOutput>();
+    async function* forward(): AsyncGenerator<DenoisingStep, PipelineOutput, void> {
+      try {
+        const output = yield* run(options);
+        result.resolve(output);
+        return output;
+      } catch (error) {
+        result.reject(error);
+        throw error;
+      } finally {
+        // Does nothing where the result is settled: only a stream that was left early comes here without one.
+        result.reject(new DOMException('The stream was left before its last step', 'AbortError'));
+      }
+    }
+    return Object.assign(forward(), { output: result.promise });
+  };
+
+  const call = async (options: CallOptions): Promise<PipelineOutput> => {
+    const steps = run(options);
+    for (;;) {
+      const next = await steps.next();
+      if (next.done === true) return next.value;
+    }
+  };
+
+  const { notices, recommended } = loaded;
+  const properties = {
+    stream,
+    className,
+    notices,
+    recommended,
+    backend: { name: backend.name, description: backend.description },
+    dispose: async (): Promise<void> => {
+      await tail;
+      tail = Promise.resolve();
+      loaded.dispose();
+      backend.dispose();
+    },
+    scheduler,
+  };
+  const pipeline = Object.assign(call, properties);
+  Object.defineProperty(pipeline, 'scheduler', {
+    get: () => scheduler,
+    set: (next: Scheduler) => (scheduler = next),
+    enumerable: true,
+  });
+  return pipeline;
+}

@@ -1,0 +1,54 @@
+/** @file Puts a component's weights on a backend, after checking that every tensor its graph needs is there. */
+
+import type { Backend, WeightReader } from '../backends/backend.ts';
+import type { Graph } from '../graph/graph.ts';
+import { expectTensor, type WeightSource } from '../loaders/weight-source.ts';
+import { STORED_DTYPES } from '../tensor/dtype.ts';
+import { Network } from './network.ts';
+
+/** Storage type of weights and activations: `auto` is f16 where the device has it and the file is no wider. */
+export type ComponentDType = 'auto' | 'f16' | 'f32';
+
+/** Other names under which files keep a tensor. */
+export type Aliases = (name: string) => string[];
+
+/** How a component is loaded. */
+export interface LoadNetworkOptions {
+  readonly dtype: ComponentDType;
+  /** Run in f32 although f16 was not asked against (a VAE's `force_upcast`). */
+  readonly upcast?: boolean;
+  readonly aliases?: Aliases;
+}
+
+/** The name under which a source has a tensor; the first name if it has none of them. */
+function storedName(source: WeightSource, name: string, aliases: Aliases): string {
+  return [name, ...aliases(name)].find((candidate) => source.has(candidate)) ?? name;
+}
+
+/**
+ * A network on a backend. Nothing is read but headers: weights follow when programs are compiled.
+ * @param graphs all graphs that the network may run; their tensors must be in `source`
+ * @throws NotFoundError for a missing tensor, FileFormatError for one of another shape
+ */
+export function loadNetwork(
+  name: string,
+  backend: Backend,
+  source: WeightSource,
+  graphs: readonly Graph[],
+  { dtype, upcast = false, aliases = () => [] }: LoadNetworkOptions,
+): Network {
+  const names = new Map<string, readonly number[]>();
+  for (const graph of graphs)
+    for (const { parts } of graph.weights) for (const part of parts) names.set(part.name, part.shape);
+  let widest = 0;
+  for (const [tensor, shape] of names) {
+    const { dtype: stored } = expectTensor(source, storedName(source, tensor, aliases), shape);
+    widest = Math.max(widest, STORED_DTYPES[stored]);
+  }
+  const half = backend.dtypes.includes('f16') && !upcast && (dtype === 'f16' || (dtype === 'auto' && widest <= 2));
+  const reader: WeightReader = {
+    info: (tensor) => source.info(storedName(source, tensor, aliases)),
+    read: (tensor, signal) => source.read(storedName(source, tensor, aliases), signal),
+  };
+  return new Network(name, backend, half ? 'f16' : 'f32', backend.createWeights(reader));
+}

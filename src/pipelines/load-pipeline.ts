@@ -1,0 +1,178 @@
+/** @file Loads the components of a StableDiffusionPipeline or StableDiffusionXLPipeline folder onto a backend. */
+
+import type { Backend } from '../backends/backend.ts';
+import type { Graph } from '../graph/graph.ts';
+import { openWeights } from '../loaders/component.ts';
+import { parseAutoencoderKLConfig } from '../loaders/configs/autoencoder-kl.ts';
+import { parseAutoencoderTinyConfig } from '../loaders/configs/autoencoder-tiny.ts';
+import { parseCLIPTextConfig } from '../loaders/configs/clip-text.ts';
+import { parseModelIndex, type ModelIndex, type PipelineClass } from '../loaders/configs/model-index.ts';
+import { parseUNet2DConditionConfig, type UNet2DConditionConfig } from '../loaders/configs/unet.ts';
+import { readJson, type ModelSource } from '../loaders/model-source.ts';
+import type { WeightSource } from '../loaders/weight-source.ts';
+import { autoencoderKLAliases, buildAutoencoderKLDecoder } from '../models/autoencoder-kl.ts';
+import { buildAutoencoderTinyDecoder } from '../models/autoencoder-tiny.ts';
+import { buildCLIPText, clipTextAliases } from '../models/clip-text.ts';
+import { buildUNet2DCondition } from '../models/unet2d-condition.ts';
+import { forStableDiffusion, schedulerFromConfig } from '../schedulers/index.ts';
+import type { Scheduler } from '../schedulers/scheduler.ts';
+import { Tokenizer } from '../text/tokenizer.ts';
+import type { Conditioner } from './conditioning.ts';
+import { Denoiser } from './denoiser.ts';
+import { loadNetwork, type Aliases, type ComponentDType } from './load-network.ts';
+import type { Network } from './network.ts';
+import type { CallOptions } from './options.ts';
+import { parseRecommendedSettings } from './recommended-settings.ts';
+import { StableDiffusionConditioner } from './stable-diffusion.ts';
+import { StableDiffusionXLConditioner } from './stable-diffusion-xl.ts';
+import { PromptEncoder } from './text-encoder.ts';
+import { Vae, type VaeConfig } from './vae.ts';
+
+/** Storage types by component; one name means all components. */
+export type DTypeOption =
+  | ComponentDType
+  | { readonly unet?: ComponentDType; readonly vae?: ComponentDType; readonly textEncoder?: ComponentDType };
+
+/** How to load. */
+export interface LoadPipelineOptions {
+  readonly variant?: string;
+  readonly dtype?: DTypeOption;
+  readonly signal?: AbortSignal;
+}
+
+/** The parts of a pipeline. */
+export interface LoadedPipeline {
+  readonly className: PipelineClass;
+  readonly backend: Backend;
+  readonly unet: UNet2DConditionConfig;
+  readonly denoiser: Denoiser;
+  readonly conditioner: Conditioner;
+  readonly vae: Vae;
+  readonly scheduler: Scheduler;
+  readonly recommended: CallOptions;
+  readonly notices: readonly string[];
+  dispose(): void;
+}
+
+/** Reads one pipeline's files; keeps what must be closed or freed if loading fails half-way. */
+class PipelineLoader {
+  readonly notices: string[] = [];
+  readonly #source: ModelSource;
+  readonly #backend: Backend;
+  readonly #options: LoadPipelineOptions;
+  readonly #cleanup: (() => void)[] = [];
+
+  constructor(source: ModelSource, backend: Backend, options: LoadPipelineOptions) {
+    this.#source = source;
+    this.#backend = backend;
+    this.#options = options;
+  }
+
+  /** Undoes everything so far. */
+  dispose = (): void => {
+    for (const undo of this.#cleanup.splice(0).toReversed()) undo();
+  };
+
+  /** Disposes of something together with the pipeline. */
+  keep<T extends { dispose(): void }>(item: T): T {
+    this.#cleanup.push(() => item.dispose());
+    return item;
+  }
+
+  async #json<T>(path: string, parse: (json: unknown, context: { file: string; onNotice: (notice: string) => void }) => T): Promise<T> {
+    const json = await readJson(this.#source, path, this.#options.signal);
+    return parse(json, { file: `${this.#source.name}/${path}`, onNotice: (notice) => this.notices.push(notice) });
+  }
+
+  async index(): Promise<ModelIndex> {
+    return this.#json('model_index.json', parseModelIndex);
+  }
+
+  async recommended(): Promise<CallOptions> {
+    const path = 'calotype.json';
+    return (await this.#source.exists(path, this.#options.signal)) ? this.#json(path, parseRecommendedSettings) : {};
+  }
+
+  async scheduler(): Promise<Scheduler> {
+    return this.#json('scheduler/scheduler_config.json', (json, { file }) => schedulerFromConfig(forStableDiffusion(json, file), file));
+  }
+
+  /** The weights of a subfolder, as a network that can run these graphs. */
+  async #network(
+    subfolder: string,
+    graphs: readonly Graph[],
+    dtype: ComponentDType,
+    extra: { readonly aliases?: Aliases; readonly upcast?: boolean } = {},
+  ): Promise<Network> {
+    const { variant, signal } = this.#options;
+    const weights: WeightSource = await openWeights(this.#source, subfolder, { ...(variant && { variant }), ...(signal && { signal }) });
+    this.#cleanup.push(() => void weights.close());
+    return loadNetwork(subfolder, this.#backend, weights, graphs, { dtype, ...extra });
+  }
+
+  #dtype(component: 'unet' | 'vae' | 'textEncoder'): ComponentDType {
+    const { dtype = 'auto' } = this.#options;
+    return typeof dtype === 'string' ? dtype : (dtype[component] ?? 'auto');
+  }
+
+  async textEncoder(suffix: '' | '_2', projection: boolean): Promise<PromptEncoder> {
+    const folder = `text_encoder${suffix}`;
+    const config = await this.#json(`${folder}/config.json`, parseCLIPTextConfig);
+    const tokenizer = await Tokenizer.fromPretrained(this.#source, `tokenizer${suffix}`, this.#options.signal);
+    const network = await this.#network(folder, [buildCLIPText(config, { projection })], this.#dtype('textEncoder'), {
+      aliases: clipTextAliases,
+    });
+    return this.keep(new PromptEncoder(network, config, tokenizer, projection));
+  }
+
+  async unet(): Promise<{ readonly config: UNet2DConditionConfig; readonly denoiser: Denoiser }> {
+    const config = await this.#json('unet/config.json', parseUNet2DConditionConfig);
+    const network = await this.#network('unet', [buildUNet2DCondition(config)], this.#dtype('unet'));
+    return { config, denoiser: this.keep(new Denoiser(network, config)) };
+  }
+
+  async vae(className: VaeConfig['className']): Promise<Vae> {
+    if (className === 'AutoencoderTiny') {
+      const config = await this.#json('vae/config.json', parseAutoencoderTinyConfig);
+      const network = await this.#network('vae', [buildAutoencoderTinyDecoder(config)], this.#dtype('vae'));
+      return this.keep(new Vae(network, { className, config }));
+    }
+    const config = await this.#json('vae/config.json', parseAutoencoderKLConfig);
+    const network = await this.#network('vae', [buildAutoencoderKLDecoder(config)], this.#dtype('vae'), {
+      aliases: autoencoderKLAliases,
+      upcast: config.forceUpcast,
+    });
+    return this.keep(new Vae(network, { className, config }));
+  }
+}
+
+/**
+ * Loads a pipeline. Only headers and configurations are read; weights follow when the first call needs them.
+ * @throws NotFoundError, FileFormatError or ConfigError naming the file and field
+ */
+export async function loadPipeline(source: ModelSource, backend: Backend, options: LoadPipelineOptions): Promise<LoadedPipeline> {
+  const loader = new PipelineLoader(source, backend, options);
+  try {
+    const index = await loader.index();
+    const scheduler = await loader.scheduler();
+    const recommended = await loader.recommended();
+    const { config: unet, denoiser } = await loader.unet();
+    const vae = await loader.vae(index.components.get('vae') === 'AutoencoderTiny' ? 'AutoencoderTiny' : 'AutoencoderKL');
+    const conditioner =
+      index.className === 'StableDiffusionXLPipeline'
+        ? new StableDiffusionXLConditioner(
+            [
+              ...(index.components.has('text_encoder') ? [await loader.textEncoder('', false)] : []),
+              await loader.textEncoder('_2', true),
+            ],
+            index.forceZerosForEmptyPrompt,
+          )
+        : new StableDiffusionConditioner(await loader.textEncoder('', false));
+    const { className } = index;
+    const { notices, dispose } = loader;
+    return { className, backend, unet, denoiser, conditioner, vae, scheduler, recommended, notices, dispose };
+  } catch (error) {
+    loader.dispose();
+    throw error;
+  }
+}

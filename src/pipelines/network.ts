@@ -1,0 +1,80 @@
+/**
+ * @file A network on a backend: one store of weights, and programs compiled for the shapes that were asked for.
+ */
+
+import type { Backend, DeviceTensor, Program, WeightStore } from '../backends/backend.ts';
+import { bindGraph, type Graph } from '../graph/graph.ts';
+import { plan } from '../plan/planner.ts';
+import type { Bindings } from '../tensor/shape.ts';
+import type { ProgressListener } from './progress.ts';
+
+/** What compiling a program needs besides its graph. */
+export interface ProgramOptions {
+  /** Tensors of other programs to read or write in place of its own. */
+  readonly tensors?: ReadonlyMap<string, DeviceTensor>;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ProgressListener | undefined;
+}
+
+/** A component of a pipeline (UNet, VAE, text encoder) with its weights on a device. */
+export class Network {
+  readonly name: string;
+  readonly backend: Backend;
+  /** Storage type of weights and activations. */
+  readonly dtype: 'f32' | 'f16';
+  readonly #weights: WeightStore;
+
+  constructor(name: string, backend: Backend, dtype: 'f32' | 'f16', weights: WeightStore) {
+    this.name = name;
+    this.backend = backend;
+    this.dtype = dtype;
+    this.#weights = weights;
+  }
+
+  /** Plans and compiles a graph with numbers for its symbols. */
+  async compile(graph: Graph, bindings: Bindings, options: ProgramOptions = {}): Promise<Program> {
+    const { tensors, signal, onProgress } = options;
+    signal?.throwIfAborted();
+    const planned = plan(bindGraph(graph, bindings), this.backend.target(this.dtype));
+    return this.backend.compile(planned, {
+      weights: this.#weights,
+      ...(tensors && { tensors }),
+      ...(signal && { signal }),
+      ...(onProgress && { onProgress: (progress) => onProgress({ ...progress, item: this.name }) }),
+    });
+  }
+
+  /** Frees the weights; programs must have been disposed of. */
+  dispose(): void {
+    this.#weights.dispose();
+  }
+}
+
+/** Keeps the things made for the latest few keys (programs of the latest shapes) and disposes of older ones. */
+export class RecentCache<T extends { dispose(): void }> {
+  readonly #limit: number;
+  readonly #items = new Map<string, T>();
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  /** The thing kept under `key`, made now if it is not there. */
+  async get(key: string, make: () => Promise<T>): Promise<T> {
+    const known = this.#items.get(key);
+    const item = known ?? (await make());
+    this.#items.delete(key);
+    this.#items.set(key, item);
+    for (const [oldest, old] of this.#items) {
+      if (this.#items.size <= this.#limit) break;
+      this.#items.delete(oldest);
+      old.dispose();
+    }
+    return item;
+  }
+
+  dispose(): void {
+    for (const item of this.#items.values()) item.dispose();
+    this.#items.clear();
+  }
+}

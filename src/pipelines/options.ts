@@ -1,0 +1,206 @@
+/** @file The options of a pipeline call: their types, diffusers' defaults, and the checks on them. */
+
+import { OptionError } from '../errors.ts';
+import { nearestNames } from '../loaders/weight-source.ts';
+
+/** A tensor given by or to the user: images are [images, channels, height, width]. */
+export interface Tensor {
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
+}
+
+/** A seed for torch's CPU generator, or for its CUDA generator. */
+export type Seed = number | { readonly seed: number; readonly device: 'cpu' | 'cuda' };
+
+/** What `callbackOnStepEnd` is told. */
+export interface StepInfo {
+  /** Counts from 0. */
+  readonly index: number;
+  readonly total: number;
+  readonly timestep: number;
+}
+
+/** Options of a call; the names are diffusers' in camelCase. */
+export interface CallOptions {
+  /** One prompt, or one for each image (times `numImagesPerPrompt`). */
+  readonly prompt?: string | readonly string[];
+  /** SDXL: what the second text encoder reads; default `prompt`. */
+  readonly prompt2?: string | readonly string[];
+  /** What to steer away from; used when guidanceScale is over 1. */
+  readonly negativePrompt?: string | readonly string[];
+  /** SDXL: default `negativePrompt`. */
+  readonly negativePrompt2?: string | readonly string[];
+  /** Pixels, a multiple of 8; default the size the model was trained at. */
+  readonly height?: number;
+  readonly width?: number;
+  /** Default 50. */
+  readonly numInferenceSteps?: number;
+  /** Timesteps in place of the scheduler's spacing; not together with `sigmas`. */
+  readonly timesteps?: readonly number[];
+  /** Sigmas in place of the scheduler's spacing. */
+  readonly sigmas?: readonly number[];
+  /** Weight of the prompt; 1 or less turns guidance off. Default 7.5, SDXL 5. */
+  readonly guidanceScale?: number;
+  /** 0 to 1; default 0. */
+  readonly guidanceRescale?: number;
+  /** DDIM's noise, 0 to 1; default 0. */
+  readonly eta?: number;
+  /** One generator for all images, or one for each; default a random seed, which the result tells. */
+  readonly seed?: Seed | readonly Seed[];
+  /** Default 1. */
+  readonly numImagesPerPrompt?: number;
+  /** Layers of CLIP to leave out at the end; default none. */
+  readonly clipSkip?: number;
+  /** Initial noise [images, channels, height / 8, width / 8], scaled by the scheduler's initial sigma. */
+  readonly latents?: Tensor;
+  /** Text embeddings in place of `prompt`: [prompts, tokens, channels]. */
+  readonly promptEmbeds?: Tensor;
+  readonly negativePromptEmbeds?: Tensor;
+  /** SDXL: [prompts, channels]. */
+  readonly pooledPromptEmbeds?: Tensor;
+  readonly negativePooledPromptEmbeds?: Tensor;
+  /** SDXL's size conditions, [height, width] or [top, left] pixels. */
+  readonly originalSize?: readonly [number, number];
+  readonly cropsCoordsTopLeft?: readonly [number, number];
+  readonly targetSize?: readonly [number, number];
+  readonly negativeOriginalSize?: readonly [number, number];
+  readonly negativeCropsCoordsTopLeft?: readonly [number, number];
+  readonly negativeTargetSize?: readonly [number, number];
+  /** Default 'image'. */
+  readonly outputType?: 'image' | 'np' | 'latent';
+  /** Adds the final latents to the result. Default false. */
+  readonly returnLatents?: boolean;
+  /** Called after each step; the run waits for what it returns. */
+  readonly callbackOnStepEnd?: (step: StepInfo) => void | Promise<void>;
+  /** Stops the run within a step. */
+  readonly signal?: AbortSignal;
+}
+
+/** Options with defaults filled in and everything checked. */
+export interface CheckedOptions extends CallOptions {
+  readonly height: number;
+  readonly width: number;
+  readonly numInferenceSteps: number;
+  readonly guidanceScale: number;
+  readonly guidanceRescale: number;
+  readonly eta: number;
+  readonly numImagesPerPrompt: number;
+  readonly outputType: 'image' | 'np' | 'latent';
+}
+
+/** Defaults that differ between pipeline classes. */
+export interface OptionDefaults {
+  readonly guidanceScale: number;
+  readonly height: number;
+  readonly width: number;
+}
+
+/** Every option that exists; which of them a pipeline class takes is its own choice. */
+const KNOWN = [
+  'prompt', 'prompt2', 'negativePrompt', 'negativePrompt2', 'height', 'width', 'numInferenceSteps', 'timesteps',
+  'sigmas', 'guidanceScale', 'guidanceRescale', 'eta', 'seed', 'numImagesPerPrompt', 'clipSkip', 'latents',
+  'promptEmbeds', 'negativePromptEmbeds', 'pooledPromptEmbeds', 'negativePooledPromptEmbeds', 'originalSize',
+  'cropsCoordsTopLeft', 'targetSize', 'negativeOriginalSize', 'negativeCropsCoordsTopLeft', 'negativeTargetSize',
+  'outputType', 'returnLatents', 'callbackOnStepEnd', 'signal',
+] as const satisfies readonly (keyof CallOptions)[];
+
+/** Options that only SDXL takes. */
+export const XL_OPTIONS: ReadonlySet<string> = new Set([
+  'prompt2', 'negativePrompt2', 'pooledPromptEmbeds', 'negativePooledPromptEmbeds', 'originalSize',
+  'cropsCoordsTopLeft', 'targetSize', 'negativeOriginalSize', 'negativeCropsCoordsTopLeft', 'negativeTargetSize',
+]);
+
+function refuse(field: string, problem: string, remedy: string): never {
+  throw new OptionError(problem, { field, remedy });
+}
+
+function inRange(field: string, value: unknown, least: number, most: number, integer: boolean): void {
+  if (value === undefined) return;
+  const fits = typeof value === 'number' && value >= least && value <= most && (!integer || Number.isInteger(value));
+  if (!fits) {
+    const kind = integer ? 'a whole number' : 'a number';
+    const range = most === Number.MAX_SAFE_INTEGER ? `of ${least} or more` : `from ${least} to ${most}`;
+    refuse(field, `${String(value)} is not ${kind} ${range}`, `Give ${kind} ${range}`);
+  }
+}
+
+function checkTexts(field: string, value: unknown): void {
+  if (value === undefined || typeof value === 'string') return;
+  if (!Array.isArray(value) || value.length === 0 || !value.every((text) => typeof text === 'string'))
+    refuse(field, 'it is neither a string nor a list of strings', 'Give a string, or a non-empty list of strings');
+}
+
+function checkTensor(field: string, tensor: Tensor | undefined): void {
+  if (tensor === undefined) return;
+  const count = tensor.shape.reduce((a, b) => a * b, 1);
+  if (!(tensor.data instanceof Float32Array) || tensor.data.length !== count)
+    refuse(field, `its data does not hold the ${count} float32 values of [${tensor.shape.join(', ')}]`, 'Give { shape, data: Float32Array } with as many values as the shape says');
+}
+
+function checkPair(field: string, pair: readonly number[] | undefined): void {
+  if (pair !== undefined && (pair.length !== 2 || !pair.every((value) => Number.isFinite(value))))
+    refuse(field, 'it is not a pair of numbers', 'Give two numbers, as [height, width] or [top, left]');
+}
+
+/**
+ * Checks a call's options and fills in defaults, before anything is allocated.
+ * @param granularity pixels that sizes must be a multiple of
+ * @throws OptionError naming the option and the remedy
+ */
+export function checkOptions(
+  options: CallOptions,
+  defaults: OptionDefaults,
+  granularity: number,
+  isTaken: (option: string) => boolean,
+): CheckedOptions {
+  for (const name of Object.keys(options)) {
+    if (KNOWN.some((known) => known === name) && isTaken(name)) continue;
+    const names = KNOWN.filter(isTaken);
+    const [guess] = nearestNames(name, names);
+    refuse(name, 'this pipeline has no such option', `Did you mean ${guess}? Its options are ${names.join(', ')}`);
+  }
+  const checked: CheckedOptions = {
+    numInferenceSteps: 50,
+    guidanceRescale: 0,
+    eta: 0,
+    numImagesPerPrompt: 1,
+    outputType: 'image',
+    ...defaults,
+    ...Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)),
+  };
+  for (const field of ['height', 'width'] as const) {
+    inRange(field, checked[field], granularity, 65536, true);
+    if (checked[field] % granularity !== 0) {
+      const near = Math.max(granularity, Math.round(checked[field] / granularity) * granularity);
+      refuse(field, `${checked[field]} is not a multiple of ${granularity}`, `Use ${near}`);
+    }
+  }
+  inRange('numInferenceSteps', checked.numInferenceSteps, 1, 10000, true);
+  inRange('guidanceScale', checked.guidanceScale, -1e4, 1e4, false);
+  inRange('guidanceRescale', checked.guidanceRescale, 0, 1, false);
+  inRange('eta', checked.eta, 0, 1, false);
+  inRange('numImagesPerPrompt', checked.numImagesPerPrompt, 1, 1024, true);
+  inRange('clipSkip', checked.clipSkip, 0, 1024, true);
+  for (const field of ['prompt', 'prompt2', 'negativePrompt', 'negativePrompt2'] as const) checkTexts(field, checked[field]);
+  for (const field of ['latents', 'promptEmbeds', 'negativePromptEmbeds', 'pooledPromptEmbeds', 'negativePooledPromptEmbeds'] as const)
+    checkTensor(field, checked[field]);
+  for (const field of ['originalSize', 'cropsCoordsTopLeft', 'targetSize', 'negativeOriginalSize', 'negativeCropsCoordsTopLeft', 'negativeTargetSize'] as const)
+    checkPair(field, checked[field]);
+  if (!['image', 'np', 'latent'].includes(checked.outputType))
+    refuse('outputType', `"${String(checked.outputType)}" is not an output type`, "Use 'image', 'np' or 'latent'");
+  if ((checked.prompt === undefined) === (checked.promptEmbeds === undefined))
+    refuse('prompt', 'exactly one of prompt and promptEmbeds is needed', 'Give a prompt (an empty one is fine) or its embeddings');
+  if (checked.negativePrompt !== undefined && checked.negativePromptEmbeds !== undefined)
+    refuse('negativePrompt', 'it was given together with negativePromptEmbeds', 'Give one of the two');
+  if (checked.timesteps !== undefined && checked.sigmas !== undefined)
+    refuse('timesteps', 'it was given together with sigmas', 'Give one of the two');
+  return checked;
+}
+
+/** A text option as a list, one for each prompt. */
+export function textList(field: string, value: string | readonly string[], count: number): readonly string[] {
+  if (typeof value === 'string') return Array.from({ length: count }, () => value);
+  if (value.length !== count)
+    refuse(field, `it has ${value.length} texts for ${count} prompts`, `Give one text, or ${count}`);
+  return value;
+}

@@ -1,0 +1,14 @@
+/** @file Progress of everything that takes over a second, as one kind of event. */
+
+/** How far something is; `done` of `total`. */
+export interface ProgressEvent {
+  /** `download` counts bytes, `weights` tensors of a component, `kernels` compiled kernels. */
+  readonly phase: 'download' | 'weights' | 'kernels';
+  /** File or component: `unet`. */
+  readonly item: string;
+  readonly done: number;
+  readonly total: number;
+}
+
+/** Told about progress; must not throw. */
+export type ProgressListener = (event: ProgressEvent) => void;

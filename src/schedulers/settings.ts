@@ -1,0 +1,141 @@
+/**
+ * @file Settings of schedulers: from a configuration record and overrides to checked values with their defaults,
+ * and back to a record that other schedulers can be made from (diffusers' `ConfigMixin.from_config`).
+ */
+import * as v from 'valibot';
+import { ConfigError, OptionError } from '../errors.ts';
+import { flag, list, supported, whole } from '../loaders/config.ts';
+import type { SchedulerConfig } from './scheduler.ts';
+import type { SigmaSpacing } from './sigmas.ts';
+
+/** A finite number above a bound. */
+export function above(bound: number) {
+  return v.pipe(v.number(), v.finite(), v.gtValue(bound));
+}
+
+const beta = v.pipe(above(0), v.ltValue(1));
+
+/** Settings that all schedulers for noise-predicting models share, with diffusers' defaults. */
+export const TRAINING_SETTINGS = {
+  num_train_timesteps: v.optional(v.pipe(whole(), v.maxValue(1_000_000)), 1000),
+  beta_start: v.optional(beta, 0.0001),
+  beta_end: v.optional(beta, 0.02),
+  beta_schedule: supported('linear', 'scaled_linear', 'squaredcos_cap_v2'),
+  trained_betas: v.nullish(list(beta), null),
+  steps_offset: v.optional(whole(0), 0),
+  rescale_betas_zero_snr: flag(false),
+};
+
+/** Ways to space sigmas other than by timesteps. At most one may be on; see `sigmaSpacingOf`. */
+export const SIGMA_SPACING_SETTINGS = {
+  use_karras_sigmas: flag(false),
+  use_exponential_sigmas: flag(false),
+  use_beta_sigmas: flag(false),
+  final_sigmas_type: supported('zero', 'sigma_min'),
+};
+
+/** diffusers lists here the settings that a record holds only because they are its own class's defaults. */
+const DEFAULTED = '_use_default_values';
+
+type CamelCase<Name extends string> = Name extends `${infer First}_${infer Rest}`
+  ? `${First}${Capitalize<CamelCase<Rest>>}`
+  : Name;
+
+type Entries = Readonly<Record<string, v.GenericSchema>>;
+type Schema<E extends Entries> = v.ObjectSchema<E, undefined>;
+
+/** Settings to change while making a scheduler, under their camelCase names: `{ useKarrasSigmas: true }`. */
+export type Overrides<E extends Entries> = {
+  readonly [Name in keyof E & string as CamelCase<Name>]?: v.InferInput<E[Name]>;
+};
+
+/** Checked settings with their defaults, and whatever else the record held. */
+export type Resolved<E extends Entries> = v.InferOutput<Schema<E>> & SchedulerConfig;
+
+/**
+ * The settings of a scheduler class. As in diffusers, entries that the class does not know are kept in the result
+ * and have no effect, and entries that are in the record only as another class's defaults give way to this one's.
+ *
+ * @param className goes into the result as `_class_name`.
+ * @param file what `config` was read from, for messages.
+ * @throws ConfigError for a value of `config` that is wrong or not supported, OptionError for such an override and
+ *   for an override that the class does not have.
+ */
+export function resolveSettings<const E extends Entries>(
+  className: string,
+  schema: Schema<E>,
+  config: SchedulerConfig,
+  overrides: Overrides<E>,
+  file?: string,
+): Resolved<E> {
+  const defaulted: unknown = config[DEFAULTED];
+  const record = Object.fromEntries(
+    Object.entries(config).filter(
+      ([name]) => name !== DEFAULTED && !(Array.isArray(defaulted) && defaulted.includes(name)),
+    ),
+  );
+  const optionNames = new Map(Object.keys(schema.entries).map((name) => [camelCase(name), name]));
+  const overridden = new Map<string, string>();
+  for (const [option, value] of Object.entries(overrides)) {
+    const name = optionNames.get(option);
+    if (name === undefined)
+      throw new OptionError(`${className} has no such option`, {
+        field: option,
+        remedy: `It has ${[...optionNames.keys()].join(', ')}`,
+      });
+    record[name] = value;
+    overridden.set(name, option);
+  }
+  const result = v.safeParse(schema, record);
+  if (!result.success) throw settingsError(result.issues[0], overridden, file);
+  return {
+    ...record,
+    ...result.output,
+    _class_name: className,
+    [DEFAULTED]: Object.keys(schema.entries).filter((name) => !Object.hasOwn(record, name)),
+  };
+}
+
+function settingsError(
+  issue: v.BaseIssue<unknown>,
+  overridden: ReadonlyMap<string, string>,
+  file: string | undefined,
+): ConfigError | OptionError {
+  const field = v.getDotPath(issue) ?? '';
+  const option = overridden.get(field.split('.')[0]);
+  if (option !== undefined) return new OptionError(issue.message, { field: option, remedy: 'Correct this option' });
+  return new ConfigError(issue.message, {
+    ...(file === undefined ? {} : { file }),
+    field,
+    remedy: 'Correct this field in the scheduler configuration, or choose another scheduler',
+  });
+}
+
+function camelCase(name: string): string {
+  return name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+}
+
+/**
+ * Which way of spacing sigmas is on, if any.
+ *
+ * @throws ConfigError when several are.
+ */
+export function sigmaSpacingOf(config: {
+  readonly use_karras_sigmas: boolean;
+  readonly use_exponential_sigmas: boolean;
+  readonly use_beta_sigmas: boolean;
+}): SigmaSpacing | undefined {
+  const on = (
+    [
+      ['karras', config.use_karras_sigmas],
+      ['exponential', config.use_exponential_sigmas],
+      ['beta', config.use_beta_sigmas],
+    ] as const
+  ).filter(([, used]) => used);
+  if (on.length > 1)
+    throw new ConfigError('use_karras_sigmas, use_exponential_sigmas and use_beta_sigmas exclude each other', {
+      field: `use_${on[0][0]}_sigmas`,
+      remedy: 'Set only one of them',
+    });
+  return on[0]?.[0];
+}

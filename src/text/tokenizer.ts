@@ -1,0 +1,178 @@
+/**
+ * @file `Tokenizer`: text to token ids as transformers' tokenizers give them. @huggingface/tokenizers does the work;
+ * this adds what it leaves out: CLIP's tokenizer from vocab.json and merges.txt, truncation and padding.
+ */
+import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
+import { ConfigError, OptionError } from '../errors.ts';
+import { readUtf8 } from '../loaders/byte-source.ts';
+import { joinPath, type ModelSource } from '../loaders/model-source.ts';
+import { lowerSigma } from './clip-bpe.ts';
+import { MAX_LENGTH } from './special-tokens.ts';
+import {
+  defineTokenizer,
+  TOKENIZER_FILES,
+  type TokenizerDefinition,
+  type TokenizerFileKey,
+  type TokenizerFiles,
+} from './tokenizer-files.ts';
+
+/** How to encode. */
+export interface EncodeOptions {
+  /** Truncate to this many ids, special tokens included. Default: the tokenizer's `modelMaxLength`. */
+  readonly maxLength?: number;
+  /** Whether to pad to that length; without a limit nothing is padded. Default true. */
+  readonly padding?: boolean;
+}
+
+/** An encoded text. */
+export interface Encoding {
+  /** Ids with the special tokens around them, and padding after them. */
+  readonly ids: Int32Array;
+  /** How many of the ids are not padding (where an attention mask would be 1). */
+  readonly length: number;
+  /** The end of the text that did not fit, as its tokens read; undefined if all of it did. */
+  readonly truncated: string | undefined;
+}
+
+/** Over the largest tokenizers there are (some 20 MB). */
+const MAX_FILE_BYTES = 64 << 20;
+
+/** A tokenizer. */
+export class Tokenizer {
+  /** Longest input that the model was made for, special tokens included; Infinity if its files do not say. */
+  readonly modelMaxLength: number;
+  readonly bosTokenId: number | undefined;
+  readonly eosTokenId: number | undefined;
+  /** undefined if the files name no pad token; then nothing can be padded. */
+  readonly padTokenId: number | undefined;
+  readonly #inner: HuggingFaceTokenizer;
+  readonly #clip: boolean;
+  /** Ids that stand before and after every text. */
+  readonly #prefix: readonly number[];
+  readonly #suffix: readonly number[];
+  readonly #folder: string;
+
+  private constructor({ json, special, clip, folder }: TokenizerDefinition) {
+    this.#inner = start(json, folder);
+    this.#clip = clip;
+    this.#folder = folder;
+    this.modelMaxLength = special.modelMaxLength;
+    const idOf = (content: string | undefined) =>
+      content === undefined ? undefined : this.#inner.token_to_id(content);
+    this.bosTokenId = idOf(special.roles.bos_token);
+    this.eosTokenId = idOf(special.roles.eos_token);
+    this.padTokenId = idOf(special.roles.pad_token);
+    const probe = 'a';
+    const bare = this.#inner.encode(probe, { add_special_tokens: false }).ids;
+    const framed = this.#inner.encode(probe).ids;
+    const first = Math.max(0, framed.indexOf(bare[0]));
+    this.#prefix = framed.slice(0, first);
+    this.#suffix = framed.slice(first + bare.length);
+  }
+
+  /**
+   * Reads the tokenizer in a folder of a model (`tokenizer`, `tokenizer_2`, or '' for the model's own folder).
+   * Throws NotFoundError if it has neither tokenizer.json nor vocab.json and merges.txt, and what `fromFiles` throws.
+   */
+  static async fromPretrained(
+    source: Pick<ModelSource, 'name' | 'open'>,
+    subfolder = '',
+    signal?: AbortSignal,
+  ): Promise<Tokenizer> {
+    const read = async (key: TokenizerFileKey): Promise<string | undefined> => {
+      const file = await source.open(joinPath(subfolder, TOKENIZER_FILES[key]), signal);
+      if (file === undefined) return undefined;
+      try {
+        return await readUtf8(file, MAX_FILE_BYTES, signal);
+      } finally {
+        await file.close?.();
+      }
+    };
+    const [tokenizerJson, tokenizerConfig, specialTokensMap, addedTokens] = await Promise.all([
+      read('tokenizerJson'),
+      read('tokenizerConfig'),
+      read('specialTokensMap'),
+      read('addedTokens'),
+    ]);
+    // tokenizer.json holds the vocabulary too, so the other two need not be fetched beside it.
+    const [vocabJson, mergesTxt] =
+      tokenizerJson === undefined ? await Promise.all([read('vocabJson'), read('mergesTxt')]) : [];
+    return Tokenizer.fromFiles({
+      folder: subfolder === '' ? source.name : `${source.name}/${subfolder}`,
+      tokenizerJson,
+      vocabJson,
+      mergesTxt,
+      tokenizerConfig,
+      specialTokensMap,
+      addedTokens,
+    });
+  }
+
+  /**
+   * Makes a tokenizer from the texts of its files.
+   * Throws NotFoundError for missing files, FileFormatError for damaged ones and ConfigError for fields that do not fit.
+   */
+  static fromFiles(files: TokenizerFiles): Tokenizer {
+    return new Tokenizer(defineTokenizer(files));
+  }
+
+  /**
+   * Encodes a text: special tokens around it, cut to `maxLength` and padded up to it.
+   * Throws OptionError for a `maxLength` without room for the special tokens, or over a million, and ConfigError if padding is asked
+   * for and the files name no pad token.
+   */
+  encode(text: string, options: EncodeOptions = {}): Encoding {
+    const maxLength = options.maxLength ?? this.modelMaxLength;
+    const framing = this.#prefix.length + this.#suffix.length;
+    const fits = Number.isInteger(maxLength) && maxLength >= framing && maxLength <= MAX_LENGTH;
+    if (!fits && maxLength !== Infinity)
+      throw new OptionError(`${maxLength} is not a whole number between ${framing} and ${MAX_LENGTH}`, {
+        field: 'maxLength',
+        remedy: 'Leave it out to get the length that the model was made for',
+      });
+    const content = this.#encodeContent(text);
+    const kept = content.slice(0, maxLength - framing);
+    const length = kept.length + framing;
+    const ids = new Int32Array(maxLength === Infinity || options.padding === false ? length : maxLength);
+    ids.set([...this.#prefix, ...kept, ...this.#suffix]);
+    if (ids.length > length) ids.fill(this.#padId(), length);
+    const rest = content.slice(kept.length);
+    return { ids, length, truncated: rest.length === 0 ? undefined : this.#decode(rest) };
+  }
+
+  /** How many tokens a text takes, special tokens around it not counted. */
+  count(text: string): number {
+    return this.#encodeContent(text).length;
+  }
+
+  #encodeContent(text: string): number[] {
+    return this.#inner.encode(this.#clip ? lowerSigma(text) : text, { add_special_tokens: false }).ids;
+  }
+
+  #decode(ids: number[]): string {
+    const text = this.#inner.decode(ids, { clean_up_tokenization_spaces: false });
+    // Not `trim`, which takes U+FEFF for white space.
+    return text.replaceAll(/^\p{White_Space}+|\p{White_Space}+$/gu, '');
+  }
+
+  #padId(): number {
+    if (this.padTokenId !== undefined) return this.padTokenId;
+    throw new ConfigError('names no pad token, so nothing can be padded', {
+      file: joinPath(this.#folder, TOKENIZER_FILES.tokenizerConfig),
+      field: 'pad_token',
+      remedy: 'Add the pad token that the model was trained with, or encode with padding: false',
+    });
+  }
+}
+
+function start(json: Record<string, unknown>, folder: string): HuggingFaceTokenizer {
+  try {
+    return new HuggingFaceTokenizer(json, {});
+  } catch (cause) {
+    throw new ConfigError('this tokenizer cannot be run', {
+      file: joinPath(folder, TOKENIZER_FILES.tokenizerJson),
+      remedy: 'Get the file again, or use a tokenizer.json that a current version of transformers saved',
+      cause,
+    });
+  }
+}

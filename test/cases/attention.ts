@@ -1,0 +1,77 @@
+/** @file Cases of attention: every head size in use, causal masks, odd token counts, fused QKV, and SD1.5's shapes. */
+
+import { ACCUMULATION, activation, sameAs, type CaseOf } from './case.ts';
+
+interface AttentionCase {
+  readonly batch?: number;
+  readonly queries: number;
+  /** Default: as many as queries. */
+  readonly keys?: number;
+  readonly heads: number;
+  readonly headDim: number;
+  readonly causal?: boolean;
+  /** `qkv`: one value holds all three; `kv`: keys and values share one. */
+  readonly fused?: 'qkv' | 'kv';
+  readonly bench?: boolean;
+}
+
+function attentionCase(name: string, options: AttentionCase): CaseOf<'attention'> {
+  const { batch = 2, queries, keys = queries, heads, headDim, causal = false, fused, bench = false } = options;
+  const width = heads * headDim;
+  const inputs = {
+    none: {
+      q: activation([batch, queries, width]),
+      k: activation([batch, keys, width]),
+      v: activation([batch, keys, width]),
+    },
+    kv: {
+      q: activation([batch, queries, width]),
+      k: activation([batch, keys, 2 * width]),
+      v: sameAs('k'),
+    },
+    qkv: { q: activation([batch, queries, 3 * width]), k: sameAs('q'), v: sameAs('q') },
+  }[fused ?? 'none'];
+  const offsets = ({ none: [0, 0, 0], kv: [0, 0, width], qkv: [0, width, 2 * width] } as const)[fused ?? 'none'];
+  return {
+    name: `attention/${name}`,
+    kind: 'attention',
+    inputs,
+    attrs: { heads, headDim, causal, scale: 1 / Math.sqrt(headDim), offsets },
+    nmse: ACCUMULATION,
+    bench,
+  };
+}
+
+const correctness = [
+  ...[8, 16, 24, 40, 48, 64, 72, 80, 96, 128, 160].map((headDim) =>
+    attentionCase(`head of ${headDim}`, { queries: 33, keys: 41, heads: 2, headDim }),
+  ),
+  attentionCase('head of 512', { batch: 1, queries: 48, heads: 1, headDim: 512 }),
+  attentionCase('self, 256 tokens', { queries: 256, heads: 2, headDim: 48 }),
+  attentionCase('self, 64 tokens', { queries: 64, heads: 4, headDim: 40 }),
+  attentionCase('cross, 77 keys', { queries: 65, keys: 77, heads: 3, headDim: 48 }),
+  attentionCase('cross, 154 keys', { queries: 16, keys: 154, heads: 2, headDim: 64 }),
+  attentionCase('one key', { queries: 17, keys: 1, heads: 2, headDim: 40 }),
+  attentionCase('one query', { queries: 1, keys: 77, heads: 2, headDim: 64 }),
+  attentionCase('one token', { batch: 1, queries: 1, heads: 1, headDim: 8 }),
+  attentionCase('odd tokens', { batch: 3, queries: 35, keys: 63, heads: 5, headDim: 24 }),
+  attentionCase('causal, 77 tokens', { queries: 77, heads: 3, headDim: 64, causal: true }),
+  attentionCase('causal, 5 tokens', { queries: 5, heads: 1, headDim: 8, causal: true }),
+  attentionCase('causal, fused QKV', { queries: 77, heads: 2, headDim: 64, causal: true, fused: 'qkv' }),
+  attentionCase('fused QKV', { queries: 64, heads: 2, headDim: 48, fused: 'qkv' }),
+  attentionCase('fused QKV, odd tokens', { queries: 45, heads: 3, headDim: 40, fused: 'qkv' }),
+  attentionCase('fused KV, 77 keys', { queries: 64, keys: 77, heads: 2, headDim: 48, fused: 'kv' }),
+  attentionCase('fused KV, head of 160', { queries: 9, keys: 77, heads: 2, headDim: 160, fused: 'kv' }),
+];
+
+const bench = [
+  attentionCase('SD1.5 self 64x64', { queries: 4096, heads: 8, headDim: 40, fused: 'qkv', bench: true }),
+  attentionCase('SD1.5 self 32x32', { queries: 1024, heads: 8, headDim: 80, fused: 'qkv', bench: true }),
+  attentionCase('SD1.5 self 16x16', { queries: 256, heads: 8, headDim: 160, fused: 'qkv', bench: true }),
+  attentionCase('SD1.5 cross 64x64', { queries: 4096, keys: 77, heads: 8, headDim: 40, fused: 'kv', bench: true }),
+  attentionCase('SDXL self 64x64', { queries: 4096, heads: 10, headDim: 64, fused: 'qkv', bench: true }),
+  attentionCase('VAE mid 64x64', { batch: 1, queries: 4096, heads: 1, headDim: 512, bench: true }),
+  attentionCase('CLIP', { queries: 77, heads: 12, headDim: 64, causal: true, fused: 'qkv', bench: true }),
+];
+
+export const attentionCases: readonly CaseOf<'attention'>[] = [...correctness, ...bench];

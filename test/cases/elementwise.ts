@@ -1,0 +1,124 @@
+/** @file Cases of the element-wise ops: activate, add, addBias, addRows, affine, geglu. */
+
+import { ACCUMULATION, activation, indexList, ROUNDING, vector, type CaseOf } from './case.ts';
+
+/** Shapes off every vector width and workgroup size, with their names. */
+const SHAPES: readonly (readonly number[])[] = [[1], [7], [1, 4], [2, 5, 3], [2, 7, 9, 33], [2, 16, 16, 64], [1, 300, 257]];
+
+const label = (shape: readonly number[]): string => shape.join('x');
+
+export const activateCases: readonly CaseOf<'activate'>[] = [
+  ...(['none', 'relu', 'silu', 'gelu', 'quick_gelu', 'tanh'] as const).map(
+    (name): CaseOf<'activate'> => ({
+      name: `activate/${name}`,
+      kind: 'activate',
+      inputs: { x: activation([2, 9, 7, 33], 2) },
+      attrs: { activation: name },
+      nmse: ACCUMULATION,
+      bench: false,
+    }),
+  ),
+  ...(['silu', 'gelu', 'quick_gelu', 'tanh'] as const).map(
+    (name): CaseOf<'activate'> => ({
+      name: `activate/${name} of large numbers`,
+      kind: 'activate',
+      inputs: { x: activation([1, 999], 60) },
+      attrs: { activation: name },
+      nmse: ACCUMULATION,
+      bench: false,
+    }),
+  ),
+  ...SHAPES.map(
+    (shape): CaseOf<'activate'> => ({
+      name: `activate/silu ${label(shape)}`,
+      kind: 'activate',
+      inputs: { x: activation(shape) },
+      attrs: { activation: 'silu' },
+      nmse: ACCUMULATION,
+      bench: false,
+    }),
+  ),
+  {
+    name: 'activate/SD1.5 silu 320, 64x64',
+    kind: 'activate',
+    inputs: { x: activation([2, 64, 64, 320]) },
+    attrs: { activation: 'silu' },
+    nmse: ACCUMULATION,
+    bench: true,
+  },
+];
+
+function addCase(name: string, shape: readonly number[], bench = false): CaseOf<'add'> {
+  const inputs = { a: activation(shape), b: activation(shape) };
+  return { name: `add/${name}`, kind: 'add', inputs, attrs: {}, nmse: ROUNDING, bench };
+}
+
+export const addCases: readonly CaseOf<'add'>[] = [
+  ...SHAPES.map((shape) => addCase(label(shape), shape)),
+  addCase('SD1.5 320, 64x64', [2, 64, 64, 320], true),
+];
+
+function addBiasCase(name: string, shape: readonly number[], bench = false): CaseOf<'addBias'> {
+  const inputs = { x: activation(shape), bias: vector(shape.at(-1) ?? 1) };
+  return { name: `addBias/${name}`, kind: 'addBias', inputs, attrs: {}, nmse: ROUNDING, bench };
+}
+
+export const addBiasCases: readonly CaseOf<'addBias'>[] = [
+  ...SHAPES.map((shape) => addBiasCase(label(shape), shape)),
+  addBiasCase('SD1.5 320, 64x64', [2, 64, 64, 320], true),
+];
+
+function addRowsCase(name: string, shape: readonly number[], index?: readonly number[], bench = false): CaseOf<'addRows'> {
+  const rows = index ? Math.max(...index) + 2 : (shape[0] ?? 1);
+  return {
+    name: `addRows/${name}`,
+    kind: 'addRows',
+    inputs: {
+      x: activation(shape),
+      rows: activation([rows, shape.at(-1) ?? 1]),
+      ...(index ? { rowIndex: indexList(index) } : {}),
+    },
+    attrs: {},
+    nmse: ROUNDING,
+    bench,
+  };
+}
+
+export const addRowsCases: readonly CaseOf<'addRows'>[] = [
+  addRowsCase('own rows', [3, 5, 7, 33]),
+  addRowsCase('own rows, 3 axes', [2, 37, 48]),
+  addRowsCase('own rows, 2 axes', [2, 48]),
+  addRowsCase('by index', [4, 6, 5, 20], [3, 0, 0, 2]),
+  addRowsCase('by index, one image', [1, 9, 7, 7], [1]),
+  addRowsCase('SD1.5 320, 64x64', [2, 64, 64, 320], undefined, true),
+];
+
+function affineCase(name: string, shape: readonly number[], scale: number, shift: number): CaseOf<'affine'> {
+  return {
+    name: `affine/${name}`,
+    kind: 'affine',
+    inputs: { x: activation(shape) },
+    attrs: { scale, shift },
+    nmse: ROUNDING,
+    bench: false,
+  };
+}
+
+export const affineCases: readonly CaseOf<'affine'>[] = [
+  affineCase('scale', [2, 7, 9, 33], 1 / 0.18215, 0),
+  affineCase('scale and shift', [1, 8, 8, 4], 1 / 3, 0.5),
+  affineCase('one number', [1], -2, 1),
+  affineCase('scale of 0', [5, 3], 0, 0.75),
+];
+
+function gegluCase(name: string, shape: readonly number[], bench = false): CaseOf<'geglu'> {
+  return { name: `geglu/${name}`, kind: 'geglu', inputs: { x: activation(shape) }, attrs: {}, nmse: ACCUMULATION, bench };
+}
+
+export const gegluCases: readonly CaseOf<'geglu'>[] = [
+  gegluCase('512 to 256', [2, 64, 512]),
+  gegluCase('66 to 33', [2, 5, 66]),
+  gegluCase('2 to 1', [3, 2]),
+  gegluCase('1 row', [1, 384]),
+  gegluCase('SD1.5 320, 64x64', [2, 4096, 2560], true),
+];

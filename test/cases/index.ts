@@ -1,0 +1,49 @@
+/** @file All cases of all ops: one table for correctness, benchmarks and the support matrix. */
+
+import type { OpKind } from '../../src/graph/ops.ts';
+import { attentionCases } from './attention.ts';
+import type { CaseOf, OpCase } from './case.ts';
+import { conv2dCases } from './conv2d.ts';
+import { activateCases, addBiasCases, addCases, addRowsCases, affineCases, gegluCases } from './elementwise.ts';
+import { embedTokensCases, gatherRowsCases, selectTokenCases, timestepEmbeddingCases } from './embedding.ts';
+import { concatCases, reshapeCases, sliceChannelsCases, upsampleNearestCases } from './layout.ts';
+import { linearCases } from './linear.ts';
+import { groupNormCases, layerNormCases } from './norms.ts';
+import { guidanceCases, guidanceFactorCases, guidedStepCases, modelInputCases, schedulerStepCases } from './sampling.ts';
+
+/** Cases by op; an op without cases does not compile. */
+export const CASES = {
+  activate: activateCases,
+  add: addCases,
+  addBias: addBiasCases,
+  addRows: addRowsCases,
+  affine: affineCases,
+  attention: attentionCases,
+  concat: concatCases,
+  conv2d: conv2dCases,
+  embedTokens: embedTokensCases,
+  gatherRows: gatherRowsCases,
+  geglu: gegluCases,
+  groupNorm: groupNormCases,
+  guidance: guidanceCases,
+  guidanceFactor: guidanceFactorCases,
+  guidedStep: guidedStepCases,
+  layerNorm: layerNormCases,
+  linear: linearCases,
+  modelInput: modelInputCases,
+  reshape: reshapeCases,
+  schedulerStep: schedulerStepCases,
+  selectToken: selectTokenCases,
+  sliceChannels: sliceChannelsCases,
+  timestepEmbedding: timestepEmbeddingCases,
+  upsampleNearest: upsampleNearestCases,
+} satisfies { readonly [K in OpKind]: readonly CaseOf<K>[] };
+
+/** Every case. */
+const ALL_CASES: readonly OpCase[] = Object.values(CASES).flat();
+
+/** Cases for correctness tests. */
+export const TEST_CASES: readonly OpCase[] = ALL_CASES.filter((testCase) => !testCase.bench);
+
+/** Cases with the shapes of real models, for benchmarks. */
+export const BENCH_CASES: readonly OpCase[] = ALL_CASES.filter((testCase) => testCase.bench);

@@ -1,0 +1,76 @@
+/** @file The command line as a whole: exit codes, refusals before any work, and that nothing is left behind. */
+import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { runProgram } from '../../cli/src/command.ts';
+import { program } from '../../cli/src/program.ts';
+
+let folder: string;
+let out: string;
+let err: string;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'calotype-cli-'));
+  out = '';
+  err = '';
+  vi.spyOn(process.stdout, 'write').mockImplementation((text) => Boolean((out += String(text))));
+  vi.spyOn(process.stderr, 'write').mockImplementation((text) => Boolean((err += String(text))));
+});
+
+afterEach(async () => {
+  vi.restoreAllMocks();
+  await rm(folder, { recursive: true });
+});
+
+const calotype = (...argv: string[]): Promise<number> => runProgram(program, argv);
+
+describe('help and version', () => {
+  it('prints the commands without arguments', async () => {
+    expect(await calotype()).toBe(0);
+    for (const name of ['generate', 'inspect', 'doctor', 'bench']) expect(out).toContain(name);
+  });
+
+  it('prints the options of a command', async () => {
+    expect(await calotype('generate', '--help')).toBe(0);
+    for (const name of ['--steps', '--size', '--seed', '--output']) expect(out).toContain(name);
+  });
+
+  it('prints the version', async () => {
+    expect(await calotype('--version')).toBe(0);
+    expect(out).toMatch(/^\d+\.\d+\.\d+\n$/);
+  });
+});
+
+describe('refusals', () => {
+  it.each([
+    { argv: ['generat', 'x'], says: /no command 'generat'.*Did you mean generate\?/ },
+    { argv: ['generate'], says: /PROMPT: is missing/ },
+    { argv: ['generate', 'a', 'red', 'apple'], says: /'red' is one argument too many.*quotes/ },
+    { argv: ['generate', 'x', '--setps', '4'], says: /--setps: is not an option.*Did you mean --steps\?/ },
+    { argv: ['generate', 'x', '-q'], says: /-q: is not an option/ },
+    { argv: ['generate', 'x', '--steps'], says: /--steps: lacks its value/ },
+    { argv: ['generate', 'x', '--steps', '0'], says: /--steps: '0' is not a whole number from 1/ },
+    { argv: ['generate', 'x', '--steps', '-4'], says: /--steps: '-4' is not a whole number from 1/ },
+    { argv: ['generate', 'x', '--steps=2.5'], says: /--steps: '2\.5' is not a whole number/ },
+    { argv: ['generate', 'x', '--size', '250x256'], says: /--size: 250x256 is not a multiple of 8.*248x256/ },
+    { argv: ['generate', 'x', '--guidance', 'nan'], says: /--guidance: 'nan' is not a number/ },
+    { argv: ['generate', 'x', '--seed', 'x'], says: /--seed: 'x' is not a whole number/ },
+    { argv: ['generate', 'x', '--seed', '-1'], says: /--seed: '-1' is not a whole number from 0/ },
+    { argv: ['generate', 'x', '--backend', 'cuda'], says: /--backend: 'cuda' is not one of its choices/ },
+    { argv: ['generate', 'x', '-o', 'picture.jpg'], says: /--output: .*\.png/ },
+    { argv: ['doctor', '--verbose'], says: /--verbose: is not an option/ },
+  ])('$argv', async ({ argv, says }) => {
+    expect(await calotype(...argv)).toBe(2);
+    expect(err).toMatch(says);
+    expect(out).toBe('');
+  });
+
+  it('a missing output folder, and a folder in place of a file', async () => {
+    expect(await calotype('generate', 'x', '-o', join(folder, 'missing', 'x.png'))).toBe(2);
+    expect(err).toMatch(/--output: the folder '.*missing' does not exist.*mkdir/);
+    await mkdir(join(folder, 'folder.png'));
+    expect(await calotype('generate', 'x', '-o', join(folder, 'folder.png'))).toBe(2);
+    expect(await readdir(folder)).toEqual(['folder.png']);
+  });
+});
