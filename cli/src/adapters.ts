@@ -57,8 +57,16 @@ function factsOf(adapter: GPUAdapter): AdapterFacts {
     vendor: info.vendor,
     architecture: info.architecture,
     f16: features.has('shader-f16'),
-    subgroups: features.has('subgroups') ? [info.subgroupMinSize, info.subgroupMaxSize] : undefined,
+    subgroups: features.has('subgroups') ? subgroupsOf(info) : undefined,
     maxBufferSize: limits.maxBufferSize,
     maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
   };
+}
+
+function subgroupsOf({
+  subgroupMinSize,
+  subgroupMaxSize,
+}: GPUAdapterInfo): readonly [number, number] | undefined {
+  if (subgroupMinSize === undefined || subgroupMaxSize === undefined) return undefined;
+  return [subgroupMinSize, subgroupMaxSize];
 }

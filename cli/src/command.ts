@@ -1,14 +1,14 @@
 /** @file Runs one subcommand, strictly: citty ignores options that it does not know, this refuses them. */
 import { CalotypeError, OptionError } from 'calotype';
 import { parseArgs, renderUsage, runCommand } from 'citty';
-import type { ArgsDef, CommandDef, CommandMeta } from 'citty';
+import type { ArgsDef, CommandDef, CommandMeta, SubCommandsDef } from 'citty';
 import { INTERRUPTED_EXIT_CODE, InterruptedError } from './interrupt.ts';
 import { suggest } from './options.ts';
 
 /** What the command `calotype` is made of: its description and its lazily loaded subcommands. */
 export interface Program {
   readonly meta: CommandMeta & { readonly name: string; readonly version: string };
-  readonly commands: Readonly<Record<string, () => Promise<CommandDef>>>;
+  readonly commands: SubCommandsDef;
 }
 
 /** 0: done; 1: the run failed; 2: the command line was wrong; 130: stopped by Ctrl-C. */
@@ -43,7 +43,7 @@ async function dispatch(program: Program, argv: readonly string[]): Promise<void
         remedy: `${suggest(name, names)}The commands are ${names.join(', ')}.`,
       });
     }
-    const command = await load();
+    const command: CommandDef = await resolve(load);
     const end = rest.indexOf('--');
     if (rest.slice(0, end < 0 ? undefined : end).some(isHelp)) {
       print(await renderUsage(command, { meta }));

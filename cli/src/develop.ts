@@ -1,8 +1,10 @@
 /** @file Runs the library for `calotype generate`: the one place where the command meets the pipelines. */
-import { DiffusionPipeline, encodePng, reference, SCHEDULERS, webgpu } from 'calotype';
-import type { BackendFactory } from 'calotype';
+import { DiffusionPipeline, encodePng, recipeTexts, type PipelineOutput, type ProgressEvent } from 'calotype';
+import { backendsOf } from './backends.ts';
 import type { Advance } from './progress.ts';
 import type { GenerateRequest } from './request.ts';
+import { SCHEDULERS } from './schedulers.ts';
+import { version } from './version.ts';
 
 /** A request with everything decided. */
 export interface DevelopRequest extends GenerateRequest {
@@ -17,44 +19,113 @@ export interface Developed {
   readonly width: number;
   readonly height: number;
   readonly seed: number;
+  /** Backend and adapter. */
   readonly backend: string;
-  readonly adapter: string;
+  readonly phases: readonly { readonly name: string; readonly seconds: number }[];
   readonly notices: readonly string[];
 }
 
+/** What the library calls a phase, and what people see. */
+const PHASES = {
+  download: 'downloading',
+  weights: 'loading',
+  kernels: 'compiling',
+  verify: 'verifying',
+} as const;
+
 /** Loads the model, draws one picture and encodes it as PNG, with its parameters in text chunks. */
 export async function develop(request: DevelopRequest): Promise<Developed> {
-  const { model, prompt, negative, revision, variant, dtype, scheduler, seed, settings, signal, onAdvance } = request;
-  onAdvance({ phase: 'loading', done: 0, total: 1 });
+  const { model, revision, variant, dtype, signal, onAdvance } = request;
+  const begin = performance.now();
   const pipe = await DiffusionPipeline.fromPretrained(model, {
     backends: backendsOf(request.backend),
     dtype,
     signal,
-    onProgress: ({ phase, done, total }) => onAdvance({ phase: phase === 'kernels' ? 'compiling' : 'loading', done, total }),
+    onProgress: (event) => onAdvance(advanceOf(event)),
     ...(revision !== undefined && { revision }),
     ...(variant !== undefined && { variant }),
   });
   try {
-    if (scheduler !== undefined) pipe.scheduler = SCHEDULERS[scheduler].fromConfig(pipe.scheduler.config);
-    const steps = pipe.stream({
-      prompt,
-      ...(negative !== undefined && { negativePrompt: negative }),
-      ...(seed !== undefined && { seed }),
-      ...settings,
-      signal,
-    });
-    let next = await steps.next();
-    while (!next.done) {
-      const { index, total, finished } = next.value;
-      if (index === 0) onAdvance({ phase: 'step', done: 0, total });
-      await finished;
-      onAdvance({ phase: 'step', done: index + 1, total });
-      if (index + 1 === total) onAdvance({ phase: 'decoding', done: 0, total: 1 });
-      next = await steps.next();
-    }
-    const { images, seed: usedSeed, truncatedPrompts } = next.value;
-    const [image] = images;
+    const loadSeconds = (performance.now() - begin) / 1000;
+    if (request.scheduler) pipe.scheduler = SCHEDULERS[request.scheduler].fromConfig(pipe.scheduler.config);
+    const options = callOptions(request, pipe);
+    const output = await takeSteps(pipe, { ...options, signal }, onAdvance);
+    const [image] = output.images;
+    const { width, height } = image;
+    const scheduler = String(pipe.scheduler.config['_class_name']);
+    const recipe = { calotype: version, model, ...options, width, height, scheduler };
+    const { encode, compile, denoise, decode } = output.timings;
+    return {
+      png: await encodePng(image, { text: recipeTexts(recipe) }),
+      width,
+      height,
+      seed: options.seed,
+      backend: `${pipe.backend.name}, ${pipe.backend.description}`,
+      phases: [
+        { name: 'load', seconds: loadSeconds },
+        { name: 'encode', seconds: encode },
+        { name: 'compile', seconds: compile },
+        { name: 'denoise', seconds: denoise },
+        { name: 'decode', seconds: decode },
+      ],
+      notices: [...pipe.notices, ...output.truncatedPrompts.map((end) => `the model did not read: "${end}"`)],
+    };
   } finally {
     await pipe.dispose();
   }
+}
+
+/** What was asked for, else what the model recommends, else diffusers' defaults, said so that a recipe can name them. */
+function callOptions(
+  { prompt, negative, seed, settings }: DevelopRequest,
+  { className, recommended }: DiffusionPipeline,
+) {
+  const { numInferenceSteps = 50, guidanceScale = className === 'StableDiffusionXLPipeline' ? 5 : 7.5 } =
+    recommended;
+  const { guidanceRescale, height, width } = recommended;
+  const negativePrompt = negative ?? recommended.negativePrompt;
+  return {
+    prompt,
+    ...(typeof negativePrompt === 'string' && { negativePrompt }),
+    numInferenceSteps,
+    guidanceScale,
+    ...(guidanceRescale !== undefined && { guidanceRescale }),
+    ...(height !== undefined && { height }),
+    ...(width !== undefined && { width }),
+    ...settings,
+    seed: seed ?? randomSeed(),
+  };
+}
+
+/** Runs a call to its end. Steps are reported as the device finishes them, while later ones are being queued. */
+async function takeSteps(
+  pipe: DiffusionPipeline,
+  options: Parameters<DiffusionPipeline['stream']>[0],
+  onAdvance: (advance: Advance) => void,
+): Promise<PipelineOutput> {
+  const steps = pipe.stream(options);
+  for await (const { index, total, finished } of steps) {
+    if (index === 0) onAdvance({ phase: 'step', done: 0, total });
+    const report = (): void => {
+      onAdvance({ phase: 'step', done: index + 1, total });
+      if (index + 1 === total) onAdvance({ phase: 'decoding', done: 0, total: 1 });
+    };
+    // A step that fails also fails the stream, which is where the error is handled.
+    finished.then(report, () => undefined);
+  }
+  return steps.output;
+}
+
+function advanceOf({ phase, item, done, total }: ProgressEvent): Advance {
+  return {
+    phase: `${PHASES[phase]} ${item}`,
+    done,
+    total,
+    ...((phase === 'download' || phase === 'verify') && { unit: 'bytes' as const }),
+  };
+}
+
+/** Small enough to be read out and typed again. */
+function randomSeed(): number {
+  return crypto.getRandomValues(new Uint32Array(1))[0];
 }

@@ -88,15 +88,15 @@ function editDistance(a: string, b: string): number {
     const next = [row];
     for (let column = 1; column <= b.length; column++) {
       const same = a[row - 1] === b[column - 1];
-      let cost = Math.min(old[column]! + 1, next[column - 1]! + 1, old[column - 1]! + (same ? 0 : 1));
+      let cost = Math.min(old[column] + 1, next[column - 1] + 1, old[column - 1] + (same ? 0 : 1));
       const swapped = row > 1 && column > 1 && a[row - 1] === b[column - 2] && a[row - 2] === b[column - 1];
-      if (swapped) cost = Math.min(cost, older[column - 2]! + 1);
+      if (swapped) cost = Math.min(cost, older[column - 2] + 1);
       next.push(cost);
     }
     older = old;
     old = next;
   }
-  return old[b.length]!;
+  return old[b.length];
 }
 
 function range(min: number, max: number): string {

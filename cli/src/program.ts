@@ -1,9 +1,6 @@
 /** @file What the command is made of; commands are loaded when they are run. */
-import { createRequire } from 'node:module';
-import * as v from 'valibot';
 import type { Program } from './command.ts';
-
-const { version } = v.parse(v.object({ version: v.string() }), createRequire(import.meta.url)('../package.json'));
+import { version } from './version.ts';
 
 export const program: Program = {
   meta: { name: 'calotype', version, description: 'Develops pictures from prompts with diffusion models' },

@@ -11,12 +11,6 @@ export interface Advance {
   readonly unit?: 'bytes';
 }
 
-/** Time spent in one phase. */
-export interface PhaseTime {
-  readonly phase: string;
-  readonly seconds: number;
-}
-
 /** Where progress goes: standard error, or a test's recorder. */
 interface Sink {
   readonly isTTY?: boolean | undefined;
@@ -26,7 +20,6 @@ interface Sink {
 export class Progress {
   readonly #stream: Sink;
   readonly #now: () => number;
-  readonly #milliseconds = new Map<string, number>();
   #bar: SingleBar | undefined;
   #phase: string | undefined;
   #enteredAt = 0;
@@ -52,16 +45,13 @@ export class Progress {
 
   /** Ends the last phase and leaves the line free. May be called more than once. */
   end(): void {
-    this.#leave();
-  }
-
-  /** Time of each phase in order of first appearance; a phase that came twice is summed. */
-  times(): PhaseTime[] {
-    return [...this.#milliseconds].map(([phase, time]) => ({ phase, seconds: time / 1000 }));
+    this.#bar?.stop();
+    this.#bar = undefined;
+    this.#phase = undefined;
   }
 
   #enter({ phase, total }: Advance): void {
-    this.#leave();
+    this.end();
     this.#phase = phase;
     this.#enteredAt = this.#now();
     this.#spoken = 0;
@@ -77,18 +67,9 @@ export class Progress {
     }
   }
 
-  #leave(): void {
-    this.#bar?.stop();
-    this.#bar = undefined;
-    if (this.#phase === undefined) return;
-    const spent = this.#now() - this.#enteredAt;
-    this.#milliseconds.set(this.#phase, (this.#milliseconds.get(this.#phase) ?? 0) + spent);
-    this.#phase = undefined;
-  }
-
   /** The start and end of a phase, and on the way every step but only each tenth of finer counts. */
   #isWorthALine({ done, total }: Advance): boolean {
-    const stride = total <= 100 ? 1 : total / 10;
+    const stride = total <= 50 ? 1 : total / 10;
     if (done > 0 && done < total && done - this.#spoken < stride) return false;
     this.#spoken = done;
     return true;

@@ -1,16 +1,12 @@
 /** @file Turns the arguments of `calotype generate` into a checked request. */
+import { BACKENDS, type BackendName } from './backends.ts';
 import { readChoice, readInteger, readNumber, readSize } from './options.ts';
-import type { RecommendedSettings } from './settings.ts';
+import { SCHEDULER_NAMES, type SchedulerName } from './schedulers.ts';
 
-/** Backends by the names that --backend takes; `auto` is the first of them that works. */
-export const BACKENDS = ['auto', 'webgpu', 'software', 'reference'] as const;
 /** Storage types by the names that --dtype takes. */
-export const DTYPES = ['auto', 'f16', 'f32'] as const;
-/** Schedulers by the names that --scheduler takes. */
-export const SCHEDULERS = ['ddim', 'euler', 'euler-ancestral', 'dpm++'] as const;
-
+const DTYPES = ['auto', 'f16', 'f32'] as const;
 /** The arguments as citty gives them: text, or nothing. */
-export type GenerateArguments = Readonly<Record<string, unknown>> & { readonly prompt: string };
+type GenerateArguments = Readonly<Record<string, unknown>> & { readonly prompt: string };
 
 /** What was asked for; what was not given is undefined, or absent from `settings`. */
 export interface GenerateRequest {
@@ -21,10 +17,19 @@ export interface GenerateRequest {
   readonly revision: string | undefined;
   readonly variant: string | undefined;
   readonly dtype: (typeof DTYPES)[number];
-  readonly backend: (typeof BACKENDS)[number];
-  readonly scheduler: (typeof SCHEDULERS)[number] | undefined;
+  readonly backend: BackendName;
+  readonly scheduler: SchedulerName | undefined;
   readonly seed: number | undefined;
-  readonly settings: RecommendedSettings;
+  readonly settings: Settings;
+}
+
+/** Options of the pipeline call that a model may recommend; given ones count more. */
+interface Settings {
+  readonly numInferenceSteps?: number;
+  readonly guidanceScale?: number;
+  readonly guidanceRescale?: number;
+  readonly width?: number;
+  readonly height?: number;
 }
 
 /** @throws OptionError that names the option and the remedy. */
@@ -50,7 +55,7 @@ export function readGenerateRequest(args: GenerateArguments): GenerateRequest {
     variant: text('variant'),
     dtype: read('dtype', (option, value) => readChoice(option, value, DTYPES)) ?? 'auto',
     backend: read('backend', (option, value) => readChoice(option, value, BACKENDS)) ?? 'auto',
-    scheduler: read('scheduler', (option, value) => readChoice(option, value, SCHEDULERS)),
+    scheduler: read('scheduler', (option, value) => readChoice(option, value, SCHEDULER_NAMES)),
     seed: read('seed', (option, value) => readInteger(option, value, { min: 0 })),
     settings: {
       ...(steps !== undefined && { numInferenceSteps: steps }),

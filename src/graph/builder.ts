@@ -76,11 +76,14 @@ export class GraphBuilder {
     const known = this.#weightByName.get(name);
     if (known !== undefined) {
       if (sameShape(this.shapeOf(known), shape)) return known;
-      throw new GraphError(`is ${formatShape(shape)} here and ${formatShape(this.shapeOf(known))} elsewhere`, {
-        file: `graph "${this.#name}"`,
-        field: name,
-        remedy: 'Give every weight one shape',
-      });
+      throw new GraphError(
+        `is ${formatShape(shape)} here and ${formatShape(this.shapeOf(known))} elsewhere`,
+        {
+          file: `graph "${this.#name}"`,
+          field: name,
+          remedy: 'Give every weight one shape',
+        },
+      );
     }
     const part: StoredTensor = { name, shape: stored };
     const value = this.#value({ name, shape, dtype: 'float' });
@@ -89,8 +92,16 @@ export class GraphBuilder {
     return value;
   }
 
-  /** Names a result. `updates` names the input that it replaces for the next run. */
+  /**
+   * Names a result. `updates` names the input that it replaces for the next run; without it the name must not be
+   * that of an input, since both name tensors of the program.
+   */
   output(name: string, value: ValueId, updates?: string): void {
+    if (name !== updates && this.#inputs.some((input) => input.name === name))
+      throw new GraphError(`"${name}" is the name of an input already`, {
+        file: `graph "${this.#name}"`,
+        remedy: 'Give the output another name',
+      });
     this.#outputs.push({ name, value, ...(updates === undefined ? {} : { updates }) });
   }
 
@@ -111,7 +122,9 @@ export class GraphBuilder {
 
   /** Appends any op; the methods below are shorter for the common ones. */
   op<K extends OpKind>(kind: K, name: string, inputs: OpMap[K]['inputs'], attrs: OpMap[K]['attrs']): ValueId {
-    const types = Object.fromEntries(Object.entries<ValueId>(inputs).map(([key, id]) => [key, this.#typeOf(id)]));
+    const types = Object.fromEntries(
+      Object.entries<ValueId>(inputs).map(([key, id]) => [key, this.#typeOf(id)]),
+    );
     const type = this.#infer(kind, name, types, attrs);
     const output = this.#value({ name, ...type });
     const node: NodeOf<K> = { kind, name, inputs, attrs, output };
@@ -125,7 +138,12 @@ export class GraphBuilder {
     const { channels, kernel, stride = 1, padding = Math.floor(kernel / 2), bias = true } = layer;
     const weight = this.weight(`${path}.weight`, [channels, this.channelsOf(x), kernel, kernel]);
     const sides = typeof padding === 'number' ? ([padding, padding, padding, padding] as const) : padding;
-    const y = this.op('conv2d', path, { x, weight }, { stride, padding: sides, upsample: false, activation: 'none' });
+    const y = this.op(
+      'conv2d',
+      path,
+      { x, weight },
+      { stride, padding: sides, upsample: false, activation: 'none' },
+    );
     return bias ? this.addBias(y, path) : y;
   }
 
@@ -144,7 +162,12 @@ export class GraphBuilder {
 
   /** Group normalisation with weight and bias at `path`. */
   groupNorm(x: ValueId, path: string, layer: { readonly groups: number; readonly eps: number }): ValueId {
-    return this.op('groupNorm', path, { x, ...this.#scaleAndShift(x, path) }, { ...layer, activation: 'none' });
+    return this.op(
+      'groupNorm',
+      path,
+      { x, ...this.#scaleAndShift(x, path) },
+      { ...layer, activation: 'none' },
+    );
   }
 
   /** Layer normalisation of the last axis with weight and bias at `path`. */
@@ -191,7 +214,12 @@ export class GraphBuilder {
   /** Attention of q, k and v [batch, tokens, heads * headDim], each taken from its first channel on. */
   attention(q: ValueId, k: ValueId, v: ValueId, name: string, layer: AttentionLayer): ValueId {
     const { heads, headDim, causal = false } = layer;
-    return this.op('attention', name, { q, k, v }, { heads, headDim, causal, scale: 1 / Math.sqrt(headDim), offsets: [0, 0, 0] });
+    return this.op(
+      'attention',
+      name,
+      { q, k, v },
+      { heads, headDim, causal, scale: 1 / Math.sqrt(headDim), offsets: [0, 0, 0] },
+    );
   }
 
   /** Nearest-neighbour resize of NHWC x to height x width. */
@@ -216,7 +244,12 @@ export class GraphBuilder {
     return { weight: this.weight(`${path}.weight`, shape), bias: this.weight(`${path}.bias`, shape) };
   }
 
-  #infer(kind: OpKind, name: string, types: InputTypes<OpTypes>, attrs: object): { shape: Shape; dtype: ValueDType } {
+  #infer(
+    kind: OpKind,
+    name: string,
+    types: InputTypes<OpTypes>,
+    attrs: object,
+  ): { shape: Shape; dtype: ValueDType } {
     try {
       return definitionOf(kind).infer(types, attrs);
     } catch (cause) {

@@ -58,7 +58,8 @@ export interface Graph {
 /** The value with this id; throws GraphError if the graph has none. */
 export function valueOf(graph: Graph, id: ValueId): Value {
   const value = graph.values.get(id);
-  if (!value) throw new GraphError(`no value ${id} in graph "${graph.name}"`, { remedy: 'This is a bug in a pass' });
+  if (!value)
+    throw new GraphError(`no value ${id} in graph "${graph.name}"`, { remedy: 'This is a bug in a pass' });
   return value;
 }
 
@@ -96,7 +97,8 @@ export function checkGraph(graph: Graph): void {
   };
   const known = new Set([...graph.inputs, ...graph.weights].map((leaf) => leaf.value));
   for (const node of graph.nodes) {
-    for (const [name, id] of inputsOf(node)) if (!known.has(id)) fail(`input ${name} is used before it is made`, node.name);
+    for (const [name, id] of inputsOf(node))
+      if (!known.has(id)) fail(`input ${name} is used before it is made`, node.name);
     if (known.has(node.output)) fail('its value is made twice', node.name);
     known.add(node.output);
     const declared = valueOf(graph, node.output);
@@ -142,7 +144,9 @@ export function removeUnused(graph: Graph): Graph {
 
 /** The graph with numbers in place of its symbols. */
 export function bindGraph(graph: Graph, bindings: Bindings): Graph {
-  const values = new Map([...graph.values].map(([id, value]) => [id, { ...value, shape: bindShape(value.shape, bindings) }]));
+  const values = new Map(
+    [...graph.values].map(([id, value]) => [id, { ...value, shape: bindShape(value.shape, bindings) }]),
+  );
   const nodes = graph.nodes.map((node): Node => {
     switch (node.kind) {
       case 'reshape':

@@ -15,12 +15,15 @@ export interface ConfigContext {
 const CORRECT = 'Correct this field, or use the file as it was published with the model';
 const UNSUPPORTED = 'Use a model that needs only what is supported, or correct the field if it was changed';
 
-/** Checks `value` against `schema`. Throws ConfigError for the first field that does not fit. */
+/** Checks an object against `schema`. Throws ConfigError for the first field that does not fit. */
 export function validate<Output>(
   schema: v.GenericSchema<unknown, Output>,
   value: unknown,
   context: ConfigContext,
 ): Output {
+  // valibot takes an array for an object, and with all fields optional it would pass.
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new ConfigError('expected a JSON object', { file: context.file, remedy: CORRECT });
   const result = v.safeParse(schema, value);
   if (result.success) return result.output;
   const [issue] = result.issues;
@@ -82,7 +85,7 @@ export function perLevel(item: v.GenericSchema<unknown, number> = whole()) {
 
 /** A size in pixels: one number for a square, or [height, width]. */
 export const sizeSchema = v.pipe(
-  v.union([whole(), v.tuple([whole(), whole()])], 'expected a whole number or [height, width]'),
+  v.union([whole(), v.strictTuple([whole(), whole()])], 'expected a whole number or [height, width]'),
   v.transform((size): readonly [number, number] => (typeof size === 'number' ? [size, size] : size)),
 );
 

@@ -84,13 +84,13 @@ export async function readJson(source: ModelSource, path: string, signal?: Abort
 export function blobModelSource(name: string, files: ReadonlyMap<string, Blob>): ModelSource {
   return {
     name,
-    open(path) {
+    async open(path) {
       checkPath(name, path);
       const blob = files.get(path);
-      return Promise.resolve(blob === undefined ? undefined : blobSource(`${name}/${path}`, blob));
+      return await Promise.resolve(blob && blobSource(`${name}/${path}`, blob));
     },
-    exists: (path) => Promise.resolve(files.has(path)),
-    list: (folder) => Promise.resolve(filesIn(folder, files.keys())),
+    exists: async (path) => await Promise.resolve(files.has(path)),
+    list: async (folder) => await Promise.resolve(filesIn(folder, files.keys())),
   };
 }
 
@@ -124,7 +124,7 @@ export function httpModelSource(base: string, client: HttpClient = {}): ModelSou
     name,
     open: async (path, signal) => await openHttpSource(urlOf(path), client, signal),
     exists: async (path, signal) => await urlExists(urlOf(path), client, signal),
-    list: () => Promise.resolve(undefined),
+    list: async () => await Promise.resolve(undefined),
   };
 }
 

@@ -21,7 +21,7 @@ const DAMAGED =
 const tensorSchema = v.strictObject({
   dtype: v.string(),
   shape: v.pipe(v.array(v.pipe(v.number(), v.safeInteger(), v.minValue(0))), v.maxLength(MAX_RANK)),
-  data_offsets: v.tuple([
+  data_offsets: v.strictTuple([
     v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
     v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
   ]),
@@ -90,7 +90,8 @@ function readEntries(
   let metadata = new Map<string, string>();
   for (const [name, value] of Object.entries(json ?? {})) {
     if (name === '__metadata__') {
-      if (!v.is(metadataSchema, value)) throw damaged(file, 'is not a map of strings to strings', name);
+      if (Array.isArray(value) || !v.is(metadataSchema, value))
+        throw damaged(file, 'is not a map of strings to strings', name);
       metadata = new Map(Object.entries(value));
       continue;
     }

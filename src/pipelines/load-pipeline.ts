@@ -93,8 +93,11 @@ class PipelineLoader {
     return (await this.#source.exists(path, this.#options.signal)) ? this.#json(path, parseRecommendedSettings) : {};
   }
 
-  async scheduler(): Promise<Scheduler> {
-    return this.#json('scheduler/scheduler_config.json', (json, { file }) => schedulerFromConfig(forStableDiffusion(json, file), file));
+  /** The model's own scheduler, with the settings that diffusers' pipeline class forces on it. */
+  async scheduler(className: PipelineClass): Promise<Scheduler> {
+    return this.#json('scheduler/scheduler_config.json', (json, { file }) =>
+      schedulerFromConfig(className === 'StableDiffusionPipeline' ? forStableDiffusion(json, file) : json, file),
+    );
   }
 
   /** The weights of a subfolder, as a network that can run these graphs. */
@@ -154,12 +157,13 @@ export async function loadPipeline(source: ModelSource, backend: Backend, option
   const loader = new PipelineLoader(source, backend, options);
   try {
     const index = await loader.index();
-    const scheduler = await loader.scheduler();
+    const { className } = index;
+    const scheduler = await loader.scheduler(className);
     const recommended = await loader.recommended();
     const { config: unet, denoiser } = await loader.unet();
     const vae = await loader.vae(index.components.get('vae') === 'AutoencoderTiny' ? 'AutoencoderTiny' : 'AutoencoderKL');
     const conditioner =
-      index.className === 'StableDiffusionXLPipeline'
+      className === 'StableDiffusionXLPipeline'
         ? new StableDiffusionXLConditioner(
             [
               ...(index.components.has('text_encoder') ? [await loader.textEncoder('', false)] : []),
@@ -168,7 +172,6 @@ export async function loadPipeline(source: ModelSource, backend: Backend, option
             index.forceZerosForEmptyPrompt,
           )
         : new StableDiffusionConditioner(await loader.textEncoder('', false));
-    const { className } = index;
     const { notices, dispose } = loader;
     return { className, backend, unet, denoiser, conditioner, vae, scheduler, recommended, notices, dispose };
   } catch (error) {

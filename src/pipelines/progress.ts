@@ -2,8 +2,8 @@
 
 /** How far something is; `done` of `total`. */
 export interface ProgressEvent {
-  /** `download` counts bytes, `weights` tensors of a component, `kernels` compiled kernels. */
-  readonly phase: 'download' | 'weights' | 'kernels';
+  /** `download` and `verify` count bytes, `weights` tensors of a component, `kernels` compiled kernels. */
+  readonly phase: 'download' | 'verify' | 'weights' | 'kernels';
   /** File or component: `unet`. */
   readonly item: string;
   readonly done: number;

@@ -161,7 +161,7 @@ class CachedHubSource implements ModelSource {
       async () => await send(url, this.#client, { method: 'HEAD', stayOnOrigin: true, signal }),
     );
     const header = (name: string): string | undefined =>
-      ownHeaders.map((headers) => headers.get(name)).find((value) => value !== null) ?? undefined;
+      ownHeaders.map((headers) => headers.get(name)).findLast((value) => value !== null) ?? undefined;
     const redirected = response.status >= 300 && response.status < 400;
     if (response.status === 404 && (header('x-error-code') ?? 'EntryNotFound') === 'EntryNotFound')
       return undefined;

@@ -26,7 +26,9 @@ export interface BetaConfig {
  */
 export function alphasCumprod(config: BetaConfig): Float32Array {
   const betas = trainingBetas(config);
-  return cumulativeProduct((config.rescale_betas_zero_snr ? rescaleZeroTerminalSnr(betas) : betas).map(complement));
+  return cumulativeProduct(
+    (config.rescale_betas_zero_snr ? rescaleZeroTerminalSnr(betas) : betas).map(complement),
+  );
 }
 
 /**
@@ -54,14 +56,9 @@ function trainingBetas(config: BetaConfig): Float32Array {
       });
     return Float32Array.from(trained);
   }
-  switch (config.beta_schedule) {
-    case 'linear':
-      return linspaceF32(start, end, count);
-    case 'scaled_linear':
-      return linspaceF32(Math.sqrt(start), Math.sqrt(end), count).map((root) => root * root);
-    case 'squaredcos_cap_v2':
-      return cosineBetas(count);
-  }
+  if (config.beta_schedule === 'squaredcos_cap_v2') return cosineBetas(count);
+  if (config.beta_schedule === 'linear') return linspaceF32(start, end, count);
+  return linspaceF32(Math.sqrt(start), Math.sqrt(end), count).map((root) => root * root);
 }
 
 /** Nichol and Dhariwal, "Improved denoising diffusion probabilistic models" (2021), capped at 0.999. */

@@ -17,7 +17,7 @@
 import type { StepCoefficients } from './scheduler.ts';
 
 /** Stands for "no clipping" in tables: WGSL has no infinity literals, and nothing finite reaches this. */
-export const NO_CLIP = 3.4e38;
+const NO_CLIP = 3.4e38;
 
 /** First column of each part of a row, and the number of columns. */
 export interface CoefficientColumns {
@@ -67,7 +67,10 @@ export interface GuidanceCoefficients {
 }
 
 /** The rows of a schedule as one table, [steps.length, coefficientColumns(slots).count], row-major. */
-export function packCoefficients(steps: readonly StepCoefficients[], guidance: GuidanceCoefficients): Float32Array {
+export function packCoefficients(
+  steps: readonly StepCoefficients[],
+  guidance: GuidanceCoefficients,
+): Float32Array {
   const slots = steps[0]?.input.length ?? 0;
   const columns = coefficientColumns(slots);
   const table = new Float32Array(steps.length * columns.count);

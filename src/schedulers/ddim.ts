@@ -38,6 +38,7 @@ const SETTINGS = v.object({
  * spacing and a count that does not divide, the last step may end at timestep 0 rather than at clean latents.
  */
 export class DDIMScheduler implements Scheduler {
+  static readonly className = 'DDIMScheduler';
   readonly config: Resolved<typeof SETTINGS.entries>;
   readonly slots = 1;
   readonly initNoiseSigma = 1;
@@ -50,7 +51,7 @@ export class DDIMScheduler implements Scheduler {
     overrides: Overrides<typeof SETTINGS.entries> = {},
     file?: string,
   ): DDIMScheduler {
-    return new DDIMScheduler(resolveSettings('DDIMScheduler', SETTINGS, config, overrides, file));
+    return new DDIMScheduler(resolveSettings(this.className, SETTINGS, config, overrides, file));
   }
 
   private constructor(config: Resolved<typeof SETTINGS.entries>) {
@@ -64,15 +65,22 @@ export class DDIMScheduler implements Scheduler {
 
   /** Takes a number of steps only. */
   setTimesteps(numInferenceSteps: number | undefined, custom: CustomSchedule = {}): void {
-    const { num_train_timesteps: trainSteps, timestep_spacing: spacing, steps_offset: stepsOffset } = this.config;
+    const {
+      num_train_timesteps: trainSteps,
+      timestep_spacing: spacing,
+      steps_offset: stepsOffset,
+    } = this.config;
     const count = stepCount(numInferenceSteps, custom, trainSteps);
     const options = { spacing, trainSteps, stepsOffset, skipLowest: false };
     const timesteps = spaceTimesteps(count, options).map(roundHalfEven);
     if (timesteps[0] >= trainSteps)
-      throw new OptionError(`steps_offset ${stepsOffset} puts the first timestep beyond the last training timestep`, {
-        field: 'numInferenceSteps',
-        remedy: 'Take fewer steps, or another timestepSpacing',
-      });
+      throw new OptionError(
+        `steps_offset ${stepsOffset} puts the first timestep beyond the last training timestep`,
+        {
+          field: 'numInferenceSteps',
+          remedy: 'Take fewer steps, or another timestepSpacing',
+        },
+      );
     this.#schedule = { timesteps, stride: Math.floor(trainSteps / count) };
   }
 
@@ -82,7 +90,7 @@ export class DDIMScheduler implements Scheduler {
     if (!(eta >= 0 && eta <= 1))
       throw new OptionError(`${eta} is not a share`, { field: 'eta', remedy: 'Give a number from 0 to 1' });
     const steps = timesteps.slice(beginIndex).map((timestep) => this.#step(timestep, timestep - stride, eta));
-    return finiteSteps(steps, 'DDIMScheduler');
+    return finiteSteps(steps, DDIMScheduler.className);
   }
 
   noiseCoefficients(index: number): NoiseCoefficients {

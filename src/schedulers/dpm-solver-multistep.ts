@@ -28,7 +28,7 @@ import {
   TRAINING_SETTINGS,
 } from './settings.ts';
 import { type SigmaSpacing, sigmaToTimestep, spaceSigmas } from './sigmas.ts';
-import { refuseCustom, scheduleRequest, spaceTimesteps, spacingSetting } from './spacing.ts';
+import { spaceTimesteps, spacingSetting, timestepRequest } from './spacing.ts';
 
 const SETTINGS = v.object({
   ...TRAINING_SETTINGS,
@@ -74,6 +74,7 @@ const SETTINGS = v.object({
  * `sigma_min` and `sigma_max` are not settings of this class but are obeyed in a configuration made for Euler's.
  */
 export class DPMSolverMultistepScheduler implements Scheduler {
+  static readonly className = 'DPMSolverMultistepScheduler';
   readonly config: Resolved<typeof SETTINGS.entries>;
   /** The latents, and the converted outputs of the steps before. */
   readonly slots: number;
@@ -89,7 +90,7 @@ export class DPMSolverMultistepScheduler implements Scheduler {
     file?: string,
   ): DPMSolverMultistepScheduler {
     return new DPMSolverMultistepScheduler(
-      resolveSettings('DPMSolverMultistepScheduler', SETTINGS, config, overrides, file),
+      resolveSettings(this.className, SETTINGS, config, overrides, file),
     );
   }
 
@@ -121,45 +122,116 @@ export class DPMSolverMultistepScheduler implements Scheduler {
     return existing(this.#schedule).sigmas;
   }
 
-  /** Takes a number of steps, or custom timesteps. */
+  /** Takes a number of steps, or custom timesteps (cut down to whole numbers). */
   setTimesteps(numInferenceSteps: number | undefined, custom: CustomSchedule = {}): void {
-    refuseCustom('sigmas', custom.sigmas);
-    const request = scheduleRequest(numInferenceSteps, custom, this.config.num_train_timesteps);
-    const training = this.#trainingSigmas;
-    const last = this.config.final_sigmas_type === 'sigma_min' ? training[0] : 0;
-    let timesteps: readonly number[];
-    let sigmas: readonly number[];
-    if (request.kind === 'count' && this.#sigmaSpacing !== undefined) {
-      const { sigma_min, sigma_max } = this.config;
-      const min = typeof sigma_min === 'number' ? sigma_min : training[0];
-      const max = typeof sigma_max === 'number' ? sigma_max : training[training.length - 1];
-      sigmas = spaceSigmas(this.#sigmaSpacing, min, max, request.count);
-      timesteps = this.#timestepsOf(sigmas, this.#sigmaSpacing);
-    } else {
-      if (this.#sigmaSpacing !== undefined)
-        throw new OptionError('the settings already say how sigmas are spaced', {
-          field: 'timesteps',
-          remedy: `Leave timesteps out, or make the scheduler without ${this.#sigmaSpacing} spacing`,
-        });
-      timesteps =
-        request.kind === 'count' ? this.#spacedTimesteps(request.count) : this.#customTimesteps(custom);
-      sigmas = sigmasAt(timesteps, training);
-    }
+    const request = timestepRequest(numInferenceSteps, custom, this.config.num_train_timesteps);
+    const { timesteps, sigmas } =
+      request.kind === 'count' ? this.#space(request.count) : this.#custom(request.timesteps);
+    const last = this.config.final_sigmas_type === 'sigma_min' ? this.#trainingSigmas[0] : 0;
     this.#schedule = { timesteps, sigmas: [...sigmas.map(Math.fround), last] };
   }
 
   steps({ beginIndex = 0 }: StepOptions = {}): StepCoefficients[] {
     const { timesteps } = existing(this.#schedule);
     checkIndex(beginIndex, timesteps.length, 'beginIndex');
-    const steps = timesteps
-      .slice(beginIndex)
-      .map((timestep, i) => this.#step(timestep, beginIndex + i, this.#order(beginIndex + i, i)));
-    return finiteSteps(steps, 'DPMSolverMultistepScheduler');
+    const steps = timesteps.slice(beginIndex).map((_, done) => this.#step(beginIndex + done, done));
+    return finiteSteps(steps, DPMSolverMultistepScheduler.className);
   }
 
   noiseCoefficients(index: number): NoiseCoefficients {
     checkIndex(index, this.timesteps.length, 'index');
-    const { alpha, sigma } = varianceParts(this.sigmas[index]);
+    const { alpha, sigma } = signalAndNoise(this.sigmas[index]);
     return { sample: alpha, noise: sigma };
   }
+
+  #custom(timesteps: readonly number[]): SigmaSchedule {
+    if (this.#sigmaSpacing !== undefined)
+      throw new OptionError('the settings already say how sigmas are spaced', {
+        field: 'timesteps',
+        remedy: `Leave timesteps out, or make the scheduler without ${this.#sigmaSpacing} spacing`,
+      });
+    const whole = timesteps.map(Math.trunc);
+    return { timesteps: whole, sigmas: sigmasAt(whole, this.#trainingSigmas) };
+  }
+
+  #space(count: number): SigmaSchedule {
+    const training = this.#trainingSigmas;
+    const {
+      num_train_timesteps: trainSteps,
+      timestep_spacing: spacing,
+      steps_offset: stepsOffset,
+    } = this.config;
+    if (this.#sigmaSpacing === undefined) {
+      // The last training timesteps have too little signal where log(alpha / sigma) is under lambda_min_clipped.
+      const clipped = training.filter((sigma) => -Math.log(sigma) < this.config.lambda_min_clipped).length;
+      const options = { spacing, trainSteps, lastStep: trainSteps - clipped, stepsOffset, skipLowest: true };
+      const timesteps = spaceTimesteps(count, options).map(roundHalfEven);
+      return { timesteps, sigmas: sigmasAt(timesteps, training) };
+    }
+    const { sigma_min, sigma_max, beta_schedule } = this.config;
+    const min = typeof sigma_min === 'number' ? sigma_min : training[0];
+    const max = typeof sigma_max === 'number' ? sigma_max : training[training.length - 1];
+    const sigmas = spaceSigmas(this.#sigmaSpacing, min, max, count);
+    const rounds =
+      (this.#sigmaSpacing === 'karras' || this.#sigmaSpacing === 'lu') &&
+      beta_schedule !== 'squaredcos_cap_v2';
+    const logSigmas = training.map(Math.log);
+    const timesteps = sigmas
+      .map((sigma) => sigmaToTimestep(sigma, logSigmas))
+      .map(rounds ? roundHalfEven : Math.trunc);
+    return { timesteps, sigmas };
+  }
+
+  /** The order of a step: as many steps as were done before it, and low where the end would be unstable. */
+  #order(index: number, done: number): number {
+    const { solver_order, lower_order_final, euler_at_final, final_sigmas_type } = this.config;
+    const count = this.timesteps.length;
+    const lowers = lower_order_final && count < 15;
+    if (index === count - 1 && (euler_at_final || lowers || final_sigmas_type === 'zero')) return 1;
+    const most = index === count - 2 && lowers ? 2 : solver_order;
+    return Math.min(most, done + 1);
+  }
+
+  #step(index: number, done: number): StepCoefficients {
+    const { prediction_type, algorithm_type, solver_type } = this.config;
+    const { timesteps, sigmas } = existing(this.#schedule);
+    const { alpha, sigma } = signalAndNoise(sigmas[index]);
+    const forms = predictionForms(prediction_type, alpha, sigma);
+    const predictsData = algorithm_type === 'dpmsolver++' || algorithm_type === 'sde-dpmsolver++';
+    // Slots of history hold what the algorithm integrates: predictions of clean latents, or of the noise.
+    const kept = predictsData ? { sample: 0, output: 0, x0: 1 } : { ...forms.noise, x0: 0 };
+    const order = this.#order(index, done);
+    const update = multistepUpdate(
+      algorithm_type,
+      solver_type,
+      Array.from({ length: order + 1 }, (_, back) => sigmas[index + 1 - back]),
+    );
+    const history = Array.from({ length: this.slots - 1 }, (_, i) => i + 1);
+    const [current = 0, ...earlier] = update.predictions;
+    const pad = (values: readonly number[]): number[] =>
+      [...values, ...history.map(() => 0)].slice(0, this.slots);
+    return {
+      timestep: timesteps[index],
+      input: pad([1]),
+      x0: { state: pad([forms.x0.sample]), output: forms.x0.output, clip: Infinity },
+      next: {
+        state: [
+          pad([update.sample + current * kept.sample, ...earlier]),
+          ...history.map((slot) =>
+            pad(slot === 1 ? [kept.sample] : [0, ...history.map((s) => (s === slot - 1 ? 1 : 0))]),
+          ),
+        ],
+        output: [current * kept.output, ...history.map((slot) => (slot === 1 ? kept.output : 0))],
+        x0: [current * kept.x0, ...history.map((slot) => (slot === 1 ? kept.x0 : 0))],
+        noise: pad([update.noise]),
+      },
+      usesNoise: algorithm_type === 'sde-dpmsolver++' || algorithm_type === 'sde-dpmsolver',
+    };
+  }
+}
+
+/** alpha and sigma of latents alpha * clean + sigma * noise of variance 1, from their ratio. */
+function signalAndNoise(ratio: number): { alpha: number; sigma: number } {
+  const alpha = 1 / Math.sqrt(ratio ** 2 + 1);
+  return { alpha, sigma: ratio * alpha };
 }

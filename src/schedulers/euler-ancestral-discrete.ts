@@ -32,6 +32,7 @@ const SETTINGS = v.object({
 
 /** Euler steps with ancestral noise. Draws noise at every step, the last one included, where it counts for nothing. */
 export class EulerAncestralDiscreteScheduler implements Scheduler {
+  static readonly className = 'EulerAncestralDiscreteScheduler';
   readonly config: Resolved<typeof SETTINGS.entries>;
   readonly slots = 1;
   readonly #trainingSigmas: Float32Array;
@@ -44,7 +45,7 @@ export class EulerAncestralDiscreteScheduler implements Scheduler {
     file?: string,
   ): EulerAncestralDiscreteScheduler {
     return new EulerAncestralDiscreteScheduler(
-      resolveSettings('EulerAncestralDiscreteScheduler', SETTINGS, config, overrides, file),
+      resolveSettings(this.className, SETTINGS, config, overrides, file),
     );
   }
 
@@ -68,11 +69,18 @@ export class EulerAncestralDiscreteScheduler implements Scheduler {
 
   /** Takes a number of steps only. */
   setTimesteps(numInferenceSteps: number | undefined, custom: CustomSchedule = {}): void {
-    const { num_train_timesteps: trainSteps, timestep_spacing: spacing, steps_offset: stepsOffset } = this.config;
+    const {
+      num_train_timesteps: trainSteps,
+      timestep_spacing: spacing,
+      steps_offset: stepsOffset,
+    } = this.config;
     const count = stepCount(numInferenceSteps, custom, trainSteps);
     const options = { spacing, trainSteps, stepsOffset, skipLowest: false };
     const timesteps = spaceTimesteps(count, options).map(Math.fround);
-    this.#schedule = { timesteps, sigmas: [...sigmasAt(timesteps, this.#trainingSigmas).map(Math.fround), 0] };
+    this.#schedule = {
+      timesteps,
+      sigmas: [...sigmasAt(timesteps, this.#trainingSigmas).map(Math.fround), 0],
+    };
   }
 
   steps({ beginIndex = 0 }: StepOptions = {}): StepCoefficients[] {
@@ -85,7 +93,7 @@ export class EulerAncestralDiscreteScheduler implements Scheduler {
       const up = Math.sqrt(to ** 2 - down ** 2);
       return { ...eulerStep(this.config.prediction_type, timestep, from, down, up), usesNoise: true };
     });
-    return finiteSteps(steps.slice(beginIndex), 'EulerAncestralDiscreteScheduler');
+    return finiteSteps(steps.slice(beginIndex), EulerAncestralDiscreteScheduler.className);
   }
 
   noiseCoefficients(index: number): NoiseCoefficients {

@@ -34,7 +34,13 @@ import {
   TRAINING_SETTINGS,
 } from './settings.ts';
 import { type SigmaSpacing, sigmaToTimestep, spaceSigmas } from './sigmas.ts';
-import { scheduleRequest, type ScheduleRequest, spaceTimesteps, spacingSetting } from './spacing.ts';
+import {
+  scheduleRequest,
+  type SigmaRequest,
+  spaceTimesteps,
+  spacingSetting,
+  type TimestepRequest,
+} from './spacing.ts';
 
 const SETTINGS = v.object({
   ...TRAINING_SETTINGS,
@@ -62,6 +68,7 @@ const SETTINGS = v.object({
  * the smallest training sigma and `final_sigmas_type` has no effect.
  */
 export class EulerDiscreteScheduler implements Scheduler {
+  static readonly className = 'EulerDiscreteScheduler';
   readonly config: Resolved<typeof SETTINGS.entries>;
   readonly slots = 1;
   readonly #trainingSigmas: Float32Array;
@@ -74,7 +81,7 @@ export class EulerDiscreteScheduler implements Scheduler {
     overrides: Overrides<typeof SETTINGS.entries> = {},
     file?: string,
   ): EulerDiscreteScheduler {
-    return new EulerDiscreteScheduler(resolveSettings('EulerDiscreteScheduler', SETTINGS, config, overrides, file));
+    return new EulerDiscreteScheduler(resolveSettings(this.className, SETTINGS, config, overrides, file));
   }
 
   private constructor(config: Resolved<typeof SETTINGS.entries>) {
@@ -124,14 +131,14 @@ export class EulerDiscreteScheduler implements Scheduler {
       ...eulerStep(this.config.prediction_type, timestep, sigmas[i], sigmas[i + 1], 0),
       usesNoise: false,
     }));
-    return finiteSteps(steps.slice(beginIndex), 'EulerDiscreteScheduler');
+    return finiteSteps(steps.slice(beginIndex), EulerDiscreteScheduler.className);
   }
 
   noiseCoefficients(index: number): NoiseCoefficients {
     return eulerNoiseCoefficients(existing(this.#schedule), index);
   }
 
-  #space(request: ScheduleRequest): SigmaSchedule {
+  #space(request: TimestepRequest | SigmaRequest): SigmaSchedule {
     const training = this.#trainingSigmas;
     const toTimesteps = (sigmas: readonly number[]): number[] => {
       const logSigmas = training.map(Math.log);
@@ -151,8 +158,12 @@ export class EulerDiscreteScheduler implements Scheduler {
     return { timesteps: toTimesteps(spaced), sigmas: [...spaced, last] };
   }
 
-  #spacedTimesteps(request: Exclude<ScheduleRequest, { kind: 'sigmas' }>): number[] {
-    const { num_train_timesteps: trainSteps, timestep_spacing: spacing, steps_offset: stepsOffset } = this.config;
+  #spacedTimesteps(request: TimestepRequest): number[] {
+    const {
+      num_train_timesteps: trainSteps,
+      timestep_spacing: spacing,
+      steps_offset: stepsOffset,
+    } = this.config;
     const timesteps =
       request.kind === 'timesteps'
         ? request.timesteps
@@ -164,6 +175,6 @@ export class EulerDiscreteScheduler implements Scheduler {
     const training = this.#trainingSigmas;
     if (this.config.interpolation_type === 'linear') return sigmasAt(timesteps, training);
     const [min, max] = [training[0], training[training.length - 1]].map(Math.log);
-    return [...linspaceF32(max, min, timesteps.length + 1).map(Math.exp)];
+    return Array.from(linspaceF32(max, min, timesteps.length + 1).map(Math.exp));
   }
 }

@@ -25,7 +25,10 @@ export function eulerInitNoiseSigma(sigmas: readonly number[], spacing: Timestep
 }
 
 /** Adding noise for a start at a step: x = clean + sigma * noise. */
-export function eulerNoiseCoefficients({ timesteps, sigmas }: SigmaSchedule, index: number): NoiseCoefficients {
+export function eulerNoiseCoefficients(
+  { timesteps, sigmas }: SigmaSchedule,
+  index: number,
+): NoiseCoefficients {
   checkIndex(index, timesteps.length, 'index');
   return { sample: 1, noise: sigmas[index] };
 }

@@ -26,7 +26,16 @@ export function checkIndex(index: number, count: number, field: string): void {
 /** Hands steps on if all their numbers are finite; diffusers would go on with pictures of NaN. */
 export function finiteSteps(steps: StepCoefficients[], className: string): StepCoefficients[] {
   for (const { timestep, input, x0, next } of steps) {
-    const numbers = [timestep, input, x0.state, x0.output, next.state.flat(), next.output, next.x0, next.noise];
+    const numbers = [
+      timestep,
+      input,
+      x0.state,
+      x0.output,
+      next.state.flat(),
+      next.output,
+      next.x0,
+      next.noise,
+    ];
     if (!numbers.flat().every(Number.isFinite))
       throw new ConfigError(`the step at timestep ${timestep} divides by zero with these settings`, {
         field: className,

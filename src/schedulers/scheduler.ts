@@ -52,9 +52,9 @@ export interface StepOptions {
 /** A schedule given by hand in place of a number of steps. */
 export interface CustomSchedule {
   /** Timesteps, descending. */
-  readonly timesteps?: readonly number[];
+  readonly timesteps?: readonly number[] | undefined;
   /** Noise levels, descending, the last one being where the schedule ends (usually 0). */
-  readonly sigmas?: readonly number[];
+  readonly sigmas?: readonly number[] | undefined;
 }
 
 /** A scheduler's configuration in diffusers' own names, as in scheduler_config.json. */

@@ -103,7 +103,8 @@ function settingsError(
 ): ConfigError | OptionError {
   const field = v.getDotPath(issue) ?? '';
   const option = overridden.get(field.split('.')[0]);
-  if (option !== undefined) return new OptionError(issue.message, { field: option, remedy: 'Correct this option' });
+  if (option !== undefined)
+    return new OptionError(issue.message, { field: option, remedy: 'Correct this option' });
   return new ConfigError(issue.message, {
     ...(file === undefined ? {} : { file }),
     field,
@@ -133,9 +134,12 @@ export function sigmaSpacingOf(config: {
     ] as const
   ).filter(([, used]) => used);
   if (on.length > 1)
-    throw new ConfigError('use_karras_sigmas, use_exponential_sigmas and use_beta_sigmas exclude each other', {
-      field: `use_${on[0][0]}_sigmas`,
-      remedy: 'Set only one of them',
-    });
+    throw new ConfigError(
+      'use_karras_sigmas, use_exponential_sigmas and use_beta_sigmas exclude each other',
+      {
+        field: `use_${on[0][0]}_sigmas`,
+        remedy: 'Set only one of them',
+      },
+    );
   return on[0]?.[0];
 }

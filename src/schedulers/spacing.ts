@@ -38,26 +38,26 @@ export function spaceTimesteps(count: number, options: SpacingOptions): number[]
   const { spacing, trainSteps, lastStep = trainSteps, stepsOffset, skipLowest } = options;
   const points = skipLowest ? count + 1 : count;
   const descending = (ascending: number[]): number[] => ascending.reverse().slice(0, count);
-  switch (spacing) {
-    case 'linspace':
-      return descending(linspace(0, lastStep - 1, points));
-    case 'leading': {
-      const ratio = Math.floor(lastStep / points);
-      return descending(Array.from({ length: points }, (_, i) => i * ratio)).map((t) => t + stepsOffset);
-    }
-    case 'trailing':
-      return arange(lastStep, 0, -trainSteps / count).map((t) => roundHalfEven(t) - 1);
-  }
+  if (spacing === 'trailing')
+    return arange(lastStep, 0, -trainSteps / count).map((t) => roundHalfEven(t) - 1);
+  if (spacing === 'linspace') return descending(linspace(0, lastStep - 1, points));
+  const ratio = Math.floor(lastStep / points);
+  return descending(Array.from({ length: points }, (_, i) => i * ratio)).map((t) => t + stepsOffset);
 }
 
-/** A custom schedule after checks. */
-export type ScheduleRequest =
+/** A schedule by number of steps or by timesteps, after checks. */
+export type TimestepRequest =
   | { readonly kind: 'count'; readonly count: number }
-  | { readonly kind: 'timesteps'; readonly timesteps: readonly number[] }
-  | { readonly kind: 'sigmas'; readonly sigmas: readonly number[] };
+  | { readonly kind: 'timesteps'; readonly timesteps: readonly number[] };
+
+/** A schedule by noise levels, after checks. */
+export interface SigmaRequest {
+  readonly kind: 'sigmas';
+  readonly sigmas: readonly number[];
+}
 
 /**
- * Checks the arguments of `setTimesteps` of a scheduler that takes custom timesteps, and perhaps sigmas.
+ * Checks the arguments of `setTimesteps` of a scheduler that takes custom timesteps and sigmas.
  *
  * @throws OptionError when not exactly one of the three is given, or when it makes no sense.
  */
@@ -65,21 +65,24 @@ export function scheduleRequest(
   numInferenceSteps: number | undefined,
   { timesteps, sigmas }: CustomSchedule,
   trainSteps: number,
-): ScheduleRequest {
-  if ([numInferenceSteps, timesteps, sigmas].filter((given) => given !== undefined).length !== 1)
-    throw new OptionError('exactly one of the number of steps, timesteps and sigmas describes a schedule', {
-      field: 'numInferenceSteps',
-      remedy: 'Give one of them and leave the others out',
-    });
-  if (timesteps !== undefined) {
-    checkDescending('timesteps', timesteps, 1, trainSteps - 1);
-    return { kind: 'timesteps', timesteps };
-  }
-  if (sigmas !== undefined) {
-    checkDescending('sigmas', sigmas, 2, Number.MAX_VALUE);
-    return { kind: 'sigmas', sigmas };
-  }
-  return { kind: 'count', count: stepCount(numInferenceSteps, {}, trainSteps) };
+): TimestepRequest | SigmaRequest {
+  if (sigmas === undefined) return timestepRequest(numInferenceSteps, { timesteps }, trainSteps);
+  checkExactlyOne(numInferenceSteps, timesteps, sigmas);
+  checkDescending('sigmas', sigmas, 2, Number.MAX_VALUE);
+  return { kind: 'sigmas', sigmas };
+}
+
+/** As `scheduleRequest`, for a scheduler that takes no sigmas. */
+export function timestepRequest(
+  numInferenceSteps: number | undefined,
+  { timesteps, sigmas }: CustomSchedule,
+  trainSteps: number,
+): TimestepRequest {
+  refuseCustom('sigmas', sigmas);
+  checkExactlyOne(numInferenceSteps, timesteps);
+  if (timesteps === undefined) return { kind: 'count', count: stepCount(numInferenceSteps, {}, trainSteps) };
+  checkDescending('timesteps', timesteps, 1, trainSteps - 1);
+  return { kind: 'timesteps', timesteps };
 }
 
 /**
@@ -103,8 +106,16 @@ export function stepCount(
   return count;
 }
 
+function checkExactlyOne(...given: readonly unknown[]): void {
+  if (given.filter((value) => value !== undefined).length !== 1)
+    throw new OptionError('exactly one of the number of steps, timesteps and sigmas describes a schedule', {
+      field: 'numInferenceSteps',
+      remedy: 'Give one of them and leave the others out',
+    });
+}
+
 /** Throws OptionError for a custom schedule of a kind that a scheduler does not take. */
-export function refuseCustom(field: 'timesteps' | 'sigmas', values: readonly number[] | undefined): void {
+function refuseCustom(field: 'timesteps' | 'sigmas', values: readonly number[] | undefined): void {
   if (values !== undefined)
     throw new OptionError('the scheduler does not take a schedule of this kind', {
       field,
@@ -113,7 +124,9 @@ export function refuseCustom(field: 'timesteps' | 'sigmas', values: readonly num
 }
 
 function checkDescending(field: string, values: readonly number[], least: number, largest: number): void {
-  const descends = values.every((value, i) => value >= 0 && (i === 0 ? value <= largest : value < values[i - 1]));
+  const descends = values.every(
+    (value, i) => value >= 0 && (i === 0 ? value <= largest : value < values[i - 1]),
+  );
   if (values.length < least || !descends)
     throw new OptionError('the list is too short, does not descend, or is out of range', {
       field,

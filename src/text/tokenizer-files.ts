@@ -62,10 +62,10 @@ export interface TokenizerDefinition {
 
 const tokenizerJsonSchema = v.looseObject({
   added_tokens: tokenizerJsonAddedSchema,
-  normalizer: v.unknown(),
-  pre_tokenizer: v.unknown(),
-  post_processor: v.unknown(),
-  decoder: v.unknown(),
+  normalizer: v.optional(v.unknown(), null),
+  pre_tokenizer: v.optional(v.unknown(), null),
+  post_processor: v.optional(v.unknown(), null),
+  decoder: v.optional(v.unknown(), null),
   model: v.looseObject({ type: v.optional(v.string()), vocab: v.unknown() }),
 });
 

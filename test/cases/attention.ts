@@ -16,7 +16,16 @@ interface AttentionCase {
 }
 
 function attentionCase(name: string, options: AttentionCase): CaseOf<'attention'> {
-  const { batch = 2, queries, keys = queries, heads, headDim, causal = false, fused, bench = false } = options;
+  const {
+    batch = 2,
+    queries,
+    keys = queries,
+    heads,
+    headDim,
+    causal = false,
+    fused,
+    bench = false,
+  } = options;
   const width = heads * headDim;
   const inputs = {
     none: {
@@ -31,7 +40,9 @@ function attentionCase(name: string, options: AttentionCase): CaseOf<'attention'
     },
     qkv: { q: activation([batch, queries, 3 * width]), k: sameAs('q'), v: sameAs('q') },
   }[fused ?? 'none'];
-  const offsets = ({ none: [0, 0, 0], kv: [0, 0, width], qkv: [0, width, 2 * width] } as const)[fused ?? 'none'];
+  const offsets = ({ none: [0, 0, 0], kv: [0, 0, width], qkv: [0, width, 2 * width] } as const)[
+    fused ?? 'none'
+  ];
   return {
     name: `attention/${name}`,
     kind: 'attention',
@@ -68,7 +79,14 @@ const bench = [
   attentionCase('SD1.5 self 64x64', { queries: 4096, heads: 8, headDim: 40, fused: 'qkv', bench: true }),
   attentionCase('SD1.5 self 32x32', { queries: 1024, heads: 8, headDim: 80, fused: 'qkv', bench: true }),
   attentionCase('SD1.5 self 16x16', { queries: 256, heads: 8, headDim: 160, fused: 'qkv', bench: true }),
-  attentionCase('SD1.5 cross 64x64', { queries: 4096, keys: 77, heads: 8, headDim: 40, fused: 'kv', bench: true }),
+  attentionCase('SD1.5 cross 64x64', {
+    queries: 4096,
+    keys: 77,
+    heads: 8,
+    headDim: 40,
+    fused: 'kv',
+    bench: true,
+  }),
   attentionCase('SDXL self 64x64', { queries: 4096, heads: 10, headDim: 64, fused: 'qkv', bench: true }),
   attentionCase('VAE mid 64x64', { batch: 1, queries: 4096, heads: 1, headDim: 512, bench: true }),
   attentionCase('CLIP', { queries: 77, heads: 12, headDim: 64, causal: true, fused: 'qkv', bench: true }),

@@ -13,7 +13,7 @@ import type { OpKind, OpMap } from '../../src/graph/ops.ts';
 import type { ValueDType } from '../../src/tensor/dtype.ts';
 
 /** How an input's data is made. */
-export type Fill =
+type Fill =
   /** Roughly normal, within shift +- 3 * scale. */
   | { readonly kind: 'normal'; readonly scale: number; readonly shift: number }
   /** Whole numbers from `from` up to but not including `to`. */
@@ -77,7 +77,12 @@ export function state(shape: readonly number[], scale = 1): CaseInput {
 /** A matrix or filter [out, in, ...], scaled so that outputs are about as large as inputs. */
 export function matrix(shape: readonly number[]): CaseInput {
   const fanIn = shape.slice(1).reduce((a, b) => a * b, 1);
-  return { shape, dtype: 'float', role: 'weight', fill: { kind: 'normal', scale: 1 / Math.sqrt(fanIn), shift: 0 } };
+  return {
+    shape,
+    dtype: 'float',
+    role: 'weight',
+    fill: { kind: 'normal', scale: 1 / Math.sqrt(fanIn), shift: 0 },
+  };
 }
 
 /** A vector [channels] of weights: biases, and norms' scales with `shift` 1. */
@@ -157,7 +162,10 @@ export function caseGraph(testCase: OpCase): Graph {
   const builder = new GraphBuilder(testCase.name);
   const values = new Map<string, number>();
   for (const [name, { shape, dtype, role }] of ownInputs(testCase))
-    values.set(name, role === 'weight' ? builder.weight(name, shape) : builder.input(name, shape, dtype, 'latent'));
+    values.set(
+      name,
+      role === 'weight' ? builder.weight(name, shape) : builder.input(name, shape, dtype, 'latent'),
+    );
   const inputs = Object.entries<CaseInput | SharedInput>(testCase.inputs).map(([name, input]) => {
     const value = values.get('sameAs' in input ? input.sameAs : name);
     if (value === undefined) throw new RangeError(`${testCase.name}: no input for ${name}`);
@@ -167,7 +175,11 @@ export function caseGraph(testCase: OpCase): Graph {
   return builder.build();
 }
 
-function appendOp<K extends OpKind>(builder: GraphBuilder, { kind, attrs }: CaseOf<K>, ids: Record<string, number>): number {
+function appendOp<K extends OpKind>(
+  builder: GraphBuilder,
+  { kind, attrs }: CaseOf<K>,
+  ids: Record<string, number>,
+): number {
   // The keys of `ids` are those of the case's inputs, whose type is that of the op's inputs.
   return builder.op(kind, kind, ids as OpMap[K]['inputs'], attrs);
 }
@@ -187,7 +199,11 @@ export function caseWeights(testCase: OpCase): WeightReader {
   const find = (name: string): CaseInput => {
     const weight = weights.get(name);
     if (!weight)
-      throw new NotFoundError('no such weight', { file: testCase.name, field: name, remedy: 'Add it to the case' });
+      throw new NotFoundError('no such weight', {
+        file: testCase.name,
+        field: name,
+        remedy: 'Add it to the case',
+      });
     return weight;
   };
   return {

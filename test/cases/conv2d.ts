@@ -22,7 +22,17 @@ interface ConvCase {
 }
 
 function convCase(name: string, options: ConvCase): CaseOf<'conv2d'> {
-  const { x, x2 = 0, out, kernel = 3, stride = 1, upsample = false, bias = true, rows, residual = false } = options;
+  const {
+    x,
+    x2 = 0,
+    out,
+    kernel = 3,
+    stride = 1,
+    upsample = false,
+    bias = true,
+    rows,
+    residual = false,
+  } = options;
   const side = Math.floor(kernel / 2);
   const { padding = [side, side, side, side] as const } = options;
   const [batch, height, width, channels] = x;
@@ -67,16 +77,34 @@ const correctness = [
   convCase('stride 2', { x: [2, 16, 16, 32], out: 32, stride: 2 }),
   convCase('stride 2, odd size', { x: [1, 13, 9, 33], out: 48, stride: 2 }),
   convCase('stride 2, asymmetric padding', { x: [1, 16, 12, 24], out: 24, stride: 2, padding: [0, 0, 1, 1] }),
-  convCase('stride 2, asymmetric padding, odd size', { x: [2, 11, 7, 7], out: 9, stride: 2, padding: [0, 0, 1, 1] }),
+  convCase('stride 2, asymmetric padding, odd size', {
+    x: [2, 11, 7, 7],
+    out: 9,
+    stride: 2,
+    padding: [0, 0, 1, 1],
+  }),
   convCase('no padding', { x: [1, 9, 10, 16], out: 17, padding: [0, 0, 0, 0] }),
   convCase('2x2 phase-like padding', { x: [1, 6, 7, 16], out: 16, kernel: 2, padding: [1, 0, 0, 1] }),
   convCase('upsample', { x: [2, 8, 8, 32], out: 32, upsample: true }),
   convCase('upsample, odd size, 33 to 7 channels', { x: [1, 5, 3, 33], out: 7, upsample: true }),
-  convCase('upsample with residual and relu', { x: [1, 4, 6, 20], out: 24, upsample: true, residual: true, activation: 'relu' }),
+  convCase('upsample with residual and relu', {
+    x: [1, 4, 6, 20],
+    out: 24,
+    upsample: true,
+    residual: true,
+    activation: 'relu',
+  }),
   convCase('two sources', { x: [2, 8, 8, 64], x2: 32, out: 64 }),
   convCase('two sources, 96 + 48', { x: [2, 8, 8, 96], x2: 48, out: 96 }),
   convCase('two sources, 7 + 33, odd size', { x: [1, 5, 9, 7], x2: 33, out: 20 }),
-  convCase('two sources with everything', { x: [2, 6, 7, 40], x2: 24, out: 48, rows: [2, 0], residual: true, activation: 'silu' }),
+  convCase('two sources with everything', {
+    x: [2, 6, 7, 40],
+    x2: 24,
+    out: 48,
+    rows: [2, 0],
+    residual: true,
+    activation: 'silu',
+  }),
   convCase('rows', { x: [3, 6, 5, 16], out: 24, rows: 'own' }),
   convCase('rows without bias', { x: [2, 6, 5, 16], out: 24, rows: 'own', bias: false }),
   convCase('rows by index', { x: [4, 6, 5, 16], out: 24, rows: [2, 0, 1, 2] }),
@@ -95,7 +123,13 @@ const bench = [
   convCase('SD1.5 1280, 16x16', { x: [2, 16, 16, 1280], out: 1280, bench: true }),
   convCase('SD1.5 1280, 8x8', { x: [2, 8, 8, 1280], out: 1280, bench: true }),
   convCase('SD1.5 up 320 + 320, 64x64', { x: [2, 64, 64, 320], x2: 320, out: 320, bench: true }),
-  convCase('SD1.5 up 1280 + 640, 16x16', { x: [2, 16, 16, 1280], x2: 640, out: 1280, rows: 'own', bench: true }),
+  convCase('SD1.5 up 1280 + 640, 16x16', {
+    x: [2, 16, 16, 1280],
+    x2: 640,
+    out: 1280,
+    rows: 'own',
+    bench: true,
+  }),
   convCase('SD1.5 down, 64x64', { x: [2, 64, 64, 320], out: 320, stride: 2, bench: true }),
   convCase('SD1.5 upsample 640 to 64x64', { x: [2, 32, 32, 640], out: 640, upsample: true, bench: true }),
   convCase('SD1.5 conv_in', { x: [2, 64, 64, 4], out: 320, bench: true }),

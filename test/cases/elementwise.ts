@@ -3,41 +3,43 @@
 import { ACCUMULATION, activation, indexList, ROUNDING, vector, type CaseOf } from './case.ts';
 
 /** Shapes off every vector width and workgroup size, with their names. */
-const SHAPES: readonly (readonly number[])[] = [[1], [7], [1, 4], [2, 5, 3], [2, 7, 9, 33], [2, 16, 16, 64], [1, 300, 257]];
+const SHAPES: readonly (readonly number[])[] = [
+  [1],
+  [7],
+  [1, 4],
+  [2, 5, 3],
+  [2, 7, 9, 33],
+  [2, 16, 16, 64],
+  [1, 300, 257],
+];
 
 const label = (shape: readonly number[]): string => shape.join('x');
 
 export const activateCases: readonly CaseOf<'activate'>[] = [
-  ...(['none', 'relu', 'silu', 'gelu', 'quick_gelu', 'tanh'] as const).map(
-    (name): CaseOf<'activate'> => ({
-      name: `activate/${name}`,
-      kind: 'activate',
-      inputs: { x: activation([2, 9, 7, 33], 2) },
-      attrs: { activation: name },
-      nmse: ACCUMULATION,
-      bench: false,
-    }),
-  ),
-  ...(['silu', 'gelu', 'quick_gelu', 'tanh'] as const).map(
-    (name): CaseOf<'activate'> => ({
-      name: `activate/${name} of large numbers`,
-      kind: 'activate',
-      inputs: { x: activation([1, 999], 60) },
-      attrs: { activation: name },
-      nmse: ACCUMULATION,
-      bench: false,
-    }),
-  ),
-  ...SHAPES.map(
-    (shape): CaseOf<'activate'> => ({
-      name: `activate/silu ${label(shape)}`,
-      kind: 'activate',
-      inputs: { x: activation(shape) },
-      attrs: { activation: 'silu' },
-      nmse: ACCUMULATION,
-      bench: false,
-    }),
-  ),
+  ...(['none', 'relu', 'silu', 'gelu', 'quick_gelu', 'tanh'] as const).map((name): CaseOf<'activate'> => ({
+    name: `activate/${name}`,
+    kind: 'activate',
+    inputs: { x: activation([2, 9, 7, 33], 2) },
+    attrs: { activation: name },
+    nmse: ACCUMULATION,
+    bench: false,
+  })),
+  ...(['silu', 'gelu', 'quick_gelu', 'tanh'] as const).map((name): CaseOf<'activate'> => ({
+    name: `activate/${name} of large numbers`,
+    kind: 'activate',
+    inputs: { x: activation([1, 999], 60) },
+    attrs: { activation: name },
+    nmse: ACCUMULATION,
+    bench: false,
+  })),
+  ...SHAPES.map((shape): CaseOf<'activate'> => ({
+    name: `activate/silu ${label(shape)}`,
+    kind: 'activate',
+    inputs: { x: activation(shape) },
+    attrs: { activation: 'silu' },
+    nmse: ACCUMULATION,
+    bench: false,
+  })),
   {
     name: 'activate/SD1.5 silu 320, 64x64',
     kind: 'activate',
@@ -68,7 +70,12 @@ export const addBiasCases: readonly CaseOf<'addBias'>[] = [
   addBiasCase('SD1.5 320, 64x64', [2, 64, 64, 320], true),
 ];
 
-function addRowsCase(name: string, shape: readonly number[], index?: readonly number[], bench = false): CaseOf<'addRows'> {
+function addRowsCase(
+  name: string,
+  shape: readonly number[],
+  index?: readonly number[],
+  bench = false,
+): CaseOf<'addRows'> {
   const rows = index ? Math.max(...index) + 2 : (shape[0] ?? 1);
   return {
     name: `addRows/${name}`,
@@ -112,7 +119,14 @@ export const affineCases: readonly CaseOf<'affine'>[] = [
 ];
 
 function gegluCase(name: string, shape: readonly number[], bench = false): CaseOf<'geglu'> {
-  return { name: `geglu/${name}`, kind: 'geglu', inputs: { x: activation(shape) }, attrs: {}, nmse: ACCUMULATION, bench };
+  return {
+    name: `geglu/${name}`,
+    kind: 'geglu',
+    inputs: { x: activation(shape) },
+    attrs: {},
+    nmse: ACCUMULATION,
+    bench,
+  };
 }
 
 export const gegluCases: readonly CaseOf<'geglu'>[] = [

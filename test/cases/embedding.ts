@@ -11,11 +11,21 @@ import {
   type NmseBounds,
 } from './case.ts';
 
-function embedTokensCase(name: string, batch: number, tokens: number, channels: number, positions: number): CaseOf<'embedTokens'> {
+function embedTokensCase(
+  name: string,
+  batch: number,
+  tokens: number,
+  channels: number,
+  positions: number,
+): CaseOf<'embedTokens'> {
   return {
     name: `embedTokens/${name}`,
     kind: 'embedTokens',
-    inputs: { ids: indices([batch, tokens], 99), table: matrix([99, channels]), positions: matrix([positions, channels]) },
+    inputs: {
+      ids: indices([batch, tokens], 99),
+      table: matrix([99, channels]),
+      positions: matrix([positions, channels]),
+    },
     attrs: {},
     nmse: ROUNDING,
     bench: false,
@@ -94,10 +104,17 @@ const timesteps = (shape: readonly number[], values: readonly number[]): CaseInp
 export const timestepEmbeddingCases: readonly CaseOf<'timestepEmbedding'>[] = [
   timestepCase('one', timesteps([1], [999])),
   timestepCase('five, fractional', timesteps([5], [0, 1, 451.25, 801.5, 999])),
-  timestepCase('sines first, frequency shift 1', timesteps([2], [3, 700]), { flipSinToCos: false, freqShift: 1 }),
+  timestepCase('sines first, frequency shift 1', timesteps([2], [3, 700]), {
+    flipSinToCos: false,
+    freqShift: 1,
+  }),
   timestepCase('2 channels', timesteps([3], [0, 10, 500]), { channels: 2 }),
   timestepCase('42 channels', timesteps([2], [10, 500]), { channels: 42, maxPeriod: 1000 }),
-  timestepCase('SDXL sizes, 6 a row', timesteps([2, 6], [1024, 1024, 0, 0, 1024, 1024, 512, 768, 32, 16, 1024, 896]), {
-    channels: 256,
-  }),
+  timestepCase(
+    'SDXL sizes, 6 a row',
+    timesteps([2, 6], [1024, 1024, 0, 0, 1024, 1024, 512, 768, 32, 16, 1024, 896]),
+    {
+      channels: 256,
+    },
+  ),
 ];

@@ -4,15 +4,28 @@ import type { OpKind } from '../../src/graph/ops.ts';
 import { attentionCases } from './attention.ts';
 import type { CaseOf, OpCase } from './case.ts';
 import { conv2dCases } from './conv2d.ts';
-import { activateCases, addBiasCases, addCases, addRowsCases, affineCases, gegluCases } from './elementwise.ts';
+import {
+  activateCases,
+  addBiasCases,
+  addCases,
+  addRowsCases,
+  affineCases,
+  gegluCases,
+} from './elementwise.ts';
 import { embedTokensCases, gatherRowsCases, selectTokenCases, timestepEmbeddingCases } from './embedding.ts';
 import { concatCases, reshapeCases, sliceChannelsCases, upsampleNearestCases } from './layout.ts';
 import { linearCases } from './linear.ts';
 import { groupNormCases, layerNormCases } from './norms.ts';
-import { guidanceCases, guidanceFactorCases, guidedStepCases, modelInputCases, schedulerStepCases } from './sampling.ts';
+import {
+  guidanceCases,
+  guidanceFactorCases,
+  guidedStepCases,
+  modelInputCases,
+  schedulerStepCases,
+} from './sampling.ts';
 
 /** Cases by op; an op without cases does not compile. */
-export const CASES = {
+const CASES = {
   activate: activateCases,
   add: addCases,
   addBias: addBiasCases,

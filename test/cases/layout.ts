@@ -33,7 +33,12 @@ export const reshapeCases: readonly CaseOf<'reshape'>[] = [
   reshapeCase('flat', [3, 4], [12]),
 ];
 
-function sliceCase(name: string, x: readonly number[], start: number, length: number): CaseOf<'sliceChannels'> {
+function sliceCase(
+  name: string,
+  x: readonly number[],
+  start: number,
+  length: number,
+): CaseOf<'sliceChannels'> {
   return {
     name: `sliceChannels/${name}`,
     kind: 'sliceChannels',
@@ -52,7 +57,12 @@ export const sliceChannelsCases: readonly CaseOf<'sliceChannels'>[] = [
   sliceCase('all channels', [2, 6], 0, 6),
 ];
 
-function upsampleCase(x: readonly number[], height: number, width: number, bench = false): CaseOf<'upsampleNearest'> {
+function upsampleCase(
+  x: readonly number[],
+  height: number,
+  width: number,
+  bench = false,
+): CaseOf<'upsampleNearest'> {
   const [, fromHeight = 1, fromWidth = 1, channels = 1] = x;
   return {
     name: `upsampleNearest/${fromHeight}x${fromWidth} to ${height}x${width}, ${channels} channels`,

@@ -34,12 +34,20 @@ function groupNormCase(name: string, options: GroupNormCase): CaseOf<'groupNorm'
   };
 }
 
-function layerNormCase(name: string, x: readonly number[], options: { mean?: number; bench?: boolean } = {}): CaseOf<'layerNorm'> {
+function layerNormCase(
+  name: string,
+  x: readonly number[],
+  options: { mean?: number; bench?: boolean } = {},
+): CaseOf<'layerNorm'> {
   const channels = x.at(-1) ?? 1;
   return {
     name: `layerNorm/${name}`,
     kind: 'layerNorm',
-    inputs: { x: activation(x, 1, options.mean ?? 0.25), weight: vector(channels, 1), bias: vector(channels) },
+    inputs: {
+      x: activation(x, 1, options.mean ?? 0.25),
+      weight: vector(channels, 1),
+      bias: vector(channels),
+    },
     attrs: { eps: 1e-5 },
     nmse: ACCUMULATION,
     bench: options.bench ?? false,
@@ -63,15 +71,30 @@ export const groupNormCases: readonly CaseOf<'groupNorm'>[] = [
   groupNormCase('large eps', { x: [1, 8, 8, 96], eps: 0.5 }),
   groupNormCase('large mean', { x: [1, 16, 16, 64], mean: 24 }),
   groupNormCase('two sources', { x: [2, 8, 8, 64], x2: 64, activation: 'silu' }),
-  groupNormCase('two sources, boundary inside a group, 96 + 48', { x: [2, 8, 8, 96], x2: 48, groups: 16, activation: 'silu' }),
+  groupNormCase('two sources, boundary inside a group, 96 + 48', {
+    x: [2, 8, 8, 96],
+    x2: 48,
+    groups: 16,
+    activation: 'silu',
+  }),
   groupNormCase('two sources, boundary inside a group, 40 + 24', { x: [2, 7, 5, 40], x2: 24, groups: 4 }),
-  groupNormCase('two sources, boundary inside a group, 7 + 33', { x: [1, 5, 9, 7], x2: 33, groups: 5, activation: 'silu' }),
+  groupNormCase('two sources, boundary inside a group, 7 + 33', {
+    x: [1, 5, 9, 7],
+    x2: 33,
+    groups: 5,
+    activation: 'silu',
+  }),
   groupNormCase('two sources, second in the first group', { x: [1, 6, 6, 5], x2: 59, groups: 8 }),
   groupNormCase('relu', { x: [1, 6, 6, 32], groups: 8, activation: 'relu' }),
 
   groupNormCase('SD1.5 320, 64x64', { x: [2, 64, 64, 320], activation: 'silu', bench: true }),
   groupNormCase('SD1.5 640 + 320, 64x64', { x: [2, 64, 64, 640], x2: 320, activation: 'silu', bench: true }),
-  groupNormCase('SD1.5 1280 + 1280, 16x16', { x: [2, 16, 16, 1280], x2: 1280, activation: 'silu', bench: true }),
+  groupNormCase('SD1.5 1280 + 1280, 16x16', {
+    x: [2, 16, 16, 1280],
+    x2: 1280,
+    activation: 'silu',
+    bench: true,
+  }),
   groupNormCase('SD1.5 1280, 8x8', { x: [2, 8, 8, 1280], activation: 'silu', bench: true }),
   groupNormCase('VAE decoder 256, 256x256', { x: [1, 256, 256, 256], activation: 'silu', bench: true }),
   groupNormCase('VAE decoder 128, 512x512', { x: [1, 512, 512, 128], activation: 'silu', bench: true }),

@@ -1,8 +1,20 @@
 /** @file Cases of the ops that step a scheduler: modelInput, guidance, guidanceFactor, schedulerStep, guidedStep. */
 
-import { coefficientColumns, packCoefficients, type GuidanceCoefficients } from '../../src/schedulers/coefficients.ts';
+import {
+  coefficientColumns,
+  packCoefficients,
+  type GuidanceCoefficients,
+} from '../../src/schedulers/coefficients.ts';
 import type { StepCoefficients } from '../../src/schedulers/scheduler.ts';
-import { ACCUMULATION, activation, indexList, seededRandom, state, type CaseInput, type CaseOf } from './case.ts';
+import {
+  ACCUMULATION,
+  activation,
+  indexList,
+  seededRandom,
+  state,
+  type CaseInput,
+  type CaseOf,
+} from './case.ts';
 
 interface Schedule {
   readonly slots: number;
@@ -12,7 +24,11 @@ interface Schedule {
 }
 
 /** Steps with arbitrary coefficients of ordinary size: every term of the formula counts. */
-function steps(seed: string, count: number, { slots, clip = Infinity, noise = false }: Schedule): StepCoefficients[] {
+function steps(
+  seed: string,
+  count: number,
+  { slots, clip = Infinity, noise = false }: Schedule,
+): StepCoefficients[] {
   const random = seededRandom(seed);
   const number = (): number => Math.fround(2 * random() - 1);
   const numbers = (): number[] => Array.from({ length: slots }, number);
@@ -32,7 +48,9 @@ function steps(seed: string, count: number, { slots, clip = Infinity, noise = fa
 
 /** The table of `count` such steps. */
 function table(seed: string, count: number, schedule: Schedule): CaseInput {
-  const values = [...packCoefficients(steps(seed, count, schedule), schedule.guidance ?? { scale: 4, rescale: 0 })];
+  const values = [
+    ...packCoefficients(steps(seed, count, schedule), schedule.guidance ?? { scale: 4, rescale: 0 }),
+  ];
   return {
     shape: [count, coefficientColumns(schedule.slots).count],
     dtype: 'f32',
@@ -43,18 +61,28 @@ function table(seed: string, count: number, schedule: Schedule): CaseInput {
 
 /** Rows of a table of four that images use. */
 const ROWS = [2, 0, 3, 1] as const;
-const rowsOf = (images: number): CaseInput => indexList(Array.from({ length: images }, (_, i) => ROWS[i % 4] ?? 0));
+const rowsOf = (images: number): CaseInput =>
+  indexList(Array.from({ length: images }, (_, i) => ROWS[i % 4] ?? 0));
 
 /** [images, height, width, channels] */
 type ImageShape = readonly [number, number, number, number];
 
 const guidanceBatch = ([images, ...rest]: ImageShape): number[] => [2 * images, ...rest];
 
-function modelInputCase(name: string, image: ImageShape, slots: number, copies: number): CaseOf<'modelInput'> {
+function modelInputCase(
+  name: string,
+  image: ImageShape,
+  slots: number,
+  copies: number,
+): CaseOf<'modelInput'> {
   return {
     name: `modelInput/${name}`,
     kind: 'modelInput',
-    inputs: { state: state([slots, ...image], 3), coefficients: table(name, 4, { slots }), row: rowsOf(image[0]) },
+    inputs: {
+      state: state([slots, ...image], 3),
+      coefficients: table(name, 4, { slots }),
+      row: rowsOf(image[0]),
+    },
     attrs: { slots, copies },
     nmse: ACCUMULATION,
     bench: false,
@@ -69,7 +97,12 @@ export const modelInputCases: readonly CaseOf<'modelInput'>[] = [
   modelInputCase('3 slots, 1 copy, 5 images, 9 channels', [5, 3, 5, 9], 3, 1),
 ];
 
-function guidanceCase(name: string, image: ImageShape, guidance: GuidanceCoefficients, rescale: boolean): CaseOf<'guidance'> {
+function guidanceCase(
+  name: string,
+  image: ImageShape,
+  guidance: GuidanceCoefficients,
+  rescale: boolean,
+): CaseOf<'guidance'> {
   return {
     name: `guidance/${name}`,
     kind: 'guidance',
@@ -93,7 +126,11 @@ export const guidanceCases: readonly CaseOf<'guidance'>[] = [
   guidanceCase('rescale of 0', [2, 8, 8, 4], { scale: 5, rescale: 0 }, true),
 ];
 
-function factorCase(name: string, image: ImageShape, guidance: GuidanceCoefficients): CaseOf<'guidanceFactor'> {
+function factorCase(
+  name: string,
+  image: ImageShape,
+  guidance: GuidanceCoefficients,
+): CaseOf<'guidanceFactor'> {
   return {
     name: `guidanceFactor/${name}`,
     kind: 'guidanceFactor',
@@ -156,7 +193,14 @@ function guidedStepCase(name: string, image: ImageShape, schedule: GuidedSchedul
       state: state([slots, ...image]),
       output: activation(guidanceBatch(image)),
       ...(factor
-        ? { factor: { shape: [image[0]], dtype: 'f32', role: 'input', fill: { kind: 'normal', scale: 0.1, shift: 0.75 } } }
+        ? {
+            factor: {
+              shape: [image[0]],
+              dtype: 'f32',
+              role: 'input',
+              fill: { kind: 'normal', scale: 0.1, shift: 0.75 },
+            },
+          }
         : {}),
       ...(noise ? { noise: state([...image]) } : {}),
       coefficients: table(name, 4, schedule),
@@ -170,8 +214,17 @@ function guidedStepCase(name: string, image: ImageShape, schedule: GuidedSchedul
 
 export const guidedStepCases: readonly CaseOf<'guidedStep'>[] = [
   guidedStepCase('1 slot', [1, 8, 8, 4], { slots: 1 }),
-  guidedStepCase('1 slot, factor', [3, 9, 7, 4], { slots: 1, factor: true, guidance: { scale: 7.5, rescale: 0.7 } }),
+  guidedStepCase('1 slot, factor', [3, 9, 7, 4], {
+    slots: 1,
+    factor: true,
+    guidance: { scale: 7.5, rescale: 0.7 },
+  }),
   guidedStepCase('1 slot, clipped, noise', [2, 5, 7, 4], { slots: 1, clip: 1, noise: true }),
   guidedStepCase('3 slots', [2, 8, 5, 4], { slots: 3 }),
-  guidedStepCase('3 slots, factor, clipped, noise', [3, 5, 9, 4], { slots: 3, clip: 2, noise: true, factor: true }),
+  guidedStepCase('3 slots, factor, clipped, noise', [3, 5, 9, 4], {
+    slots: 3,
+    clip: 2,
+    noise: true,
+    factor: true,
+  }),
 ];

@@ -13,9 +13,12 @@ describe('readInteger', () => {
     ['1', 1],
   ])('reads %s', (text, value) => expect(readInteger('--steps', text, { min: 1 })).toBe(value));
 
-  it.each(['0', '-5', '2.5', '1e2', '0x10', 'x', '', ' 3', 'NaN', '99999999999999999999'])('refuses %j', (text) => {
-    expect(() => readInteger('--steps', text, { min: 1 })).toThrow(OptionError);
-  });
+  it.each(['0', '-5', '2.5', '1e2', '0x10', 'x', '', ' 3', 'NaN', '99999999999999999999'])(
+    'refuses %j',
+    (text) => {
+      expect(() => readInteger('--steps', text, { min: 1 })).toThrow(OptionError);
+    },
+  );
 
   it('names option, value, range and a remedy', () => {
     expect(() => readInteger('--steps', '0', { min: 1, max: 10_000 })).toThrow(
@@ -35,11 +38,15 @@ describe('readNumber', () => {
   ])('reads %s', (text, value) => expect(readNumber('--guidance', text)).toBe(value));
 
   it.each(['nan', 'NaN', 'Infinity', '1e999', '4,5', 'four', '', '0x4'])('refuses %j', (text) => {
-    expect(() => readNumber('--guidance', text)).toThrow(refused(/^--guidance: .* is not a number\. Give a number/));
+    expect(() => readNumber('--guidance', text)).toThrow(
+      refused(/^--guidance: .* is not a number\. Give a number/),
+    );
   });
 
   it('keeps to the bounds', () => {
-    expect(() => readNumber('--guidance-rescale', '1.01', { min: 0, max: 1 })).toThrow(refused(/from 0 up to 1/));
+    expect(() => readNumber('--guidance-rescale', '1.01', { min: 0, max: 1 })).toThrow(
+      refused(/from 0 up to 1/),
+    );
   });
 });
 
@@ -54,9 +61,14 @@ describe('readSize', () => {
     expect(() => readSize('--size', '250x256')).toThrow(refused(/multiple of 8.*--size 248x256/));
   });
 
-  it.each(['256x', 'x256', '256x256x256', '-8x8', '0x8', '4', '256 x 256', '256*256', 'big'])('refuses %j', (text) => {
-    expect(() => readSize('--size', text)).toThrow(refused(/^--size: .* is not a size\. Give WIDTHxHEIGHT/));
-  });
+  it.each(['256x', 'x256', '256x256x256', '-8x8', '0x8', '4', '256 x 256', '256*256', 'big'])(
+    'refuses %j',
+    (text) => {
+      expect(() => readSize('--size', text)).toThrow(
+        refused(/^--size: .* is not a size\. Give WIDTHxHEIGHT/),
+      );
+    },
+  );
 });
 
 describe('readChoice and suggest', () => {

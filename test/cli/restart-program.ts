@@ -12,7 +12,14 @@ switch (task) {
   case 'report': {
     const { adapters } = await surveyAdapters();
     const kinds = adapters.map(({ kind }) => kind);
-    say(JSON.stringify({ restarted: isRestarted(), arguments: process.argv.slice(2), execArgv: process.execArgv, kinds }));
+    say(
+      JSON.stringify({
+        restarted: isRestarted(),
+        arguments: process.argv.slice(2),
+        execArgv: process.execArgv,
+        kinds,
+      }),
+    );
     break;
   }
   case 'exit':

@@ -47,7 +47,10 @@ function start(argv: readonly string[], execArgv: readonly string[] = []): Run {
   });
   let output = '';
   process_.stdout?.on('data', (chunk: Buffer) => (output += chunk.toString()));
-  const ended = once(process_, 'close').then(() => ({ code: process_.exitCode, signal: process_.signalCode }));
+  const ended = once(process_, 'close').then(() => ({
+    code: process_.exitCode,
+    signal: process_.signalCode,
+  }));
   return { process: process_, output: () => output, ended };
 }
 

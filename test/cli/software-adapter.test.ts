@@ -115,6 +115,6 @@ describe('softwareAdapterEnvironment', () => {
 
 async function flipByte(path: string): Promise<void> {
   const data = await readFile(path);
-  data[5] = data[5]! ^ 1;
+  data[5] = data[5] ^ 1;
   await writeFile(path, data);
 }

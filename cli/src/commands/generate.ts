@@ -1,27 +1,45 @@
 /** @file `calotype generate`: a prompt becomes a picture. */
 import { defineCommand } from 'citty';
-import { develop } from '../develop.ts';
+import { develop, type Developed } from '../develop.ts';
 import { interruptible } from '../interrupt.ts';
 import { checkOutput, writeFileAtomically } from '../output.ts';
 import { prepareAdapters } from '../prepare.ts';
-import { duration, Progress } from '../progress.ts';
+import { duration, Progress, type Advance } from '../progress.ts';
 import { readGenerateRequest } from '../request.ts';
-import { recommendedSettings } from '../settings.ts';
 import { starterModel } from '../starter.ts';
 
 export const generate = defineCommand({
   meta: { name: 'generate', description: 'Develop a picture from a prompt' },
   args: {
-    prompt: { type: 'positional', description: 'What to draw, in quotes' },
-    output: { type: 'string', alias: 'o', valueHint: 'file.png', description: 'Where to write the picture (calotype.png)' },
-    model: { type: 'string', alias: 'm', valueHint: 'model', description: 'Folder or Hugging Face Hub id (the starter model)' },
-    revision: { type: 'string', valueHint: 'name', description: 'Branch, tag or commit of a Hub model (main)' },
+    prompt: { type: 'positional', required: true, description: 'What to draw, in quotes' },
+    output: {
+      type: 'string',
+      alias: 'o',
+      valueHint: 'file.png',
+      description: 'Where to write the picture (calotype.png)',
+    },
+    model: {
+      type: 'string',
+      alias: 'm',
+      valueHint: 'model',
+      description: 'Folder or Hugging Face Hub id (the starter model)',
+    },
+    revision: {
+      type: 'string',
+      valueHint: 'name',
+      description: 'Branch, tag or commit of a Hub model (main)',
+    },
     variant: { type: 'string', valueHint: 'name', description: 'Variant of the weight files, such as fp16' },
-    dtype: { type: 'string', valueHint: 'auto|f16|f32', description: 'Storage of weights and activations (auto)' },
+    dtype: {
+      type: 'string',
+      valueHint: 'auto|f16|f32',
+      description: 'Storage of weights and activations (auto)',
+    },
     backend: {
       type: 'string',
       valueHint: 'auto|webgpu|software|reference',
-      description: 'What computes: a GPU, the software adapter, plain TypeScript, or the first of them that works (auto)',
+      description:
+        'What computes: a GPU, the software adapter, plain TypeScript, or the first of them that works (auto)',
     },
     negative: { type: 'string', alias: 'n', valueHint: 'text', description: 'What to steer away from' },
     steps: { type: 'string', valueHint: 'n', description: 'Denoising steps: fewer are quicker and rougher' },
@@ -29,33 +47,35 @@ export const generate = defineCommand({
     seed: { type: 'string', valueHint: 'n', description: 'The same seed gives the same picture (random)' },
     guidance: { type: 'string', valueHint: 'x', description: 'How strictly to follow the prompt' },
     'guidance-rescale': { type: 'string', valueHint: 'x', description: 'Against washed-out colours, 0 to 1' },
-    scheduler: { type: 'string', valueHint: 'name', description: 'ddim, euler, euler-ancestral or dpm++ (the model\'s own)' },
+    scheduler: {
+      type: 'string',
+      valueHint: 'name',
+      description: "ddim, euler, euler-ancestral or dpm++ (the model's own)",
+    },
   },
   async run({ args }) {
     const request = readGenerateRequest(args);
     await checkOutput('--output', request.output);
     if (request.backend !== 'reference') await prepareAdapters();
 
-    const model = request.model ?? starterModel();
-    const settings = { ...(await recommendedSettings(model)), ...request.settings };
     const progress = new Progress();
     try {
-      const developed = await interruptible((signal) =>
-        develop({ ...request, model, settings, signal, onAdvance: (advance) => progress.report(advance) }),
-      );
-      progress.report({ phase: 'writing', done: 0, total: 1 });
+      const model = request.model ?? starterModel();
+      const onAdvance = (advance: Advance): void => progress.report(advance);
+      const developed = await interruptible((signal) => develop({ ...request, model, signal, onAdvance }));
       await writeFileAtomically(request.output, developed.png);
       progress.end();
       for (const notice of developed.notices) process.stderr.write(`note: ${notice}\n`);
-      const times = progress.times();
-      const total = times.reduce((sum, { seconds }) => sum + seconds, 0);
-      const phases = times.map(({ phase, seconds }) => `${phase} ${duration(seconds)}`).join(', ');
-      process.stdout.write(
-        `${request.output}: ${developed.width}x${developed.height}, seed ${developed.seed}\n` +
-          `${developed.backend}, ${developed.adapter}: ${duration(total)} (${phases})\n`,
-      );
+      process.stdout.write(`${summarize(request.output, developed)}\n`);
     } finally {
       progress.end();
     }
   },
 });
+
+/** Where the picture is, what made it, and how long each phase took. */
+function summarize(output: string, { width, height, seed, backend, phases }: Developed): string {
+  const total = phases.reduce((sum, { seconds }) => sum + seconds, 0);
+  const parts = phases.map(({ name, seconds }) => `${name} ${duration(seconds)}`).join(', ');
+  return `${output}: ${width}x${height}, seed ${seed}\n${backend}: ${duration(total)} (${parts})`;
+}

@@ -25,7 +25,8 @@ export async function evaluateGraph(
   weights: WeightReader,
 ): Promise<Map<string, Data>> {
   const live = new Map<ValueId, Data>();
-  for (const { name, value } of graph.inputs) live.set(value, inputData(graph, name, value, inputs.get(name)));
+  for (const { name, value } of graph.inputs)
+    live.set(value, inputData(graph, name, value, inputs.get(name)));
   const weightOf = new Map(graph.weights.map((weight) => [weight.value, weight]));
   const uses = useCounts(graph);
   const load = async (id: ValueId): Promise<void> => {
@@ -34,7 +35,10 @@ export async function evaluateGraph(
   };
   const tensorOf = (id: ValueId): Tensor => {
     const data = live.get(id);
-    if (!data) throw new GraphError(`value ${id} is used before it is made`, { remedy: 'Run checkGraph on the graph' });
+    if (!data)
+      throw new GraphError(`value ${id} is used before it is made`, {
+        remedy: 'Run checkGraph on the graph',
+      });
     return { shape: concrete(valueOf(graph, id).shape), data };
   };
   for (const node of graph.nodes) {
@@ -59,8 +63,9 @@ function inputData(graph: Graph, name: string, id: ValueId, data: Data | undefin
   const count = elementCount(concrete(shape));
   const type = dtype === 'i32' ? Int32Array : Float32Array;
   if (data instanceof type && data.length === count) return data;
-  throw new OptionError(
-    data ? `is a ${data.constructor.name} of ${data.length} elements` : 'is missing',
-    { file: `graph "${graph.name}"`, field: name, remedy: `Give a ${type.name} of ${count} elements` },
-  );
+  throw new OptionError(data ? `is a ${data.constructor.name} of ${data.length} elements` : 'is missing', {
+    file: `graph "${graph.name}"`,
+    field: name,
+    remedy: `Give a ${type.name} of ${count} elements`,
+  });
 }

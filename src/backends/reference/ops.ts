@@ -57,11 +57,19 @@ const REFERENCE_OPS: { readonly [K in OpKind]: ReferenceOp<OpMap[K]> } = {
 };
 
 /** The elements of a node's output, of the concrete shape `output`. */
-export function computeNode(node: Node, tensorOf: (value: ValueId) => Tensor, output: readonly number[]): Data {
+export function computeNode(
+  node: Node,
+  tensorOf: (value: ValueId) => Tensor,
+  output: readonly number[],
+): Data {
   return compute(node, Object.fromEntries(inputsOf(node).map(([name, id]) => [name, tensorOf(id)])), output);
 }
 
-function compute<K extends OpKind>(node: NodeOf<K>, inputs: Record<string, Tensor>, output: readonly number[]): Data {
+function compute<K extends OpKind>(
+  node: NodeOf<K>,
+  inputs: Record<string, Tensor>,
+  output: readonly number[],
+): Data {
   const reference = REFERENCE_OPS[node.kind];
   // The keys of `inputs` are those of node.inputs.
   return reference(inputs as Parameters<ReferenceOp<OpMap[K]>>[0], node.attrs, output);

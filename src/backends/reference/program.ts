@@ -37,11 +37,18 @@ function allocate(bytes: number): ArrayBuffer {
   try {
     return new ArrayBuffer(bytes);
   } catch (cause) {
-    throw new OutOfMemoryError(`no memory for ${bytes} bytes`, { remedy: 'Ask for a smaller picture or batch', cause });
+    throw new OutOfMemoryError(`no memory for ${bytes} bytes`, {
+      remedy: 'Ask for a smaller picture or batch',
+      cause,
+    });
   }
 }
 
-function viewOf(buffer: ArrayBuffer, offset: number, { dtype, bytes }: Pick<PlannedValue, 'dtype' | 'bytes'>): Data {
+function viewOf(
+  buffer: ArrayBuffer,
+  offset: number,
+  { dtype, bytes }: Pick<PlannedValue, 'dtype' | 'bytes'>,
+): Data {
   return new (dtype === 'i32' ? Int32Array : Float32Array)(buffer, offset, bytes / 4);
 }
 
@@ -58,7 +65,9 @@ export class ReferenceProgram implements Program {
     this.plan = plan;
     this.#weights = weights;
     this.#arena = plan.arena.map(allocate);
-    this.#tensors = new Map(plan.tensors.map((tensor) => [tensor.name, sharedOrNew(tensor, shared.get(tensor.name))]));
+    this.#tensors = new Map(
+      plan.tensors.map((tensor) => [tensor.name, sharedOrNew(tensor, shared.get(tensor.name))]),
+    );
     for (const [id, value] of plan.values)
       this.#values.set(id, { shape: value.shape, data: this.#dataAt(value.place, value) });
   }
@@ -66,7 +75,8 @@ export class ReferenceProgram implements Program {
   tensor(name: string): DeviceTensor {
     const { place } = this.#planned(name);
     const tensor = place.kind === 'external' ? this.#tensors.get(place.tensor) : undefined;
-    if (!tensor) throw new GraphError('is not kept in a tensor', { field: name, remedy: 'Name an input or output' });
+    if (!tensor)
+      throw new GraphError('is not kept in a tensor', { field: name, remedy: 'Name an input or output' });
     return tensor;
   }
 
@@ -107,7 +117,8 @@ export class ReferenceProgram implements Program {
   }
 
   #run(done: (kernel: string, node: string) => void): void {
-    for (const buffer of this.#arena) new Float32Array(buffer, 0, Math.floor(buffer.byteLength / 4)).fill(Number.NaN);
+    for (const buffer of this.#arena)
+      new Float32Array(buffer, 0, Math.floor(buffer.byteLength / 4)).fill(Number.NaN);
     for (const { node, kernel } of this.plan.dispatches) {
       const output = this.#tensorOf(node.output);
       output.data.set(computeNode(node, (id) => this.#tensorOf(id), output.shape));

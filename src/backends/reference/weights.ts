@@ -11,7 +11,11 @@ import { elementCount } from './op.ts';
  * @throws NotFoundError, from the reader, when a part is missing; FileFormatError when a part has another shape
  * than the graph declares. Shapes are checked before anything is read.
  */
-export async function loadWeight(weight: Weight, reader: WeightReader, signal?: AbortSignal): Promise<Float32Array> {
+export async function loadWeight(
+  weight: Weight,
+  reader: WeightReader,
+  signal?: AbortSignal,
+): Promise<Float32Array> {
   for (const part of weight.parts) checkPart(part, reader);
   const result = new Float32Array(weight.parts.reduce((sum, part) => sum + elementCount(part.shape), 0));
   let start = 0;

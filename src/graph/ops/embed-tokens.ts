@@ -20,7 +20,10 @@ export const embedTokens: OpDefinition<EmbedTokensOp> = {
     checkRank('ids', ids, 2);
     checkDim('positions', positions, 1, dimOf(table, 1));
     const [tokens, most] = [dimOf(ids, 1), dimOf(positions, 0)];
-    check(typeof tokens !== 'number' || typeof most !== 'number' || tokens <= most, 'there are fewer positions than tokens');
+    check(
+      typeof tokens !== 'number' || typeof most !== 'number' || tokens <= most,
+      'there are fewer positions than tokens',
+    );
     return { shape: [...ids.shape, dimOf(table, 1)], dtype: 'float' };
   },
 };

@@ -1,7 +1,16 @@
 /** @file Fully connected layer over the last axis, with the epilogues that passes fold into it. */
 
 import { floorDivDim, mulDims, sizeOf } from '../../tensor/shape.ts';
-import { check, checkDim, checkRank, checkShape, dimOf, withChannels, type Activation, type OpDefinition } from '../op.ts';
+import {
+  check,
+  checkDim,
+  checkRank,
+  checkShape,
+  dimOf,
+  withChannels,
+  type Activation,
+  type OpDefinition,
+} from '../op.ts';
 import type { ValueId } from '../op.ts';
 
 /** y = x * weight^T: model files use `x` and `weight`; passes add the rest. */

@@ -35,7 +35,7 @@ const schema = v.object({
   layer_norm_eps: v.optional(v.pipe(v.number(), v.minValue(0)), 1e-5),
   eos_token_id: v.optional(
     v.pipe(
-      v.union([whole(0), v.tuple([whole(0)])], 'expected one token id'),
+      v.union([whole(0), v.strictTuple([whole(0)])], 'expected one token id'),
       v.transform((id) => (typeof id === 'number' ? id : id[0])),
     ),
     49407,

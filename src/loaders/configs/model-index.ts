@@ -72,7 +72,7 @@ const schema = v.looseObject({
   _class_name: oneOf('StableDiffusionPipeline', 'StableDiffusionXLPipeline'),
   force_zeros_for_empty_prompt: v.optional(v.boolean(), true),
 });
-const componentSchema = v.tuple([v.nullable(v.string()), v.nullable(v.string())]);
+const componentSchema = v.strictTuple([v.nullable(v.string()), v.nullable(v.string())]);
 
 /**
  * Reads a model_index.json. Entries of components that the pipeline does not use (safety_checker,

@@ -29,7 +29,8 @@ export const conv2d: ReferenceOp<Conv2dOp> = (inputs, attrs, output) => {
             const y = oy * stride + ky - padding[0];
             const x = ox * stride + kx - padding[1];
             const inside = y >= 0 && y < height * scale && x >= 0 && x < width * scale;
-            const from = ((image * height + Math.floor(y / scale)) * width + Math.floor(x / scale)) * channels;
+            const from =
+              ((image * height + Math.floor(y / scale)) * width + Math.floor(x / scale)) * channels;
             const step = kernelHeight * kernelWidth;
             for (let c = 0, at = ky * kernelWidth + kx; c < channels; c++, at += step)
               patch[at] = inside ? source[from + c] : 0;

@@ -8,6 +8,8 @@ export const embedTokens: ReferenceOp<EmbedTokensOp> = ({ ids, table, positions 
   return mapElements(elementCount(output), (i) => {
     const token = Math.floor(i / channels);
     const channel = i % channels;
-    return table.data[ids.data[token] * channels + channel] + positions.data[(token % tokens) * channels + channel];
+    return (
+      table.data[ids.data[token] * channels + channel] + positions.data[(token % tokens) * channels + channel]
+    );
   });
 };

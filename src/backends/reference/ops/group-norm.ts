@@ -5,7 +5,11 @@ import { ACTIVATIONS } from '../activation.ts';
 import { elementCount, lastAxis, type ReferenceOp } from '../op.ts';
 import { joinChannels } from './concat.ts';
 
-export const groupNorm: ReferenceOp<GroupNormOp> = ({ x, x2, weight, bias }, { groups, eps, activation }, output) => {
+export const groupNorm: ReferenceOp<GroupNormOp> = (
+  { x, x2, weight, bias },
+  { groups, eps, activation },
+  output,
+) => {
   const source = joinChannels(x, x2);
   const [batch = 1] = output;
   const channels = lastAxis(output);

@@ -11,7 +11,10 @@ export const guidedStep: ReferenceOp<GuidedStepOp> = (inputs, { slots }) => {
   const guided = new Float64Array(row.data.length * size);
   row.data.forEach((r, image) => {
     const scale = factor ? factor.data[image] : 1;
-    guided.set(guide(output, coefficients, r, image).map((value) => scale * value), image * size);
+    guided.set(
+      guide(output, coefficients, r, image).map((value) => scale * value),
+      image * size,
+    );
   });
   return stepState({ slots, state, output: guided, noise, coefficients, row });
 };

@@ -13,7 +13,9 @@ export const timestepEmbedding: ReferenceOp<TimestepEmbeddingOp> = ({ t }, attrs
   return mapElements(elementCount(output), (to) => {
     const channel = to % channels;
     const i = channel % half;
-    const exponent = Math.fround(Math.fround(Math.fround(-Math.log(maxPeriod)) * i) / Math.fround(half - freqShift));
+    const exponent = Math.fround(
+      Math.fround(Math.fround(-Math.log(maxPeriod)) * i) / Math.fround(half - freqShift),
+    );
     const angle = Math.fround(t.data[Math.floor(to / channels)] * Math.fround(Math.exp(exponent)));
     return channel < half === flipSinToCos ? Math.cos(angle) : Math.sin(angle);
   });

@@ -1,0 +1,125 @@
+/** @file `calotype inspect`: what a model will do: programs, fusions made and refused, memory, FLOPs. No weights are read. */
+import {
+  inspectModel,
+  openBackend,
+  openModel,
+  type ModelReport,
+  type NetworkReport,
+  type ProgramReport,
+} from 'calotype';
+import { defineCommand } from 'citty';
+import { BACKENDS, backendsOf } from '../backends.ts';
+import { readChoice, readInteger, readSize } from '../options.ts';
+import { prepareAdapters } from '../prepare.ts';
+import { starterModel } from '../starter.ts';
+import { binaryBytes, decimal, table } from '../table.ts';
+
+export const inspect = defineCommand({
+  meta: { name: 'inspect', description: 'Print what a model will do: ops, fusions, memory plan, FLOPs' },
+  args: {
+    model: {
+      type: 'positional',
+      required: false,
+      description: 'Folder or Hub id (the starter model); only its configs are read',
+    },
+    size: { type: 'string', valueHint: 'WxH', description: 'Pixels (what the model was trained at)' },
+    steps: {
+      type: 'string',
+      valueHint: 'n',
+      description: 'Steps of a schedule, for the tables made for all steps (50)',
+    },
+    dtype: {
+      type: 'string',
+      valueHint: 'f16|f32',
+      description: 'Storage of weights and activations (f16 if offered)',
+    },
+    backend: {
+      type: 'string',
+      valueHint: 'auto|webgpu|software|reference',
+      description: 'Whose abilities to plan for (auto)',
+    },
+    graph: { type: 'boolean', description: 'Also list every dispatch with its shape and place' },
+  },
+  async run({ args }) {
+    const size = args.size === undefined ? {} : readSize('--size', args.size);
+    const steps = args.steps === undefined ? {} : { steps: readInteger('--steps', args.steps, { min: 1 }) };
+    const name = readChoice('--backend', args.backend ?? 'auto', BACKENDS);
+    const dtype = args.dtype === undefined ? undefined : readChoice('--dtype', args.dtype, ['f16', 'f32']);
+    if (name !== 'reference') await prepareAdapters();
+    const source = await openModel(args.model ?? starterModel(), {});
+    const backend = await openBackend(backendsOf(name));
+    try {
+      const target = backend.target(dtype ?? (backend.dtypes.includes('f16') ? 'f16' : 'f32'));
+      const report = await inspectModel(source, { target, ...size, ...steps });
+      process.stdout.write(`for ${backend.name} (${backend.description}), ${target.dtype}\n`);
+      process.stdout.write(`${formatModel(report, args.graph === true)}\n`);
+    } finally {
+      backend.dispose();
+    }
+  },
+});
+
+/** The whole report as text. */
+export function formatModel(report: ModelReport, dispatches: boolean): string {
+  const head = `${report.name}: ${report.className}`;
+  const notices = report.notices.map((notice) => `note: ${notice}`);
+  return [head, ...notices, ...report.networks.map((network) => formatNetwork(network, dispatches))].join(
+    '\n',
+  );
+}
+
+function formatNetwork(network: NetworkReport, dispatches: boolean): string {
+  const { name, unfusedOps, programs, passes, weightBytes } = network;
+  const rows = programs.map(({ name: program, opsBefore, plan, flops }) => [
+    program,
+    String(opsBefore),
+    String(plan.dispatches.length),
+    decimal(flops),
+    binaryBytes(plan.memory.unplannedBytes),
+    binaryBytes(plan.memory.largestLiveSetBytes),
+    binaryBytes(plan.memory.arenaBytes),
+  ]);
+  const header = ['program', 'ops', 'dispatches', 'FLOPs', 'unplanned', 'largest live', 'arena'];
+  return [
+    `\n${name}: ${unfusedOps} ops unfused, ${binaryBytes(weightBytes)} of weights`,
+    indent(table([header, ...rows])),
+    ...(passes.length > 0 ? [indent('before the split by rate:'), indent(formatPasses(passes), 4)] : []),
+    ...programs.flatMap((program) => [
+      indent(`passes of ${program.name}:`),
+      indent(formatPasses(program.plan.passes), 4),
+      ...(dispatches ? [indent(`dispatches of ${program.name}:`), indent(formatDispatches(program), 4)] : []),
+    ]),
+  ].join('\n');
+}
+
+function formatPasses(passes: NetworkReport['passes']): string {
+  return passes
+    .map(({ pass, opsBefore, opsAfter, applied, refused }) => {
+      const reasons = Object.entries(refused).map(([reason, count]) => `\n  left alone ${count}: ${reason}`);
+      return `${pass}: ${applied} times, ${opsBefore} -> ${opsAfter} ops${reasons.join('')}`;
+    })
+    .join('\n');
+}
+
+function formatDispatches({ plan }: ProgramReport): string {
+  return table(
+    plan.dispatches.map(({ node, kernel, inPlace }) => {
+      const value = plan.values.get(node.output);
+      const place =
+        value?.place.kind === 'arena'
+          ? `buffer ${value.place.buffer} at ${value.place.offset}`
+          : (value?.place.kind ?? '');
+      return [
+        kernel,
+        `[${value?.shape.join(', ') ?? ''}]`,
+        inPlace === undefined ? place : `${place}, over ${inPlace}`,
+        node.name,
+      ];
+    }),
+    [0, 1, 2, 3],
+  );
+}
+
+function indent(text: string, columns = 2): string {
+  return text.replaceAll(/^/gm, ' '.repeat(columns));
+}

@@ -1,0 +1,24 @@
+// Token embedding plus position embedding: y = table[ids] + positions[position]. Ids are clamped to the table's ROWS.
+#include "lib/flat.wgsl"
+struct Dims { count: u32, tokens: u32 }
+@group(0) @binding(0) var<uniform> dims: Dims;
+@group(0) @binding(1) var<storage, read> ids: array<i32>;
+@group(0) @binding(2) var<storage, read> table: array<table_t>;
+@group(0) @binding(3) var<storage, read> positions: array<positions_t>;
+@group(0) @binding(4) var<storage, read_write> y: array<y_t>;
+
+@compute @workgroup_size(64)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let i = flatIndex(group, groups) * 64u + lane;
+  if (i >= dims.count) {
+    return;
+  }
+  let token = i / CHANNELS;
+  let channel = i % CHANNELS;
+  let id = min(u32(max(ids[token], 0)), ROWS - 1u);
+  y[i] = y_t(f32(table[id * CHANNELS + channel]) + f32(positions[token % dims.tokens * CHANNELS + channel]));
+}

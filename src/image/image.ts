@@ -1,0 +1,53 @@
+/**
+ * @file Pictures as users hold them, and the step from a decoder's output to them, as diffusers' `VaeImageProcessor`
+ * takes it (diffusers/image_processor.py: denormalize, pt_to_numpy, numpy_to_pil).
+ */
+import { ConfigError } from '../errors.ts';
+
+/** A picture; it has the fields that a browser's `ImageData` has. */
+export interface CalotypeImage {
+  /** Pixels. */
+  readonly width: number;
+  readonly height: number;
+  /** RGBA, 8 bits each, alpha not premultiplied, row by row from the top left. */
+  readonly data: Uint8ClampedArray<ArrayBuffer>;
+}
+
+/** What a decoder gives: [images, height, width, 3], about -1..1. */
+export interface DecodedPixels {
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
+}
+
+/** A decoder's -1..1 as 0..1, clamped: a value of `outputType: 'np'`. NaN stays NaN. */
+export function toUnitRange(value: number): number {
+  return Math.min(1, Math.max(0, Math.fround(value * 0.5 + 0.5)));
+}
+
+/** 0..1 as 0..255: the product rounded to float32 and then to the nearest whole number, ties to even, as numpy does. */
+function toByte(value: number): number {
+  const scaled = Math.fround(value * 255);
+  const floor = Math.floor(scaled);
+  const rest = scaled - floor;
+  return rest > 0.5 || (rest === 0.5 && floor % 2 === 1) ? floor + 1 : floor;
+}
+
+/** Opaque pictures from a decoder's output. NaN becomes 0. Throws ConfigError unless there are three channels. */
+export function toImages({ shape, data }: DecodedPixels): CalotypeImage[] {
+  const [images, height, width, channels] = shape;
+  if (channels !== 3)
+    throw new ConfigError(`the decoder gives ${channels} channels, but pictures have 3`, {
+      field: 'out_channels',
+      remedy: "Use outputType: 'latent' or another VAE",
+    });
+  const pixels = height * width;
+  return Array.from({ length: images }, (_, image) => {
+    const rgba = new Uint8ClampedArray(pixels * 4);
+    for (let p = 0; p < pixels; p++) {
+      const source = (image * pixels + p) * 3;
+      for (let c = 0; c < 3; c++) rgba[p * 4 + c] = toByte(toUnitRange(data[source + c]));
+      rgba[p * 4 + 3] = 255;
+    }
+    return { width, height, data: rgba };
+  });
+}

@@ -1,0 +1,136 @@
+/**
+ * @file What a kernel is: one way to compute some ops, as plain data and pure functions.
+ *
+ * A kernel's file in `src/kernels/` has the stem of its shader in `shaders/`, which is also its id. What the model
+ * fixes (channels, kernel sizes, epilogues) is a constant in the shader's text; what a request fixes (batch, height,
+ * width, tokens) is a member of its `Dims` uniform, so that pictures of another size need no new pipelines.
+ *
+ * Buffers are bound by name: a shader's binding `x` is the node's input `x`, `y` its output, `scratch0` its first
+ * scratch range and `dims` the uniforms. See wgsl.ts for what shaders may contain.
+ */
+
+import { KernelError } from '../errors.ts';
+import type { ValueId } from '../graph/op.ts';
+import { inputsOf, type Node, type NodeOf, type OpKind } from '../graph/ops.ts';
+import type { DeviceDType } from '../tensor/dtype.ts';
+import type { Packing } from './packing.ts';
+import type { Constants } from './wgsl.ts';
+
+/** What kernels ask of a device. Plain data, so that kernels can be chosen and checked without one. */
+export interface DeviceTraits {
+  /** Runs on the CPU (SwiftShader, lavapipe): barriers and workgroup memory are slow. */
+  readonly software: boolean;
+  readonly f16: boolean;
+  /** Lanes in a subgroup, if subgroups are offered and always have this size; else 0. */
+  readonly subgroupSize: number;
+  /** Whether 16x16x16 subgroup matrices of f16 with f32 results are offered. */
+  readonly subgroupMatrix: boolean;
+  readonly maxWorkgroupsPerDimension: number;
+  readonly maxWorkgroupStorageBytes: number;
+  readonly maxInvocationsPerWorkgroup: number;
+}
+
+/** What a kernel may know of the node it is asked about. */
+export interface KernelContext {
+  readonly traits: DeviceTraits;
+  /** Shape of a value. */
+  shapeOf(value: ValueId): readonly number[];
+  /** Element type of a value. */
+  dtypeOf(value: ValueId): DeviceDType;
+  /** Name of the input whose place the output took; known when a plan is compiled. */
+  readonly inPlace?: string | undefined;
+}
+
+/** One dispatch of a kernel; most kernels need one, some several in a row. */
+export interface Launch {
+  /** Stem of the shader, for people and profiles. */
+  readonly name: string;
+  readonly source: string;
+  readonly constants: Constants;
+  /** Values of the shader's `Dims`. */
+  readonly dims: Readonly<Record<string, number>>;
+  readonly workgroups: readonly [number, number, number];
+  /** Names of the shader's bindings that stand for an input under another name (bound with another element type). */
+  readonly aliases?: Readonly<Record<string, string>>;
+}
+
+/** A kernel for nodes of the kinds `K`. */
+export interface KernelDefinition<K extends OpKind> {
+  readonly id: string;
+  readonly ops: readonly K[];
+  /** Whether it can run this node on this device; the first kernel of the table that can is taken. */
+  supports?(node: NodeOf<K>, context: KernelContext): boolean;
+  /** Input that the output may overwrite. */
+  inPlace?(node: NodeOf<K>): string | undefined;
+  /** Bytes of its scratch ranges. */
+  scratchBytes?(node: NodeOf<K>, context: KernelContext): number[];
+  /** How it wants weights laid out; inputs that are not named stay as stored. */
+  packing?(node: NodeOf<K>, context: KernelContext): Readonly<Record<string, Packing>>;
+  launches(node: NodeOf<K>, context: KernelContext): Launch[];
+}
+
+/** A kernel of the table, for nodes of any kind. */
+export interface Kernel {
+  readonly id: string;
+  readonly ops: readonly OpKind[];
+  supports(node: Node, context: KernelContext): boolean;
+  inPlace(node: Node, context: KernelContext): string | undefined;
+  scratchBytes(node: Node, context: KernelContext): number[];
+  packing(node: Node, context: KernelContext): Readonly<Record<string, Packing>>;
+  launches(node: Node, context: KernelContext): Launch[];
+}
+
+/** Makes a table entry of a definition, filling in what it leaves out. */
+export function defineKernel<K extends OpKind>(definition: KernelDefinition<K>): Kernel {
+  const { id, ops } = definition;
+  const isOurs = (node: Node): node is NodeOf<K> & Node => ops.some((kind) => kind === node.kind);
+  const ours = (node: Node): NodeOf<K> => {
+    if (isOurs(node)) return node;
+    throw new KernelError(`the kernel ${id} does not compute ${node.kind}`, {
+      field: node.name,
+      remedy: 'Plan for the target of the backend that compiles',
+    });
+  };
+  return {
+    id,
+    ops,
+    supports: (node, context) => isOurs(node) && (definition.supports?.(node, context) ?? true),
+    inPlace(node, context) {
+      const name = definition.inPlace?.(ours(node));
+      const input = inputsOf(node).find(([key]) => key === name)?.[1];
+      // An f32 state that becomes f16 values cannot be overwritten: the ranges differ.
+      return input !== undefined && context.dtypeOf(input) === context.dtypeOf(node.output) ? name : undefined;
+    },
+    scratchBytes: (node, context) => definition.scratchBytes?.(ours(node), context) ?? [],
+    packing: (node, context) => definition.packing?.(ours(node), context) ?? {},
+    launches: (node, context) => definition.launches(ours(node), context),
+  };
+}
+
+/** Number of elements of a shape. */
+export function elementCount(shape: readonly number[]): number {
+  return shape.reduce((a, b) => a * b, 1);
+}
+
+/** Last dimension of a value. */
+export function channelsOf(context: KernelContext, value: ValueId): number {
+  return context.shapeOf(value).at(-1) ?? 1;
+}
+
+/** Elements of a value over its channels: pixels or tokens of the whole batch. */
+export function rowsOf(context: KernelContext, value: ValueId): number {
+  return elementCount(context.shapeOf(value).slice(0, -1));
+}
+
+/** Lanes that share one reduction: one on software adapters, where barriers cost most. */
+export function reductionConstants({ software, subgroupSize }: DeviceTraits): Constants {
+  const lanes = software ? 1 : 64;
+  const subgroups = subgroupSize >= 8 && subgroupSize <= 64 && !software;
+  return { LANES: lanes, SUBGROUPS: subgroups, SUBGROUP_SIZE: subgroups ? subgroupSize : 1, REDUCTIONS: software ? 16 : 1 };
+}
+
+/** Workgroups of a one-dimensional launch, folded into two dimensions where one may not hold them. */
+export function fold(count: number, { maxWorkgroupsPerDimension }: DeviceTraits): [number, number, number] {
+  const rows = Math.max(1, Math.ceil(count / maxWorkgroupsPerDimension));
+  return [Math.max(1, Math.ceil(count / rows)), rows, 1];
+}

@@ -1,0 +1,177 @@
+/** @file Times a UNet's denoising step on a backend, with random weights, from its configuration alone. */
+
+import type { Backend, DispatchTime, WeightReader } from '../backends/backend.ts';
+import type { Graph } from '../graph/graph.ts';
+import { definitionOf, elementsMoved, flopsOf, type OpKind } from '../graph/ops.ts';
+import type { UNet2DConditionConfig } from '../loaders/configs/unet.ts';
+import type { Plan } from '../plan/plan.ts';
+import { DEVICE_DTYPE_BYTES } from '../tensor/dtype.ts';
+import { encodeF16 } from '../tensor/float16.ts';
+import { buildUNet2DCondition } from '../models/unet2d-condition.ts';
+import { Denoiser, type DenoisePrograms } from './denoiser.ts';
+import { Network } from './network.ts';
+import type { ProgressListener } from './progress.ts';
+
+/** What to time. */
+export interface BenchmarkOptions {
+  readonly dtype: 'f32' | 'f16';
+  /** Of the latents. */
+  readonly height: number;
+  readonly width: number;
+  /** Micro-conditioning numbers: 6 for SDXL, else 0. */
+  readonly microConditions: number;
+  /** Steps that are timed, after two that are not. */
+  readonly steps: number;
+  readonly onProgress?: ProgressListener;
+  readonly signal?: AbortSignal;
+}
+
+/** Times of one step; the UNet runs on a batch of two (one picture under guidance). */
+export interface StepBenchmark {
+  readonly dispatches: number;
+  readonly flops: number;
+  /** Median wall time of a step, each waited for, in milliseconds. */
+  readonly latencyMs: number;
+  /** Wall time of a step with all steps queued, in milliseconds: what a picture costs. */
+  readonly throughputMs: number;
+  /** Host time to encode and submit one step, in milliseconds. */
+  readonly hostMs: number;
+  /** Seconds to upload weights and compile kernels. */
+  readonly compileSeconds: number;
+  /** Per dispatch, if the device can tell. */
+  readonly profile: readonly TimedOp[];
+}
+
+/** One dispatch, with the work it stands for. */
+export interface TimedOp extends DispatchTime {
+  readonly kind: OpKind;
+  readonly shape: readonly number[];
+  readonly flops: number;
+  /** Bytes that must be read and written at least once. */
+  readonly bytes: number;
+}
+
+const NOISE_BLOCK = 1 << 16;
+
+/** Weights made up on the spot: small normal-looking numbers, ones for the scales of norms. */
+function randomWeights(graph: Graph): WeightReader {
+  const shapes = new Map(graph.weights.flatMap(({ parts }) => parts.map(({ name, shape }) => [name, shape])));
+  let state = 1;
+  const uniform = (): number => (state = Math.imul(state, 1664525) + 1013904223) / 2 ** 31;
+  const noise = encodeF16(Float32Array.from({ length: NOISE_BLOCK }, () => 0.02 * (uniform() + uniform() + uniform())));
+  const ones = encodeF16(new Float32Array(NOISE_BLOCK).fill(1));
+  const shapeOf = (name: string): readonly number[] => {
+    const shape = shapes.get(name);
+    if (!shape) throw new RangeError(`no weight ${name}`);
+    return shape;
+  };
+  return {
+    info: (name) => ({ dtype: 'F16', shape: shapeOf(name), file: 'random weights' }),
+    read(name) {
+      const shape = shapeOf(name);
+      const count = shape.reduce((a, b) => a * b, 1);
+      const block = shape.length === 1 && name.endsWith('.weight') ? ones : noise;
+      const out = new Uint16Array(count);
+      for (let at = 0; at < count; at += block.length) out.set(block.subarray(0, Math.min(block.length, count - at)), at);
+      return Promise.resolve(new Uint8Array(out.buffer));
+    },
+  };
+}
+
+/** FLOPs and least bytes of each dispatch of a plan, in order. */
+export function workOf(plan: Plan): Omit<TimedOp, keyof DispatchTime>[] {
+  const typeOf = (id: number): { shape: readonly number[]; dtype: 'float' | 'f32' | 'i32' } => {
+    const value = plan.values.get(id);
+    if (!value) throw new RangeError(`no value ${id}`);
+    return { shape: value.shape, dtype: 'float' };
+  };
+  return plan.dispatches.map(({ node }) => ({
+    kind: node.kind,
+    shape: typeOf(node.output).shape,
+    flops: Number(flopsOf(node, typeOf)),
+    bytes: definitionOf(node.kind).isView
+      ? 0
+      : elementsMoved(node, typeOf).reduce<number>((sum, count) => sum + Number(count), 0) * DEVICE_DTYPE_BYTES[plan.dtype],
+  }));
+}
+
+/** Compiles and times a UNet's step. */
+export async function benchmarkUNet(
+  backend: Backend,
+  config: UNet2DConditionConfig,
+  options: BenchmarkOptions,
+): Promise<StepBenchmark> {
+  const { dtype, height, width, microConditions, steps, onProgress, signal } = options;
+  const network = new Network('unet', backend, dtype, backend.createWeights(randomWeights(buildUNet2DCondition(config))));
+  const denoiser = new Denoiser(network, config);
+  const begin = performance.now();
+  try {
+    const structure = { guided: true, rescale: false, slots: 1, noise: false, microConditions };
+    const session = await denoiser.prepare({ ...structure, images: 1, height, width, tokens: 77 }, steps, { signal, onProgress });
+    const compileSeconds = (performance.now() - begin) / 1000;
+    fillInputs(session, config, options);
+    return { compileSeconds, ...(await timeSteps(backend, session, options)) };
+  } finally {
+    denoiser.dispose();
+    network.dispose();
+  }
+}
+
+/** Inputs that keep numbers small: an identity scheduler and constant conditions. */
+function fillInputs(session: DenoisePrograms, config: UNet2DConditionConfig, { height, width, microConditions }: BenchmarkOptions): void {
+  const added = config.additionEmbed;
+  session.setPrompt({
+    encoder_hidden_states: new Float32Array(2 * 77 * config.crossAttentionDim[0]).fill(0.1),
+    ...(added && {
+      text_embeds: new Float32Array(2 * (added.inputDim - microConditions * added.timeEmbedDim)).fill(0.1),
+      time_ids: new Float32Array(2 * microConditions).fill(512),
+    }),
+  });
+  const step = {
+    timestep: 500,
+    input: [1],
+    x0: { state: [0], output: 0, clip: Infinity },
+    next: { state: [[0.999]], output: [1e-3], x0: [0], noise: [0] },
+    usesNoise: false,
+  };
+  session.setSchedule([step], { scale: 7.5, rescale: 0 });
+  const latents = Float32Array.from({ length: config.outChannels * height * width }, (_, i) => Math.sin(i * 12.9898));
+  session.setLatents(latents);
+}
+
+async function timeSteps(
+  backend: Backend,
+  session: DenoisePrograms,
+  { steps, signal }: BenchmarkOptions,
+): Promise<Omit<StepBenchmark, 'compileSeconds'>> {
+  for (let i = 0; i < 2; i++) session.step(0);
+  await backend.idle();
+  const latencies: number[] = [];
+  for (let i = 0; i < steps; i++) {
+    signal?.throwIfAborted();
+    const begin = performance.now();
+    session.step(0);
+    await backend.idle();
+    latencies.push(performance.now() - begin);
+  }
+  const begin = performance.now();
+  let host = 0;
+  for (let i = 0; i < steps; i++) {
+    const queued = performance.now();
+    session.step(0);
+    host += performance.now() - queued;
+  }
+  await backend.idle();
+  const throughputMs = (performance.now() - begin) / steps;
+  const program = session.latentProgram;
+  const work = workOf(program.plan);
+  const times = (await program.profile?.()) ?? [];
+  return {
+    dispatches: program.plan.dispatches.length,
+    flops: work.reduce((sum, op) => sum + op.flops, 0),
+    latencyMs: latencies.sort((a, b) => a - b)[Math.floor(steps / 2)] ?? Number.NaN,
+    throughputMs,
+    hostMs: host / steps,
+    profile: times.map((time, i) => ({ ...time, ...work[i]! })),
+  };
+}

@@ -1,0 +1,31 @@
+/** @file Models in Node: folders, and Hub repositories through the cache that Python's client shares. */
+
+import { isAbsolute } from 'node:path';
+import { stat } from 'node:fs/promises';
+import { hubRepository, hubSettings } from '../loaders/hub.ts';
+import type { ModelSource } from '../loaders/model-source.ts';
+import type { FromPretrainedOptions } from '../pipelines/from-pretrained.ts';
+import { cachedHubSource, hubCacheFolder } from './hub-cache.ts';
+import { nodeFolderSource } from './node-file-source.ts';
+
+async function isFolder(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+}
+
+/** A folder that exists, or is written as a path; else a Hub repository. */
+export async function resolveNodeModel(
+  source: string,
+  { revision, onProgress }: FromPretrainedOptions,
+): Promise<ModelSource> {
+  if (isAbsolute(source) || /^\.{1,2}([\\/]|$)/.test(source) || (await isFolder(source))) return nodeFolderSource(source);
+  return cachedHubSource(hubRepository(source, revision), {
+    settings: hubSettings(process.env),
+    cacheFolder: hubCacheFolder(process.env),
+    ...(onProgress && {
+      onProgress: ({ phase, file, loaded, total }) => onProgress({ phase, item: file, done: loaded, total: total ?? loaded }),
+    }),
+  });
+}
