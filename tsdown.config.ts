@@ -12,6 +12,9 @@ export default defineConfig([
     dts: true,
     publint: true,
     fixedExtension: false,
+    // Imported only where they exist: by src/platform, behind dynamic imports.
+    deps: { neverBundle: [/^node:/] },
+    checks: { pluginTimings: false },
     plugins: [wgsl],
   },
   {
@@ -25,6 +28,7 @@ export default defineConfig([
     publint: true,
     fixedExtension: false,
     deps: { neverBundle: ['calotype'] },
+    checks: { pluginTimings: false },
     hooks: {
       // npm links the bin before `prepare` builds it, and a checkout may have lost the mode.
       'build:done': () => chmod('cli/bin/calotype.js', 0o755),

@@ -18,6 +18,6 @@ fn main(
     return;
   }
   let row = i / CHANNELS;
-  let from = row * dims.stride + min(u32(max(index[row], 0)), dims.rows - 1u);
-  y[i] = y_t(x[from * CHANNELS + i % CHANNELS]);
+  let source = row * dims.stride + min(u32(max(index[row], 0)), dims.rows - 1u);
+  y[i] = y_t(x[source * CHANNELS + i % CHANNELS]);
 }

@@ -1,7 +1,7 @@
 // Second half of a split GEMM: adds the partial sums of a row's four columns and applies the epilogue.
 // GATE is the number of columns after which value and gate columns alternate (see src/kernels/packing.ts).
 #include "lib/flat.wgsl"
-struct Dims { rows: u32, imageRows: u32, splits: u32 }
+struct Dims { rows: u32, imageRows: u32, splits: u32, partRows: u32 }
 @group(0) @binding(0) var<uniform> dims: Dims;
 #include "lib/partial-sum.wgsl"
 #include "lib/epilogue.wgsl"

@@ -1,5 +1,5 @@
 // Convolution and linear layers as an implicit GEMM through workgroup memory, for any GPU.
-// A workgroup of 16 x 16 threads makes ROWS_TILE x COLUMNS_TILE outputs, a thread ROWS_TILE / 16 rows by COLUMNS vectors of
+// A workgroup of 16 x 16 threads makes ROWS_TILE x COLUMNS_TILE outputs, a thread ROW_VECTORS rows (16 apart) by COLUMNS vectors of
 // 4 columns, 64 columns apart. Steps of 16 of the sum are staged as f32; the next step is loaded while one is multiplied.
 //
 // x [rows.., C1] (and x2 [.., C2], read as concatenated), weight packed as `blocks`, epilogue of lib/epilogue.wgsl.
@@ -10,9 +10,9 @@
 // one mat4x4 product for 4 x 4 multiply-adds, so 8 x 8 outputs a thread do 256 of them for 16 vector loads.
 #include "lib/flat.wgsl"
 #if CONV
-struct Dims { rows: u32, groupsM: u32, splits: u32, imageRows: u32, height: u32, width: u32, outHeight: u32, outWidth: u32 }
+struct Dims { rows: u32, groupsM: u32, splits: u32, partRows: u32, imageRows: u32, height: u32, width: u32, outHeight: u32, outWidth: u32 }
 #else
-struct Dims { rows: u32, groupsM: u32, splits: u32 }
+struct Dims { rows: u32, groupsM: u32, splits: u32, partRows: u32 }
 #endif
 @group(0) @binding(0) var<uniform> dims: Dims;
 @group(0) @binding(3) var<storage, read> weight: array<vec4<weight_t>>;
@@ -59,7 +59,7 @@ fn main(
 #for i LOADS_X
   let corner$i = cornerOf(firstRow + lane / 4u + 64u * $iu);
 #endfor
-#for i ROWS
+#for i ROW_VECTORS
 #for j COLUMNS
   var sum$i_$j = vec4f();
 #endfor
@@ -95,7 +95,7 @@ fn main(
       let at$j = k * 4u * VECTORS_TILE + tx + 16u * $ju;
       let m$j = mat4x4f(tileW[at$j], tileW[at$j + VECTORS_TILE], tileW[at$j + 2u * VECTORS_TILE], tileW[at$j + 3u * VECTORS_TILE]);
 #endfor
-#for i ROWS
+#for i ROW_VECTORS
       let a$i = tileX[(ty + 16u * $iu) * 4u + k];
 #for j COLUMNS
       sum$i_$j += m$j * a$i;
@@ -103,7 +103,7 @@ fn main(
 #endfor
     }
   }
-#for i ROWS
+#for i ROW_VECTORS
 #if SPLIT
   if (firstRow + ty + 16u * $iu < dims.rows) {
 #for j COLUMNS

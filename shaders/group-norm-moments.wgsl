@@ -23,11 +23,11 @@ fn main(
   let image = part / dims.chunks;
   let first = part % dims.chunks * dims.chunk;
   let last = min(first + dims.chunk, dims.positions);
-  let shift = read(image * dims.positions + first, vector);
+  let shift = readAt(image * dims.positions + first, vector);
   var sum = V();
   var squares = V();
   for (var position = first; position < last; position++) {
-    let d = read(image * dims.positions + position, vector) - shift;
+    let d = readAt(image * dims.positions + position, vector) - shift;
     sum += d;
     squares += d * d;
   }

@@ -31,6 +31,6 @@ fn main(
   let vector = i % VECTORS;
   let position = i / VECTORS;
   let first = position / dims.positions * 2u * VECTORS;
-  let d = read(position, vector) - scratch1[first + vector];
+  let d = readAt(position, vector) - scratch1[first + vector];
   y[i] = Y(activate(d * scratch1[first + VECTORS + vector] + V(bias[vector])));
 }

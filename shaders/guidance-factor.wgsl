@@ -10,7 +10,7 @@ struct Dims { images: u32, image: u32, rows: u32 }
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;
 
 // cond and guided of element i of an image
-fn read(image: u32, i: u32, scale: f32) -> vec2f {
+fn readAt(image: u32, i: u32, scale: f32) -> vec2f {
   let at = image * dims.image + i;
   let uncond = f32(output[at]);
   let cond = f32(output[dims.images * dims.image + at]);
@@ -34,12 +34,12 @@ fn main(
   let count = f32(dims.image);
   var sum = vec2f();
   for (var i = lane; i < dims.image; i += LANES) {
-    sum += read(image, i, scale);
+    sum += readAt(image, i, scale);
   }
   let mean = vec2f(sumLanes(sum.x, lane), sumLanes(sum.y, lane)) / count;
   var squares = vec2f();
   for (var i = lane; i < dims.image; i += LANES) {
-    let d = read(image, i, scale) - mean;
+    let d = readAt(image, i, scale) - mean;
     squares += d * d;
   }
   let total = vec2f(sumLanes(squares.x, lane), sumLanes(squares.y, lane));

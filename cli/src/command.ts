@@ -1,4 +1,5 @@
 /** @file Runs one subcommand, strictly: citty ignores options that it does not know, this refuses them. */
+import { stripVTControlCharacters } from 'node:util';
 import { CalotypeError, OptionError } from 'calotype';
 import { parseArgs, renderUsage, runCommand } from 'citty';
 import type { ArgsDef, CommandDef, CommandMeta, SubCommandsDef } from 'citty';
@@ -118,7 +119,11 @@ function report(program: Program, error: unknown): ExitCode {
 
 const isHelp = (argument: string): boolean => argument === '--help' || argument === '-h';
 
-const print = (text: string): void => void process.stdout.write(`${text.trimEnd()}\n`);
+/** Prints usage; citty colours it whatever the output is. */
+function print(text: string): void {
+  const coloured = process.stdout.isTTY && !process.env['NO_COLOR'];
+  process.stdout.write(`${(coloured ? text : stripVTControlCharacters(text)).trimEnd()}\n`);
+}
 
 async function resolve<T>(value: T | Promise<T> | (() => T) | (() => Promise<T>)): Promise<T> {
   return value instanceof Function ? value() : value;

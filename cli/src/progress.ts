@@ -1,9 +1,9 @@
 /** @file Shows how far a run is on standard error: a bar on a terminal, plain lines elsewhere, with the time left. */
 import { SingleBar } from 'cli-progress';
 
-/** How far a phase is. A new phase begins when its name differs from the last one's. */
+/** How far a phase is. A new phase begins when the name changes or the count falls. */
 export interface Advance {
-  /** What is going on, in the words that people see: `loading`, `compiling`, `step`, `decoding`. */
+  /** What is going on, in the words that people see: `loading unet`, `step`. */
   readonly phase: string;
   readonly done: number;
   readonly total: number;
@@ -17,13 +17,16 @@ interface Sink {
   write(text: string): unknown;
 }
 
+/** Without a terminal, phases of many quick parts say something this often; steps always do. */
+const QUIET_MS = 5000;
+
 export class Progress {
   readonly #stream: Sink;
   readonly #now: () => number;
   #bar: SingleBar | undefined;
-  #phase: string | undefined;
+  #last: Advance | undefined;
   #enteredAt = 0;
-  #spoken = 0;
+  #spokenAt = 0;
 
   /** @param now a clock in milliseconds. */
   constructor(stream: Sink = process.stderr, now: () => number = () => performance.now()) {
@@ -31,14 +34,15 @@ export class Progress {
     this.#now = now;
   }
 
-  /** Reports an advance; also the first one, with nothing done, counts. */
   report(advance: Advance): void {
-    if (advance.phase !== this.#phase) this.#enter(advance);
+    if (advance.phase !== this.#last?.phase || advance.done < this.#last.done) this.#enter(advance);
+    this.#last = advance;
     const text = this.#textOf(advance);
     if (this.#stream.isTTY) {
       this.#bar?.setTotal(advance.total);
       this.#bar?.update(advance.done, { text });
     } else if (this.#isWorthALine(advance)) {
+      this.#spokenAt = this.#now();
       this.#stream.write(`${text}\n`);
     }
   }
@@ -47,14 +51,13 @@ export class Progress {
   end(): void {
     this.#bar?.stop();
     this.#bar = undefined;
-    this.#phase = undefined;
+    this.#last = undefined;
   }
 
   #enter({ phase, total }: Advance): void {
     this.end();
-    this.#phase = phase;
     this.#enteredAt = this.#now();
-    this.#spoken = 0;
+    this.#spokenAt = this.#now();
     if (this.#stream.isTTY) {
       // The default stream is standard error, as ours is when it is a terminal.
       this.#bar = new SingleBar({
@@ -67,15 +70,13 @@ export class Progress {
     }
   }
 
-  /** The start and end of a phase, and on the way every step but only each tenth of finer counts. */
-  #isWorthALine({ done, total }: Advance): boolean {
-    const stride = total <= 50 ? 1 : total / 10;
-    if (done > 0 && done < total && done - this.#spoken < stride) return false;
-    this.#spoken = done;
-    return true;
+  #isWorthALine({ phase, done, total }: Advance): boolean {
+    if (phase === 'step') return true;
+    return (total === 1 ? done === 0 : done === total) || this.#now() - this.#spokenAt >= QUIET_MS;
   }
 
   #textOf({ phase, done, total, unit }: Advance): string {
+    if (total === 1) return phase;
     const count = unit === 'bytes' ? `${megabytes(done)}/${megabytes(total)} MB` : `${done}/${total}`;
     const elapsed = (this.#now() - this.#enteredAt) / 1000;
     const left =

@@ -7,7 +7,7 @@ alias Corner = vec3i;
 fn cornerOf(row: u32) -> Corner {
   let column = i32(row % dims.outWidth);
   let line = i32((row / dims.outWidth) % dims.outHeight);
-  let corner = vec3i(i32(row / (dims.outWidth * dims.outHeight)), line * STRIDE - PAD_TOP, column * STRIDE - PAD_LEFT);
+  let corner = vec3i(i32(row / (dims.outWidth * dims.outHeight)), line * i32(STRIDE) - i32(PAD_TOP), column * i32(STRIDE) - i32(PAD_LEFT));
   return select(vec3i(0, -0x1000000, 0), corner, row < dims.rows);
 }
 

@@ -14,7 +14,7 @@ alias V = f32;
 #endif
 #endif
 
-fn read(position: u32, vector: u32) -> V {
+fn readAt(position: u32, vector: u32) -> V {
 #if TWO_SOURCES
   if (vector >= V1) {
     return V(x2[position * (VECTORS - V1) + vector - V1]);

@@ -150,7 +150,10 @@ export function bindGraph(graph: Graph, bindings: Bindings): Graph {
   const nodes = graph.nodes.map((node): Node => {
     switch (node.kind) {
       case 'reshape':
+      case 'join':
         return { ...node, attrs: { shape: bindShape(node.attrs.shape, bindings) } };
+      case 'window':
+        return { ...node, attrs: { ...node.attrs, shape: bindShape(node.attrs.shape, bindings) } };
       case 'upsampleNearest':
         return {
           ...node,

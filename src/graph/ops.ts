@@ -17,9 +17,12 @@ import { embedTokens, type EmbedTokensOp } from './ops/embed-tokens.ts';
 import { gatherRows, type GatherRowsOp } from './ops/gather-rows.ts';
 import { geglu, type GegluOp } from './ops/geglu.ts';
 import { groupNorm, type GroupNormOp } from './ops/group-norm.ts';
+import { groupNormApply, type GroupNormApplyOp } from './ops/group-norm-apply.ts';
+import { groupNormStats, type GroupNormStatsOp } from './ops/group-norm-stats.ts';
 import { guidance, type GuidanceOp } from './ops/guidance.ts';
 import { guidanceFactor, type GuidanceFactorOp } from './ops/guidance-factor.ts';
 import { guidedStep, type GuidedStepOp } from './ops/guided-step.ts';
+import { join, type JoinOp } from './ops/join.ts';
 import { layerNorm, type LayerNormOp } from './ops/layer-norm.ts';
 import { linear, type LinearOp } from './ops/linear.ts';
 import { modelInput, type ModelInputOp } from './ops/model-input.ts';
@@ -29,6 +32,7 @@ import { selectToken, type SelectTokenOp } from './ops/select-token.ts';
 import { sliceChannels, type SliceChannelsOp } from './ops/slice-channels.ts';
 import { timestepEmbedding, type TimestepEmbeddingOp } from './ops/timestep-embedding.ts';
 import { upsampleNearest, type UpsampleNearestOp } from './ops/upsample-nearest.ts';
+import { window, type WindowOp } from './ops/window.ts';
 
 /** Every op's types, by kind. */
 export interface OpMap {
@@ -44,9 +48,12 @@ export interface OpMap {
   gatherRows: GatherRowsOp;
   geglu: GegluOp;
   groupNorm: GroupNormOp;
+  groupNormApply: GroupNormApplyOp;
+  groupNormStats: GroupNormStatsOp;
   guidance: GuidanceOp;
   guidanceFactor: GuidanceFactorOp;
   guidedStep: GuidedStepOp;
+  join: JoinOp;
   layerNorm: LayerNormOp;
   linear: LinearOp;
   modelInput: ModelInputOp;
@@ -56,6 +63,7 @@ export interface OpMap {
   sliceChannels: SliceChannelsOp;
   timestepEmbedding: TimestepEmbeddingOp;
   upsampleNearest: UpsampleNearestOp;
+  window: WindowOp;
 }
 
 /** Name of an op. */
@@ -88,9 +96,12 @@ export const OPS = {
   gatherRows,
   geglu,
   groupNorm,
+  groupNormApply,
+  groupNormStats,
   guidance,
   guidanceFactor,
   guidedStep,
+  join,
   layerNorm,
   linear,
   modelInput,
@@ -100,6 +111,7 @@ export const OPS = {
   sliceChannels,
   timestepEmbedding,
   upsampleNearest,
+  window,
 } satisfies { readonly [K in OpKind]: OpDefinition<OpMap[K]> };
 
 /** The definition of a kind, for code that treats all ops alike. */

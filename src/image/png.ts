@@ -97,11 +97,6 @@ export function decodePng(file: Uint8Array, name = 'the picture'): DecodedPngFil
   return { image: { width, height, data: toRgba(decoded, name) }, text: textsOf(chunks) };
 }
 
-/** The texts of a PNG file alone. Throws FileFormatError for a file that is damaged or no PNG. */
-export function readPngText(file: Uint8Array, name = 'the picture'): ReadonlyMap<string, string> {
-  return textsOf(readPng(file, name));
-}
-
 function textsOf(chunks: readonly PngChunk[]): ReadonlyMap<string, string> {
   return new Map(chunks.map(readTextChunk).filter((text) => text !== undefined));
 }

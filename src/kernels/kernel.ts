@@ -11,7 +11,7 @@
 
 import { KernelError } from '../errors.ts';
 import type { ValueId } from '../graph/op.ts';
-import { inputsOf, type Node, type NodeOf, type OpKind } from '../graph/ops.ts';
+import { inputsOf, type Node, type OpKind } from '../graph/ops.ts';
 import type { DeviceDType } from '../tensor/dtype.ts';
 import type { Packing } from './packing.ts';
 import type { Constants } from './wgsl.ts';
@@ -54,19 +54,22 @@ export interface Launch {
   readonly aliases?: Readonly<Record<string, string>>;
 }
 
+/** Nodes of the kinds `K`, as a union that `kind` narrows. */
+export type NodesOf<K extends OpKind> = Extract<Node, { readonly kind: K }>;
+
 /** A kernel for nodes of the kinds `K`. */
 export interface KernelDefinition<K extends OpKind> {
   readonly id: string;
   readonly ops: readonly K[];
   /** Whether it can run this node on this device; the first kernel of the table that can is taken. */
-  supports?(node: NodeOf<K>, context: KernelContext): boolean;
+  supports?(node: NodesOf<K>, context: KernelContext): boolean;
   /** Input that the output may overwrite. */
-  inPlace?(node: NodeOf<K>): string | undefined;
+  inPlace?(node: NodesOf<K>): string | undefined;
   /** Bytes of its scratch ranges. */
-  scratchBytes?(node: NodeOf<K>, context: KernelContext): number[];
+  scratchBytes?(node: NodesOf<K>, context: KernelContext): number[];
   /** How it wants weights laid out; inputs that are not named stay as stored. */
-  packing?(node: NodeOf<K>, context: KernelContext): Readonly<Record<string, Packing>>;
-  launches(node: NodeOf<K>, context: KernelContext): Launch[];
+  packing?(node: NodesOf<K>, context: KernelContext): Readonly<Record<string, Packing>>;
+  launches(node: NodesOf<K>, context: KernelContext): Launch[];
 }
 
 /** A kernel of the table, for nodes of any kind. */
@@ -83,8 +86,8 @@ export interface Kernel {
 /** Makes a table entry of a definition, filling in what it leaves out. */
 export function defineKernel<K extends OpKind>(definition: KernelDefinition<K>): Kernel {
   const { id, ops } = definition;
-  const isOurs = (node: Node): node is NodeOf<K> & Node => ops.some((kind) => kind === node.kind);
-  const ours = (node: Node): NodeOf<K> => {
+  const isOurs = (node: Node): node is NodesOf<K> => ops.some((kind) => kind === node.kind);
+  const ours = (node: Node): NodesOf<K> => {
     if (isOurs(node)) return node;
     throw new KernelError(`the kernel ${id} does not compute ${node.kind}`, {
       field: node.name,
@@ -122,11 +125,21 @@ export function rowsOf(context: KernelContext, value: ValueId): number {
   return elementCount(context.shapeOf(value).slice(0, -1));
 }
 
-/** Lanes that share one reduction: one on software adapters, where barriers cost most. */
-export function reductionConstants({ software, subgroupSize }: DeviceTraits): Constants {
-  const lanes = software ? 1 : 64;
-  const subgroups = subgroupSize >= 8 && subgroupSize <= 64 && !software;
-  return { LANES: lanes, SUBGROUPS: subgroups, SUBGROUP_SIZE: subgroups ? subgroupSize : 1, REDUCTIONS: software ? 16 : 1 };
+/** Constants of lib/sum-lanes.wgsl. */
+export interface ReductionConstants extends Constants {
+  /** Lanes that share one reduction. */
+  readonly LANES: number;
+  /** Reductions a workgroup does. */
+  readonly REDUCTIONS: number;
+  readonly SUBGROUPS: boolean;
+  readonly SUBGROUP_SIZE: number;
+}
+
+/** How reductions are shared out: a workgroup each, or a lane each on software adapters, where barriers cost most. */
+export function reductionConstants({ software, subgroupSize }: DeviceTraits): ReductionConstants {
+  if (software) return { LANES: 1, REDUCTIONS: 16, SUBGROUPS: false, SUBGROUP_SIZE: 1 };
+  const subgroups = subgroupSize >= 8 && subgroupSize <= 64;
+  return { LANES: 64, REDUCTIONS: 1, SUBGROUPS: subgroups, SUBGROUP_SIZE: subgroups ? subgroupSize : 1 };
 }
 
 /** Workgroups of a one-dimensional launch, folded into two dimensions where one may not hold them. */

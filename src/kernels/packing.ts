@@ -10,29 +10,33 @@ export type Packing =
   | { readonly kind: 'plain' }
   /**
    * 4x4 blocks [k / 4][n / 4][4 of k][4 of n] for kernels that multiply `mat4x4` by `vec4`. The sum runs over
-   * (ky, kx, channel); each source's channels, and the outputs, are padded with zeros to multiples of 4.
+   * (ky, kx, channel), each source's channels padded with zeros to a multiple of 4.
    */
   | (MatrixPacking & { readonly kind: 'blocks' })
   /**
-   * Rows [n][k] for subgroup matrices, the sum over (ky, kx, channel); each source's channels are padded to a
-   * multiple of 8, rows to a multiple of `k`, and the number of rows to a multiple of `n`.
+   * Rows [n][k] for subgroup matrices. The sum runs over (ky, kx, channel), each source's channels padded to a
+   * multiple of 8, and all of it to a multiple of `depth`.
    */
-  | (MatrixPacking & { readonly kind: 'rows'; readonly k: number; readonly n: number });
+  | (MatrixPacking & { readonly kind: 'rows'; readonly depth: number });
 
 interface MatrixPacking {
   /** Channels of each source: one, or two where a kernel reads a concatenation from its parts. */
   readonly sources: readonly number[];
   /**
-   * For gated layers (GEGLU), the number of neighbouring columns after which value and gate columns alternate, so that
-   * one thread or tile holds both; 0 if the layer is not gated.
+   * For gated layers (GEGLU), the number of neighbouring columns after which value and gate columns alternate, so
+   * that one thread or tile holds both; 0 if the layer is not gated.
    */
   readonly gate: number;
+  /** The number of columns (outputs) is padded to a multiple of this. */
+  readonly columns: number;
 }
 
 /** A weight's elements: f32 numbers, or f16 bit patterns. */
 export type Elements = Float32Array | Uint16Array;
 
-const align = (value: number, multiple: number): number => Math.ceil(value / multiple) * multiple;
+function align(value: number, multiple: number): number {
+  return Math.ceil(value / multiple) * multiple;
+}
 
 /** Columns of a packed matrix with `columns` outputs: gated ones come in pairs of `gate` columns. */
 export function packedColumns(columns: number, gate: number, multiple: number): number {
@@ -47,19 +51,23 @@ function packedColumn(n: number, columns: number, gate: number): number {
   return Math.floor(within / gate) * 2 * gate + (within % gate) + (n < half ? 0 : gate);
 }
 
-/** Length of the packed sum: (ky, kx, channel), each source's channels padded. */
+/** Length of the packed sum: (ky, kx, channel), each source's channels padded to `multiple`. */
 export function packedDepth(taps: number, sources: readonly number[], multiple: number): number {
   return taps * sources.reduce((sum, channels) => sum + align(channels, multiple), 0);
+}
+
+function tapsOf(shape: readonly number[]): number {
+  return shape.slice(2).reduce((a, b) => a * b, 1);
 }
 
 /** Number of elements that a weight of this shape takes when packed. */
 export function packedLength(packing: Packing, shape: readonly number[]): number {
   if (packing.kind === 'plain') return shape.reduce((a, b) => a * b, 1);
-  const [columns = 1, , ...kernel] = shape;
-  const taps = kernel.reduce((a, b) => a * b, 1);
+  const width = packedColumns(shape[0], packing.gate, packing.columns);
+  const taps = tapsOf(shape);
   return packing.kind === 'blocks'
-    ? packedColumns(columns, packing.gate, 4) * packedDepth(taps, packing.sources, 4)
-    : packedColumns(columns, packing.gate, packing.n) * align(packedDepth(taps, packing.sources, 8), packing.k);
+    ? width * packedDepth(taps, packing.sources, 4)
+    : width * align(packedDepth(taps, packing.sources, 8), packing.depth);
 }
 
 /**
@@ -67,33 +75,59 @@ export function packedLength(packing: Packing, shape: readonly number[]): number
  * @param source rows `firstRow`, `firstRow` + 1, ... of a weight of `shape`, row-major.
  * @param target `packedLength` elements, zeros at first.
  */
-export function packRows(packing: Packing, shape: readonly number[], source: Elements, firstRow: number, target: Elements): void {
-  const [columns = 1, channels = 1, ...kernel] = shape;
+export function packRows(
+  packing: Packing,
+  shape: readonly number[],
+  source: Elements,
+  firstRow: number,
+  target: Elements,
+): void {
+  const [columns, channels = 1] = shape;
   if (packing.kind === 'plain') {
-    target.set(source, (firstRow * (target.length / columns)) | 0);
+    target.set(source, firstRow * (target.length / columns));
     return;
   }
-  const taps = kernel.reduce((a, b) => a * b, 1);
-  const blocks = packing.kind === 'blocks';
-  const pad = blocks ? 4 : 8;
-  const depth = packedDepth(taps, packing.sources, pad);
-  // Place of each (channel, tap) in the sum.
-  const tapDepth = depth / taps;
-  const first = packing.sources[0] ?? channels;
-  const positions = new Uint32Array(channels * taps);
-  for (let channel = 0; channel < channels; channel++)
-    for (let tap = 0; tap < taps; tap++)
-      positions[channel * taps + tap] = tap * tapDepth + (channel < first ? channel : align(first, pad) + channel - first);
+  const taps = tapsOf(shape);
   const rowLength = channels * taps;
-  const rows = source.length / rowLength;
-  const width = blocks ? packedColumns(columns, packing.gate, 4) : 0;
-  const stride = blocks ? 0 : align(depth, packing.k);
-  // In blocks, k moves by 4 inside a block and by a row of blocks every 4.
-  if (blocks) for (let i = 0; i < rowLength; i++) positions[i] = (positions[i]! >> 2) * width * 4 + (positions[i]! & 3) * 4;
-  for (let row = 0; row < rows; row++) {
-    const column = packedColumn(firstRow + row, columns, packing.gate);
-    const base = blocks ? (column >> 2) * 16 + (column & 3) : column * stride;
+  const { offsets, columnOffset } =
+    packing.kind === 'blocks' ? blockOffsets(packing, shape, taps) : rowOffsets(packing, taps);
+  for (let row = 0; row < source.length / rowLength; row++) {
+    const base = columnOffset(packedColumn(firstRow + row, columns, packing.gate));
     const from = row * rowLength;
-    for (let i = 0; i < rowLength; i++) target[base + positions[i]!] = source[from + i]!;
+    for (let i = 0; i < rowLength; i++) target[base + offsets[i]] = source[from + i];
   }
+}
+
+interface Offsets {
+  /** By position in a stored row, (channel, ky, kx). */
+  readonly offsets: Uint32Array;
+  columnOffset(column: number): number;
+}
+
+function blockOffsets(packing: MatrixPacking, shape: readonly number[], taps: number): Offsets {
+  const width = packedColumns(shape[0], packing.gate, packing.columns);
+  return {
+    offsets: sumPositions(packing.sources, taps, 4).map((k) => (k >> 2) * width * 4 + (k & 3) * 4),
+    columnOffset: (column) => (column >> 2) * 16 + (column & 3),
+  };
+}
+
+function rowOffsets(packing: MatrixPacking & { readonly depth: number }, taps: number): Offsets {
+  const pitch = align(packedDepth(taps, packing.sources, 8), packing.depth);
+  return { offsets: sumPositions(packing.sources, taps, 8), columnOffset: (column) => column * pitch };
+}
+
+/** Place in the padded sum of each (channel, tap) of a stored row. */
+function sumPositions(sources: readonly number[], taps: number, multiple: number): Uint32Array {
+  const channels = sources.reduce((a, b) => a + b, 0);
+  const tapDepth = packedDepth(1, sources, multiple);
+  const positions = new Uint32Array(channels * taps);
+  let channel = 0;
+  let start = 0;
+  for (const count of sources) {
+    for (let c = 0; c < count; c++, channel++)
+      for (let tap = 0; tap < taps; tap++) positions[channel * taps + tap] = tap * tapDepth + start + c;
+    start += align(count, multiple);
+  }
+  return positions;
 }

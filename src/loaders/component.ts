@@ -49,7 +49,7 @@ export async function openWeights(
   }
   for (const name of BASE_NAMES.flatMap((base) => indexNames(base, variant))) {
     const path = joinPath(subfolder, name);
-    if (await source.exists(path, signal)) return await openShardedWeights(source, path, signal);
+    if (await source.exists(path, signal)) return openShardedWeights(source, path, signal);
   }
   throw await noWeights(source, subfolder, variant, signal);
 }

@@ -20,7 +20,7 @@ export const CONVERT_REMEDY =
 const GET_AGAIN = 'The download went wrong: get the file itself again';
 
 function startsWith(head: Uint8Array, prefix: string): boolean {
-  return [...prefix].every((char, i) => head[i] === char.charCodeAt(0));
+  return String.fromCharCode(...head.subarray(0, prefix.length)) === prefix;
 }
 
 /** The format that a file begins like, if it is one of those that are often mistaken for safetensors. */

@@ -34,7 +34,7 @@ export async function openHttpSource(
   client: HttpClient = {},
   signal?: AbortSignal,
 ): Promise<ByteSource | undefined> {
-  return await retrying(client, signal, async () => {
+  return retrying(client, signal, async () => {
     const { response } = await send(url, client, { headers: rangeHeader(0, HEAD_BYTES), signal });
     const { status } = response;
     if (status === 404 || status === 410) {

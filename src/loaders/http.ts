@@ -11,7 +11,7 @@ export interface HttpClient {
   readonly fetch?: typeof globalThis.fetch;
   /** Bearer token, sent to the origin of the requested URL only, never on to another one. */
   readonly token?: string;
-  /** Tries without progress before giving up. Default 5. */
+  /** Tries in a row that may fail without getting further; 1 means no second try at all. Default 5. */
   readonly attempts?: number;
   /** Milliseconds before the second try; doubles each time. Default 500. */
   readonly retryDelayMs?: number;

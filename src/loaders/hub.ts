@@ -138,7 +138,7 @@ export async function hubRefusal(
       }),
   };
   const make = code === null || !Object.hasOwn(known, code) ? undefined : known[code];
-  if (make === undefined) return await refused(response, url);
+  if (make === undefined) return refused(response, url);
   await response.body?.cancel();
   return make();
 }
@@ -169,11 +169,7 @@ export function hubSource(
       checkPath(repository.id, path);
       const { commit, files } = await listing(signal);
       if (!files.has(path)) return undefined;
-      return await openHttpSource(
-        resolveUrl(endpoint, { ...repository, revision: commit }, path),
-        client,
-        signal,
-      );
+      return openHttpSource(resolveUrl(endpoint, { ...repository, revision: commit }, path), client, signal);
     },
     exists: async (path, signal) => (await listing(signal)).files.has(path),
     list: async (folder, signal) => filesIn(folder, (await listing(signal)).files),

@@ -87,10 +87,10 @@ export function blobModelSource(name: string, files: ReadonlyMap<string, Blob>):
     async open(path) {
       checkPath(name, path);
       const blob = files.get(path);
-      return await Promise.resolve(blob && blobSource(`${name}/${path}`, blob));
+      return Promise.resolve(blob && blobSource(`${name}/${path}`, blob));
     },
-    exists: async (path) => await Promise.resolve(files.has(path)),
-    list: async (folder) => await Promise.resolve(filesIn(folder, files.keys())),
+    exists: async (path) => Promise.resolve(files.has(path)),
+    list: async (folder) => Promise.resolve(filesIn(folder, files.keys())),
   };
 }
 
@@ -122,18 +122,16 @@ export function httpModelSource(base: string, client: HttpClient = {}): ModelSou
   };
   return {
     name,
-    open: async (path, signal) => await openHttpSource(urlOf(path), client, signal),
-    exists: async (path, signal) => await urlExists(urlOf(path), client, signal),
-    list: async () => await Promise.resolve(undefined),
+    open: async (path, signal) => openHttpSource(urlOf(path), client, signal),
+    exists: async (path, signal) => urlExists(urlOf(path), client, signal),
+    list: async () => Promise.resolve(undefined),
   };
 }
 
 /** Whether a HEAD request finds something. Throws DownloadError for refusals other than 404 and 410. */
-export async function urlExists(url: string, client: HttpClient, signal?: AbortSignal): Promise<boolean> {
-  const { response } = await retrying(
-    client,
-    signal,
-    async () => await send(url, client, { method: 'HEAD', signal }),
+async function urlExists(url: string, client: HttpClient, signal?: AbortSignal): Promise<boolean> {
+  const { response } = await retrying(client, signal, async () =>
+    send(url, client, { method: 'HEAD', signal }),
   );
   if (response.ok) return true;
   if (response.status === 404 || response.status === 410) return false;

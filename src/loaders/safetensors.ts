@@ -182,7 +182,7 @@ class OpenSafetensors implements SafetensorsFile {
 
   async read(name: string, signal?: AbortSignal): Promise<Bytes> {
     const { byteLength } = this.info(name);
-    return await this.#source.read(this.#dataStart + this.#entry(name).begin, byteLength, signal);
+    return this.#source.read(this.#dataStart + this.#entry(name).begin, byteLength, signal);
   }
 
   async *readChunks(name: string, maxBytes: number, signal?: AbortSignal): AsyncGenerator<Bytes, void, void> {

@@ -26,7 +26,7 @@ export async function openShardedWeights(
   const folder = indexPath.includes('/') ? indexPath.slice(0, indexPath.lastIndexOf('/')) : '';
   const shards = new Map<string, WeightSource>();
   const close = async (): Promise<void> => {
-    await Promise.all([...shards.values()].map(async (shard) => await shard.close()));
+    await Promise.all([...shards.values()].map(async (shard) => shard.close()));
   };
   try {
     for (const shard of new Set(Object.values(map))) {
@@ -106,7 +106,7 @@ class ShardedWeights implements WeightSource {
   }
 
   async read(name: string, signal?: AbortSignal): Promise<Bytes> {
-    return await this.#shard(name).read(name, signal);
+    return this.#shard(name).read(name, signal);
   }
 
   async *readChunks(name: string, maxBytes: number, signal?: AbortSignal): AsyncGenerator<Bytes, void, void> {

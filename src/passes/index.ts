@@ -15,6 +15,7 @@ import { fuseTimeEmbedding } from './fuse-time-embedding.ts';
 import { fuseUpsample } from './fuse-upsample.ts';
 import { mergeDuplicates } from './merge-duplicates.ts';
 import type { Pass } from './pass.ts';
+import { splitLarge } from './split-large.ts';
 
 /**
  * Passes that run before a graph is split by rate: they see prompt, step and latent parts side by side, and move
@@ -38,6 +39,7 @@ export const PASSES: readonly Pass[] = [
   fuseConcat,
   fuseUpsample,
   fuseGuidedStep,
+  splitLarge,
 ];
 
 function isFusion(name: string): name is Fusion {

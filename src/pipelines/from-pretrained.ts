@@ -26,8 +26,8 @@ const OPTIONS = ['revision', 'variant', 'dtype', 'backends', 'signal', 'onProgre
 
 /** What differs between runtimes; `platform/` gives it. */
 export interface Platform {
-  /** The model behind a folder path, Hub id or URL. */
-  resolveModel(source: string, options: FromPretrainedOptions): Promise<ModelSource>;
+  /** The model behind a folder path, Hub id or URL. `onNotice` may be told something as long as it is read. */
+  resolveModel(source: string, options: FromPretrainedOptions, onNotice: (notice: string) => void): Promise<ModelSource>;
   /** Backends to try where the user names none. */
   defaultBackends(): readonly BackendFactory[];
 }
@@ -65,10 +65,12 @@ export function fromPretrainedOn(platform: Platform) {
           remedy: `Did you mean ${nearestNames(name, OPTIONS, 1)[0]}? Its options are ${OPTIONS.join(', ')}`,
         });
     const { signal, variant, dtype, onProgress } = options;
-    const model = typeof source === 'string' ? await platform.resolveModel(source, options) : source;
+    const notices: string[] = [];
+    const onNotice = (notice: string): void => void notices.push(notice);
+    const model = typeof source === 'string' ? await platform.resolveModel(source, options, onNotice) : source;
     const backend = await openBackend(options.backends ?? platform.defaultBackends(), signal);
     try {
-      const load: LoadPipelineOptions = { ...(variant !== undefined && { variant }), ...(dtype && { dtype }), ...(signal && { signal }) };
+      const load: LoadPipelineOptions = { notices, ...(variant !== undefined && { variant }), ...(dtype && { dtype }), ...(signal && { signal }) };
       return makePipeline(await loadPipeline(model, backend, load), onProgress);
     } catch (error) {
       backend.dispose();

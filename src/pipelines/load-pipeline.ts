@@ -38,6 +38,8 @@ export interface LoadPipelineOptions {
   readonly variant?: string;
   readonly dtype?: DTypeOption;
   readonly signal?: AbortSignal;
+  /** Where remarks go; the pipeline shows them as its `notices`. */
+  readonly notices: string[];
 }
 
 /** The parts of a pipeline. */
@@ -56,7 +58,7 @@ export interface LoadedPipeline {
 
 /** Reads one pipeline's files; keeps what must be closed or freed if loading fails half-way. */
 class PipelineLoader {
-  readonly notices: string[] = [];
+  readonly notices: string[];
   readonly #source: ModelSource;
   readonly #backend: Backend;
   readonly #options: LoadPipelineOptions;
@@ -66,6 +68,7 @@ class PipelineLoader {
     this.#source = source;
     this.#backend = backend;
     this.#options = options;
+    this.notices = options.notices;
   }
 
   /** Undoes everything so far. */

@@ -4,7 +4,7 @@
  */
 
 import { OptionError } from '../errors.ts';
-import { toImages, type CalotypeImage } from '../image/image.ts';
+import { toImages, toUnitRange, type CalotypeImage } from '../image/image.ts';
 import { previewLatents } from '../image/preview.ts';
 import { Generator } from '../random/generator.ts';
 import type { NoiseSource } from '../random/noise-source.ts';
@@ -163,11 +163,6 @@ export async function* textToImage(
   if (options.outputType === 'np')
     return { ...base, images: [], np: { shape: decoded.shape, data: decoded.data.map(toUnitRange) } };
   return { ...base, images: toImages(decoded) };
-}
-
-/** diffusers' denormalize: -1..1 to 0..1, clamped. */
-function toUnitRange(value: number): number {
-  return Math.min(1, Math.max(0, value * 0.5 + 0.5));
 }
 
 class Stopwatch {

@@ -8,12 +8,12 @@ import type { GraphInput, GraphOutput, Weight } from '../graph/graph.ts';
 import type { Node } from '../graph/ops.ts';
 import type { DeviceDType } from '../tensor/dtype.ts';
 
-/** Where a value's bytes are. Views share their source's place, in-place results the place they overwrite. */
+/** Where a value's bytes are; offsets are in bytes. Views share their source's place, in-place results the place they overwrite. */
 export type Place =
   | { readonly kind: 'arena'; readonly buffer: number; readonly offset: number }
-  | { readonly kind: 'weight'; readonly index: number }
+  | { readonly kind: 'weight'; readonly index: number; readonly offset: number }
   /** A tensor of its own that outlives a run: an input, an output or a state, by the name given in `tensors`. */
-  | { readonly kind: 'external'; readonly tensor: string };
+  | { readonly kind: 'external'; readonly tensor: string; readonly offset: number };
 
 /** A value with everything about it decided. */
 export interface PlannedValue {

@@ -33,12 +33,12 @@ export function layOutGraph(graph: Graph, target: Target): Plan {
       return [id, { shape, dtype: device, bytes: elements * DEVICE_DTYPE_BYTES[device] }] as const;
     }),
   );
-  const bytesOf = (id: ValueId): number => sizes.get(id)?.bytes ?? 0;
 
   const nodes = graph.nodes.filter((node) => definitionOf(node.kind).isView !== true);
   const choices = nodes.map((node) => target.select(node, typeOf));
-  const roots = findRoots(graph, nodes, choices);
-  const root = (id: ValueId): ValueId => roots.root.get(id) ?? id;
+  const bytesOf = (id: ValueId): number => sizes.get(id)?.bytes ?? 0;
+  const roots = findRoots(graph, nodes, choices, bytesOf);
+  const root = (id: ValueId): ValueId => roots.rootOf(id).value;
 
   const fixed = fixedPlaces(graph, root);
   const { blocks, blockOf, scratchOf } = makeBlocks(nodes, choices, root, fixed, bytesOf, target);
@@ -46,12 +46,13 @@ export function layOutGraph(graph: Graph, target: Target): Plan {
   const placeOfBlock = (index: number): Place => ({ kind: 'arena', buffer: places[index]!.buffer, offset: places[index]!.offset });
 
   const placeOf = (id: ValueId): Place => {
-    const at = root(id);
-    const known = fixed.places.get(at);
-    if (known) return known;
-    const block = blockOf.get(at);
-    if (block === undefined) throw bug(graph, `value ${id} has no place`);
-    return placeOfBlock(block);
+    const at = roots.rootOf(id);
+    const block = blockOf.get(at.value);
+    const place = fixed.places.get(at.value) ?? (block === undefined ? undefined : placeOfBlock(block));
+    if (!place) throw bug(graph, `value ${id} has no place`);
+    const offset = place.offset + at.offset;
+    if (at.offset % target.alignment !== 0) throw bug(graph, `value ${id} begins at byte ${at.offset} of its place`);
+    return { ...place, offset };
   };
   const values = new Map<ValueId, PlannedValue>();
   for (const [id, size] of sizes)
@@ -96,50 +97,80 @@ function bug(graph: Graph, problem: string): GraphError {
   return new GraphError(problem, { file: `graph "${graph.name}"`, remedy: 'This is a bug in the planner or a pass' });
 }
 
+/** A range of another value's place. */
+interface Root {
+  readonly value: ValueId;
+  /** In bytes. */
+  readonly offset: number;
+}
+
 interface Roots {
-  /** The value whose place each value shares: views share their source's, in-place results what they overwrite. */
-  readonly root: ReadonlyMap<ValueId, ValueId>;
+  /** The value whose place a value shares: views share their source's, parts their whole's, in-place results what they overwrite. */
+  rootOf(id: ValueId): Root;
   /** For values made in place, the name of the input that they overwrite. */
   readonly inPlace: ReadonlyMap<ValueId, string>;
 }
 
-function findRoots(graph: Graph, dispatched: readonly Node[], choices: readonly KernelChoice[]): Roots {
-  const root = new Map<ValueId, ValueId>();
-  const inPlace = new Map<ValueId, string>();
-  const rootOf = (id: ValueId): ValueId => root.get(id) ?? id;
-  const choiceOf = new Map(dispatched.map((node, i) => [node, choices[i]!]));
-  const position = new Map(graph.nodes.map((node, i) => [node.output, i]));
+/** What each view, and each part of a join, is a range of; one step each. */
+function viewLinks(graph: Graph, bytesOf: (id: ValueId) => number): Map<ValueId, Root> {
+  const links = new Map<ValueId, Root>();
+  const elementBytes = (id: ValueId): number => bytesOf(id) / concrete(valueOf(graph, id).shape).reduce((a, b) => a * b, 1);
+  for (const node of graph.nodes) {
+    if (node.kind === 'reshape') links.set(node.output, { value: node.inputs.x, offset: 0 });
+    if (node.kind === 'window')
+      links.set(node.output, { value: node.inputs.x, offset: node.attrs.start * elementBytes(node.inputs.x) });
+    if (node.kind !== 'join') continue;
+    let offset = 0;
+    for (const [, part] of inputsOf(node)) {
+      links.set(part, { value: node.output, offset });
+      offset += bytesOf(part);
+    }
+  }
+  return links;
+}
 
-  // Views first, so that the last use of a value counts the uses of its views.
-  for (const node of graph.nodes) if (node.kind === 'reshape') root.set(node.output, rootOf(node.inputs.x));
+function findRoots(
+  graph: Graph,
+  dispatched: readonly Node[],
+  choices: readonly KernelChoice[],
+  bytesOf: (id: ValueId) => number,
+): Roots {
+  const links = viewLinks(graph, bytesOf);
+  const inPlace = new Map<ValueId, string>();
+  const rootOf = (id: ValueId): Root => {
+    let at: Root = { value: id, offset: 0 };
+    for (let link = links.get(id); link; link = links.get(link.value)) at = { value: link.value, offset: at.offset + link.offset };
+    return at;
+  };
+  const position = new Map(graph.nodes.map((node, i) => [node.output, i]));
   const lastUse = new Map<ValueId, number>();
   graph.nodes.forEach((node, i) => {
-    if (node.kind !== 'reshape') for (const [, id] of inputsOf(node)) lastUse.set(rootOf(id), i);
+    if (definitionOf(node.kind).isView !== true) for (const [, id] of inputsOf(node)) lastUse.set(rootOf(id).value, i);
   });
-  const kept = new Set([...graph.inputs, ...graph.weights, ...graph.outputs].map(({ value }) => rootOf(value)));
+  const kept = new Set([...graph.inputs, ...graph.weights, ...graph.outputs].map(({ value }) => rootOf(value).value));
   const updated = new Map(
     graph.outputs.flatMap(({ value, updates }): [ValueId, string][] => (updates === undefined ? [] : [[value, updates]])),
   );
   const inputByName = new Map(graph.inputs.map(({ name, value }) => [name, value]));
 
-  for (const node of dispatched) {
-    const name = choiceOf.get(node)?.inPlace;
+  dispatched.forEach((node, i) => {
+    const name = choices[i]!.inPlace;
     const source = name === undefined ? undefined : inputsOf(node).find(([key]) => key === name)?.[1];
     const update = updated.get(node.output);
     if (update !== undefined && (source === undefined || source !== inputByName.get(update)))
       throw bug(graph, `output "${node.name}" must be made in place of input "${update}", but its kernel does not`);
-    if (name === undefined || source === undefined) continue;
+    if (name === undefined || source === undefined) return;
     const target = rootOf(source);
-    const readOnce = inputsOf(node).filter(([, id]) => rootOf(id) === target).length === 1;
-    const diesHere = lastUse.get(target) === position.get(node.output) && !kept.has(target);
-    if (!readOnce || (update === undefined && (!diesHere || kept.has(node.output)))) continue;
-    root.set(node.output, target);
+    const readOnce = inputsOf(node).filter(([, id]) => rootOf(id).value === target.value).length === 1;
+    const diesHere = lastUse.get(target.value) === position.get(node.output) && !kept.has(target.value);
+    // A range of a larger value, on either side, stays where it is.
+    const whole = bytesOf(target.value) === bytesOf(node.output) && rootOf(node.output).value === node.output;
+    if (!readOnce || !whole || (update === undefined && (!diesHere || kept.has(node.output)))) return;
+    links.set(node.output, { value: target.value, offset: 0 });
     inPlace.set(node.output, name);
-    lastUse.set(target, lastUse.get(node.output) ?? lastUse.get(target) ?? 0);
-    // Views of the result were rooted at the result: they now share the place too.
-    for (const [id, at] of root) if (at === node.output) root.set(id, target);
-  }
-  return { root, inPlace };
+    lastUse.set(target.value, lastUse.get(node.output) ?? lastUse.get(target.value) ?? 0);
+  });
+  return { rootOf, inPlace };
 }
 
 interface FixedPlaces {
@@ -151,9 +182,9 @@ interface FixedPlaces {
 function fixedPlaces(graph: Graph, root: (id: ValueId) => ValueId): FixedPlaces {
   const places = new Map<ValueId, Place>();
   const tensors: { name: string; value: ValueId }[] = [];
-  graph.weights.forEach(({ value }, index) => places.set(value, { kind: 'weight', index }));
+  graph.weights.forEach(({ value }, index) => places.set(value, { kind: 'weight', index, offset: 0 }));
   const external = (name: string, value: ValueId): void => {
-    places.set(value, { kind: 'external', tensor: name });
+    places.set(value, { kind: 'external', tensor: name, offset: 0 });
     tensors.push({ name, value });
   };
   for (const { name, value } of graph.inputs) external(name, value);

@@ -63,7 +63,7 @@ export async function downloadBlob(job: BlobDownload): Promise<void> {
     await retrying(
       job.client,
       job.signal,
-      async () => await fetchRest(job, partial),
+      async () => fetchRest(job, partial),
       () => partial.loaded,
     );
     await verify(job, partial);

@@ -38,7 +38,7 @@ export function hubCacheFolder(env: Readonly<Record<string, string | undefined>>
   const expand = (path: string): string =>
     path
       .replace(/^~(?=$|[\\/])/, () => home)
-      .replace(/\$(?:(\w+)|\{(\w+)\})/g, (all, bare, braced) => env[String(bare ?? braced)] ?? String(all));
+      .replace(/\$(?:(\w+)|\{(\w+)\})/g, (all, bare, braced) => env[String(bare ?? braced)] ?? all);
   const base = env['XDG_CACHE_HOME'] || join(home, '.cache');
   const hfHome = expand(env['HF_HOME'] || join(base, 'huggingface'));
   return expand(env['HF_HUB_CACHE'] || env['HUGGINGFACE_HUB_CACHE'] || join(hfHome, 'hub'));
@@ -86,7 +86,7 @@ class CachedHubSource implements ModelSource {
   async open(path: string, signal?: AbortSignal): Promise<ByteSource | undefined> {
     const found = await this.#find(path, signal);
     if (found === undefined) return undefined;
-    return await openNodeFile(typeof found === 'string' ? found : await this.#get(path, found, signal));
+    return openNodeFile(typeof found === 'string' ? found : await this.#get(path, found, signal));
   }
 
   async exists(path: string, signal?: AbortSignal): Promise<boolean> {
@@ -94,7 +94,7 @@ class CachedHubSource implements ModelSource {
   }
 
   async list(folder: string, signal?: AbortSignal): Promise<readonly string[]> {
-    if (this.#offline) return await listFiles(join(this.#snapshot(await this.#cachedCommit()), folder));
+    if (this.#offline) return listFiles(join(this.#snapshot(await this.#cachedCommit()), folder));
     const pinned = { ...this.#repository, revision: this.#commit ?? this.#repository.revision };
     const { files } = await fetchListing(this.#options.settings.endpoint, pinned, this.#client, signal);
     return filesIn(folder, files);
@@ -155,10 +155,8 @@ class CachedHubSource implements ModelSource {
   async #ask(path: string, signal: AbortSignal | undefined): Promise<RemoteFile | undefined> {
     const pinned = { ...this.#repository, revision: this.#commit ?? this.#repository.revision };
     const url = resolveUrl(this.#options.settings.endpoint, pinned, path);
-    const { response, ownHeaders } = await retrying(
-      this.#client,
-      signal,
-      async () => await send(url, this.#client, { method: 'HEAD', stayOnOrigin: true, signal }),
+    const { response, ownHeaders } = await retrying(this.#client, signal, async () =>
+      send(url, this.#client, { method: 'HEAD', stayOnOrigin: true, signal }),
     );
     const header = (name: string): string | undefined =>
       ownHeaders.map((headers) => headers.get(name)).findLast((value) => value !== null) ?? undefined;

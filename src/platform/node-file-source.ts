@@ -94,13 +94,13 @@ export async function nodeFolderSource(folder: string): Promise<ModelSource> {
     name: folder,
     async open(path) {
       checkPath(folder, path);
-      return await openIfThere(join(folder, path));
+      return openIfThere(join(folder, path));
     },
     async exists(path) {
       checkPath(folder, path);
-      return await isFile(join(folder, path));
+      return isFile(join(folder, path));
     },
-    list: async (subfolder) => await listFiles(join(folder, subfolder)),
+    list: async (subfolder) => listFiles(join(folder, subfolder)),
   };
 }
 

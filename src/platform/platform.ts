@@ -11,11 +11,15 @@ export function hasNodeModules(): boolean {
   return typeof process === 'object' && process.versions?.node !== undefined;
 }
 
-async function resolveModel(source: string, options: FromPretrainedOptions): Promise<ModelSource> {
+async function resolveModel(
+  source: string,
+  options: FromPretrainedOptions,
+  onNotice: (notice: string) => void,
+): Promise<ModelSource> {
   if (/^https?:\/\//.test(source)) return httpModelSource(source);
   if (!hasNodeModules()) return hubSource(hubRepository(source, options.revision), hubSettings({}));
   const { resolveNodeModel } = await import('./node-model.ts');
-  return resolveNodeModel(source, options);
+  return resolveNodeModel(source, options, onNotice);
 }
 
 /** This runtime. */

@@ -1,9 +1,10 @@
 /**
  * @file Normal numbers from uniform ones (Box and Muller, 1958), with the roundings of torch's CPU kernels.
  *
- * torch fills float32 tensors 16 values at a time with AVX2 code built on the Cephes logarithm, sine and cosine in
- * single precision. What decides the last bits is where the compiler fused multiplications with additions; the
- * places below give every bit of torch 2.11's x86-64 build (test/random/generator.test.ts).
+ * torch fills float32 tensors 16 values at a time with AVX2 code (also on AVX-512 machines) built on the Cephes
+ * logarithm, sine and cosine in single precision. What decides the last bits is where the compiler fused
+ * multiplications with additions; the places below give every bit of torch 2.11's x86-64 build
+ * (test/random/generator.test.ts). Machines without AVX2 take the C library's functions and differ in last bits.
  */
 import { toHalf } from './half.ts';
 

@@ -7,7 +7,7 @@ import { OptionError } from '../errors.ts';
  * Element type of a draw. It selects the *stream*, not only the rounding: torch's CPU generator makes float16
  * numbers from fewer random bits, so they are other numbers than the float32 ones.
  */
-export type DrawDType = 'float32' | 'float16';
+type DrawDType = 'float32' | 'float16';
 
 /** Options of a draw. */
 export interface DrawOptions {

@@ -35,7 +35,7 @@ const SETTINGS = v.object({
   ...SIGMA_SPACING_SETTINGS,
   solver_order: v.optional(oneOf(1, 2, 3), 2),
   prediction_type: supported<PredictionType>('epsilon', 'sample', 'v_prediction'),
-  // DEIS and UniPC files hold their own names here; diffusers reads them as its defaults.
+  // Files of DEIS and UniPC hold their own names here, which stand for this class's defaults.
   algorithm_type: v.optional(
     v.pipe(
       oneOf('dpmsolver++', 'dpmsolver', 'sde-dpmsolver++', 'sde-dpmsolver', 'deis'),
@@ -188,8 +188,8 @@ export class DPMSolverMultistepScheduler implements Scheduler {
     const count = this.timesteps.length;
     const lowers = lower_order_final && count < 15;
     if (index === count - 1 && (euler_at_final || lowers || final_sigmas_type === 'zero')) return 1;
-    const most = index === count - 2 && lowers ? 2 : solver_order;
-    return Math.min(most, done + 1);
+    const most = index === count - 2 && lowers ? 2 : 3;
+    return Math.min(solver_order, most, done + 1);
   }
 
   #step(index: number, done: number): StepCoefficients {

@@ -6,7 +6,7 @@
 export type PredictionType = 'epsilon' | 'sample' | 'v_prediction';
 
 /** A quantity as a sum: sample * noisy latents + output * network output. */
-export interface LinearForm {
+interface LinearForm {
   readonly sample: number;
   readonly output: number;
 }

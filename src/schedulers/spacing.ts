@@ -32,14 +32,17 @@ export interface SpacingOptions {
 
 /**
  * `count` timesteps, descending. 'linspace' gives fractions, which some schedulers round (`roundHalfEven`).
- * 'trailing' gives fewer than `count` where `lastStep` leaves no room.
+ * 'trailing' gives fewer than `count` where `lastStep` leaves no room. For some counts (61, 103, ...) diffusers adds a
+ * timestep of -1 to it, by a rounding error of NumPy's `arange`; that one is left out here.
  */
 export function spaceTimesteps(count: number, options: SpacingOptions): number[] {
   const { spacing, trainSteps, lastStep = trainSteps, stepsOffset, skipLowest } = options;
   const points = skipLowest ? count + 1 : count;
   const descending = (ascending: number[]): number[] => ascending.reverse().slice(0, count);
   if (spacing === 'trailing')
-    return arange(lastStep, 0, -trainSteps / count).map((t) => roundHalfEven(t) - 1);
+    return arange(lastStep, 0, -trainSteps / count)
+      .slice(0, count)
+      .map((t) => roundHalfEven(t) - 1);
   if (spacing === 'linspace') return descending(linspace(0, lastStep - 1, points));
   const ratio = Math.floor(lastStep / points);
   return descending(Array.from({ length: points }, (_, i) => i * ratio)).map((t) => t + stepsOffset);

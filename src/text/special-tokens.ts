@@ -19,8 +19,8 @@ export interface AddedToken {
 }
 
 /** The named special tokens that diffusion models use. */
-export const TOKEN_ROLES = ['bos_token', 'eos_token', 'unk_token', 'pad_token'] as const;
-export type TokenRole = (typeof TOKEN_ROLES)[number];
+const TOKEN_ROLES = ['bos_token', 'eos_token', 'unk_token', 'pad_token'] as const;
+type TokenRole = (typeof TOKEN_ROLES)[number];
 
 /** What the files beside the vocabulary say. */
 export interface SpecialTokens {

@@ -214,16 +214,3 @@ export function caseWeights(testCase: OpCase): WeightReader {
     },
   };
 }
-
-/** mean((a - b)^2) / mean(b^2), b the reference; infinite when lengths differ or `a` holds a NaN. */
-export function nmse(a: ArrayLike<number>, b: ArrayLike<number>): number {
-  if (a.length !== b.length) return Infinity;
-  let error = 0;
-  let power = 0;
-  for (let i = 0; i < b.length; i++) {
-    error += (a[i] - b[i]) ** 2;
-    power += b[i] ** 2;
-  }
-  if (Number.isNaN(error)) return Infinity;
-  return error === 0 ? 0 : error / power;
-}

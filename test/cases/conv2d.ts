@@ -74,6 +74,8 @@ const correctness = [
   convCase('1x1', { x: [2, 8, 8, 32], out: 64, kernel: 1 }),
   convCase('1x1, 7 to 33 channels', { x: [1, 5, 7, 7], out: 33, kernel: 1 }),
   convCase('1x1, two sources', { x: [1, 6, 5, 32], x2: 16, out: 40, kernel: 1 }),
+  convCase('negative padding (a band of a larger image)', { x: [1, 9, 8, 16], out: 24, padding: [-2, 1, 1, 1] }),
+  convCase('negative padding of a doubled image', { x: [1, 6, 8, 16], out: 24, upsample: true, padding: [-1, 1, -1, 1] }),
   convCase('stride 2', { x: [2, 16, 16, 32], out: 32, stride: 2 }),
   convCase('stride 2, odd size', { x: [1, 13, 9, 33], out: 48, stride: 2 }),
   convCase('stride 2, asymmetric padding', { x: [1, 16, 12, 24], out: 24, stride: 2, padding: [0, 0, 1, 1] }),

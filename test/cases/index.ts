@@ -13,9 +13,16 @@ import {
   gegluCases,
 } from './elementwise.ts';
 import { embedTokensCases, gatherRowsCases, selectTokenCases, timestepEmbeddingCases } from './embedding.ts';
-import { concatCases, reshapeCases, sliceChannelsCases, upsampleNearestCases } from './layout.ts';
+import {
+  concatCases,
+  joinCases,
+  reshapeCases,
+  sliceChannelsCases,
+  upsampleNearestCases,
+  windowCases,
+} from './layout.ts';
 import { linearCases } from './linear.ts';
-import { groupNormCases, layerNormCases } from './norms.ts';
+import { groupNormApplyCases, groupNormCases, groupNormStatsCases, layerNormCases } from './norms.ts';
 import {
   guidanceCases,
   guidanceFactorCases,
@@ -38,9 +45,12 @@ const CASES = {
   gatherRows: gatherRowsCases,
   geglu: gegluCases,
   groupNorm: groupNormCases,
+  groupNormApply: groupNormApplyCases,
+  groupNormStats: groupNormStatsCases,
   guidance: guidanceCases,
   guidanceFactor: guidanceFactorCases,
   guidedStep: guidedStepCases,
+  join: joinCases,
   layerNorm: layerNormCases,
   linear: linearCases,
   modelInput: modelInputCases,
@@ -50,6 +60,7 @@ const CASES = {
   sliceChannels: sliceChannelsCases,
   timestepEmbedding: timestepEmbeddingCases,
   upsampleNearest: upsampleNearestCases,
+  window: windowCases,
 } satisfies { readonly [K in OpKind]: readonly CaseOf<K>[] };
 
 /** Every case. */

@@ -84,3 +84,37 @@ export const upsampleNearestCases: readonly CaseOf<'upsampleNearest'>[] = [
   upsampleCase([1, 10, 9, 4], 6, 4),
   upsampleCase([2, 32, 32, 640], 64, 64, true),
 ];
+
+/** Parts begin at multiples of 256 bytes in f16 too, as devices ask of views. */
+function windowCase(name: string, x: readonly number[], start: number, shape: readonly number[]): CaseOf<'window'> {
+  return {
+    name: `window/${name}`,
+    kind: 'window',
+    inputs: { x: activation(x) },
+    attrs: { start, shape },
+    nmse: { f32: 0, f16: 0 },
+    bench: false,
+  };
+}
+
+export const windowCases: readonly CaseOf<'window'>[] = [
+  windowCase('rows of an image', [1, 8, 8, 16], 256, [1, 3, 8, 16]),
+  windowCase('second image', [2, 4, 4, 32], 512, [1, 4, 4, 32]),
+  windowCase('all of it', [3, 128], 0, [3, 128]),
+];
+
+function joinCase(name: string, parts: readonly (readonly number[])[], shape: readonly number[]): CaseOf<'join'> {
+  return {
+    name: `join/${name}`,
+    kind: 'join',
+    inputs: Object.fromEntries(parts.map((part, i) => [`p${i}`, activation(part)])),
+    attrs: { shape },
+    nmse: { f32: 0, f16: 0 },
+    bench: false,
+  };
+}
+
+export const joinCases: readonly CaseOf<'join'>[] = [
+  joinCase('bands of an image', [[1, 2, 8, 16], [1, 4, 8, 16], [1, 1, 8, 16]], [1, 7, 8, 16]),
+  joinCase('one part', [[2, 64]], [2, 64]),
+];

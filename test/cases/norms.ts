@@ -1,7 +1,7 @@
 /** @file Cases of groupNorm and layerNorm. */
 
 import type { Activation } from '../../src/graph/op.ts';
-import { ACCUMULATION, activation, vector, type CaseOf } from './case.ts';
+import { ACCUMULATION, activation, state, vector, type CaseInput, type CaseOf } from './case.ts';
 
 interface GroupNormCase {
   /** [batch, ..., channels] */
@@ -111,4 +111,64 @@ export const layerNormCases: readonly CaseOf<'layerNorm'>[] = [
   layerNormCase('large mean', [2, 9, 64], { mean: 24 }),
   layerNormCase('SD1.5 320, 64x64', [2, 4096, 320], { bench: true }),
   layerNormCase('SD1.5 1280, 16x16', [2, 256, 1280], { bench: true }),
+];
+
+function statsCase(
+  name: string,
+  options: { readonly x: readonly number[]; readonly x2?: number; readonly groups?: number; readonly mean?: number; readonly previous?: boolean },
+): CaseOf<'groupNormStats'> {
+  const { x, x2 = 0, groups = 32, mean = 0.25, previous = false } = options;
+  return {
+    name: `groupNormStats/${name}`,
+    kind: 'groupNormStats',
+    inputs: {
+      x: activation(x, 1, mean),
+      ...(x2 ? { x2: activation([...x.slice(0, -1), x2], 2, mean) } : {}),
+      ...(previous ? { previous: statistics(x[0] ?? 1, groups) } : {}),
+    },
+    attrs: { groups },
+    nmse: ACCUMULATION,
+    bench: false,
+  };
+}
+
+/** Plausible statistics: 320 values of mean 0.5 and variance 1.5 in every group. */
+function statistics(batch: number, groups: number): CaseInput {
+  const values = Array.from({ length: batch * groups }, () => [320, 0.5, 480]).flat();
+  return { ...state([batch, groups, 3]), fill: { kind: 'values', values } };
+}
+
+export const groupNormStatsCases: readonly CaseOf<'groupNormStats'>[] = [
+  statsCase('3 channels a group', { x: [2, 40, 96] }),
+  statsCase('9 channels a group, large mean', { x: [1, 35, 288], mean: 24 }),
+  statsCase('two sources, boundary inside a group', { x: [1, 20, 40], x2: 24, groups: 4 }),
+  statsCase('after other parts', { x: [2, 33, 64], previous: true }),
+];
+
+function applyCase(
+  name: string,
+  options: { readonly x: readonly number[]; readonly x2?: number; readonly groups?: number; readonly activation?: Activation },
+): CaseOf<'groupNormApply'> {
+  const { x, x2 = 0, groups = 32 } = options;
+  const channels = (x.at(-1) ?? 0) + x2;
+  return {
+    name: `groupNormApply/${name}`,
+    kind: 'groupNormApply',
+    inputs: {
+      x: activation(x, 1, 0.25),
+      ...(x2 ? { x2: activation([...x.slice(0, -1), x2], 2, 0.25) } : {}),
+      stats: statistics(x[0] ?? 1, groups),
+      weight: vector(channels, 1),
+      bias: vector(channels),
+    },
+    attrs: { groups, eps: 1e-5, activation: options.activation ?? 'none' },
+    nmse: ACCUMULATION,
+    bench: false,
+  };
+}
+
+export const groupNormApplyCases: readonly CaseOf<'groupNormApply'>[] = [
+  applyCase('3 channels a group', { x: [2, 40, 96] }),
+  applyCase('9 channels a group, silu', { x: [1, 35, 288], activation: 'silu' }),
+  applyCase('two sources, boundary inside a group', { x: [1, 20, 40], x2: 24, groups: 4, activation: 'silu' }),
 ];

@@ -28,13 +28,13 @@ describe('toImages', () => {
   });
 
   test('takes a batch apart', () => {
-    const data = Float32Array.from({ length: 2 * 2 * 1 * 3 }, (_, i) => i / 6 - 1);
+    const data = Float32Array.from({ length: 2 * 2 * 1 * 3 }, (_, i) => i / 7 - 1);
     const images = toImages({ shape: [2, 2, 1, 3], data });
     expect(images.map(({ width, height }) => [width, height])).toEqual([
       [1, 2],
       [1, 2],
     ]);
-    expect([...images[1].data]).toEqual([128, 149, 170, 255, 191, 212, 234, 255]);
+    expect([...images[1].data]).toEqual([109, 128, 146, 255, 164, 182, 200, 255]);
   });
 
   test('NaN becomes 0', () => {

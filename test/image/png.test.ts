@@ -4,7 +4,7 @@ import * as v from 'valibot';
 import { describe, expect, test } from 'vitest';
 import { ConfigError, FileFormatError, OptionError } from '../../src/errors.ts';
 import type { CalotypeImage } from '../../src/image/image.ts';
-import { decodePng, encodePng, readPngText } from '../../src/image/png.ts';
+import { decodePng, encodePng } from '../../src/image/png.ts';
 import { readPng, textChunk, writePng } from '../../src/image/png-chunks.ts';
 import { readRecipe, type Recipe, recipeTexts } from '../../src/image/recipe.ts';
 import { fixturePath, readFixtureJson } from '../support/fixtures.ts';
@@ -34,7 +34,6 @@ describe('decodePng', () => {
       parameters: 'a café\nSteps: 1',
       title: '日本 🍎',
     });
-    expect(readPngText(file)).toEqual(decodePng(file).text);
   });
 });
 
@@ -107,10 +106,9 @@ describe('damaged files', () => {
         return other === undefined ? [] : [{ type, data: other }];
       }),
     );
-  const header = (offset: number, write: (data: Buffer) => void) =>
+  const header = (write: (data: Buffer) => void) =>
     rechunked((type, data) => {
       if (type === 'IHDR') write(data);
-      void offset;
       return data;
     });
 
@@ -127,15 +125,11 @@ describe('damaged files', () => {
       rechunked((type, data) => (type === 'IDAT' ? data.subarray(0, 9) : data)),
       /pixels cannot be read/,
     ],
-    [
-      'a huge size',
-      header(0, (data) => data.writeUInt32BE(100_000)),
-      /100000x7 pixels|too many|pixels cannot/,
-    ],
-    ['a width of 2^31', header(0, (data) => data.writeUInt32BE(2 ** 31)), /too many/],
-    ['a height of 0', header(0, (data) => data.writeUInt32BE(0, 4)), /has no pixels/],
-    ['a depth of 3', header(0, (data) => data.writeUInt8(3, 8)), /pixels cannot be read/],
-    ['packed and interlaced', header(0, (data) => data.set([1, 0, 0, 0, 1], 8)), /interlaced/],
+    ['a huge size', header((data) => data.writeUInt32BE(100_000)), /pixels cannot be read/],
+    ['a width of 2^31', header((data) => data.writeUInt32BE(2 ** 31)), /too many/],
+    ['a height of 0', header((data) => data.writeUInt32BE(0, 4)), /has no pixels/],
+    ['a depth of 3', header((data) => data.writeUInt8(3, 8)), /pixels cannot be read/],
+    ['packed and interlaced', header((data) => data.set([1, 0, 0, 0, 1], 8)), /interlaced/],
   ])('%s', (_, file, message) => {
     expect(() => decodePng(file, 'picture.png')).toThrow(FileFormatError);
     expect(() => decodePng(file, 'picture.png')).toThrow(message);
@@ -182,8 +176,8 @@ describe('recipes', () => {
 
   test('come back from a PNG', async () => {
     const file = await encodePng(picture(4, 4), { text: recipeTexts({ ...recipe, prompt: '日本 \0 🍎' }) });
-    expect(readRecipe(readPngText(file))).toEqual({ ...recipe, prompt: '日本 \0 🍎' });
-    expect(readRecipe(readPngText(await encodePng(picture(4, 4))))).toBeUndefined();
+    expect(readRecipe(decodePng(file).text)).toEqual({ ...recipe, prompt: '日本 \0 🍎' });
+    expect(readRecipe(decodePng(await encodePng(picture(4, 4))).text)).toBeUndefined();
   });
 
   test.each<[string, string, new (...args: never[]) => Error, RegExp]>([

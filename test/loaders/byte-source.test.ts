@@ -37,7 +37,7 @@ describe.each<[string, () => Promise<ByteSource>]>([
     'local file',
     async () => {
       await writeFile(join(folder, 'f'), content);
-      return await openNodeFile(join(folder, 'f'));
+      return openNodeFile(join(folder, 'f'));
     },
   ],
 ])('%s', (_, make) => {
@@ -98,7 +98,7 @@ describe.each<[string, () => Promise<ModelSource>]>([
       await writeFile(join(folder, 'a.json'), '{"x": NaN}');
       await writeFile(join(folder, 'bad.json'), '{');
       await symlink(join(folder, 'a.json'), join(folder, 'link.json')).catch(() => undefined);
-      return await nodeFolderSource(folder);
+      return nodeFolderSource(folder);
     },
   ],
   [

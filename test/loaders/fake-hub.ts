@@ -19,7 +19,7 @@ export const files: Readonly<Record<string, Uint8Array>> = {
   'vae/model.safetensors': weights,
 };
 
-export const gitHash = (data: Uint8Array) =>
+const gitHash = (data: Uint8Array) =>
   createHash('sha1').update(`blob ${data.length}\0`).update(data).digest('hex');
 export const sha256 = (data: Uint8Array) => createHash('sha256').update(data).digest('hex');
 

@@ -39,7 +39,7 @@ const broken = [
 ];
 test.each(broken)('%j is refused', (text) => {
   expect(() => parseJson(text, 'f.json')).toThrow(FileFormatError);
-  if (text !== 'NaN') expect(() => parseConfigJson(text, 'f.json')).toThrow(/^f\.json: broken JSON at line/);
+  expect(() => parseJson(text, 'f.json')).toThrow(/^f\.json: broken JSON at line/);
 });
 
 test("Python's literals are read in configurations only", () => {
@@ -69,6 +69,6 @@ test('nesting is limited', () => {
 
 test('a key named __proto__ is data', () => {
   const value = parseJson('{"__proto__": {"polluted": true}}', 'f');
-  expect(Object.keys(Object(value))).toEqual(['__proto__']);
+  expect(JSON.stringify(value)).toBe('{"__proto__":{"polluted":true}}');
   expect(Reflect.get({}, 'polluted')).toBe(undefined);
 });

@@ -11,7 +11,7 @@ import values from '../fixtures/loaders/all_dtypes.json' with { type: 'json' };
 import { makeSafetensors, rawSafetensors } from './make-safetensors.ts';
 
 const fixture = readFileSync(new URL('../fixtures/loaders/all_dtypes.safetensors', import.meta.url));
-const open = async (bytes: Uint8Array) => await openSafetensors(bufferSource('m.safetensors', bytes));
+const open = async (bytes: Uint8Array) => openSafetensors(bufferSource('m.safetensors', bytes));
 
 describe('a file that Python wrote', () => {
   test('all element types, a scalar, an empty tensor and a strange name', async () => {
@@ -20,9 +20,10 @@ describe('a file that Python wrote', () => {
     expect(weights.metadata).toEqual(new Map([['format', 'pt']]));
     for (const [name, expected] of Object.entries(values).filter(([name]) => name !== 'unknown')) {
       const { dtype } = weights.info(name);
-      if (Object.hasOwn(STORED_DTYPES, name)) expect(dtype).toBe(name);
       expect([...decodeToF32(await weights.read(name), dtype)]).toEqual(expected);
     }
+    const dtypes = Object.keys(STORED_DTYPES);
+    expect(dtypes.map((name) => weights.info(name).dtype)).toEqual(dtypes);
     expect(weights.info('scalar').shape).toEqual([]);
     expect(weights.info('empty').shape).toEqual([0, 4]);
     expect(weights.info('F16')).toEqual({
@@ -71,7 +72,7 @@ describe('reading', () => {
       ...inner,
       read: async (offset, length) => {
         ranges.push([offset, length]);
-        return await inner.read(offset, length);
+        return inner.read(offset, length);
       },
     };
     const weights = await openSafetensors(source);
@@ -205,7 +206,7 @@ describe('damaged files', () => {
       size: 120_000_000,
       read: async (offset, length) => {
         most = Math.max(most, length);
-        return await inner.read(offset, Math.min(length, inner.size - offset));
+        return inner.read(offset, Math.min(length, inner.size - offset));
       },
     };
     await expect(openSafetensors({ ...source, size: 1000 })).rejects.toThrow(
@@ -229,7 +230,7 @@ describe('damaged files', () => {
 });
 
 describe('other formats under this name', () => {
-  const latin = (text: string) => Uint8Array.from([...text.padEnd(80, '.')], (char) => char.charCodeAt(0));
+  const latin = (text: string) => new Uint8Array(Buffer.from(text.padEnd(80, '.'), 'latin1'));
   const others: [what: string, bytes: Uint8Array, message: RegExp][] = [
     [
       'a torch.save zip',

@@ -13,7 +13,7 @@ import { selectOutputs } from '../../src/models/select-outputs.ts';
 import { plan } from '../../src/plan/planner.ts';
 import { toNhwc } from '../../src/tensor/layout.ts';
 import type { Bindings } from '../../src/tensor/shape.ts';
-import { nmse } from '../cases/case.ts';
+import { nmse } from '../support/nmse.ts';
 import { fixtureWeights, NETWORKS, numbers, readJson, readTensors, type FileTensor } from './fixtures.ts';
 import { networksOf } from './networks.ts';
 

@@ -17,7 +17,8 @@ export async function presentBackends(): Promise<PresentBackend[]> {
   const present: PresentBackend[] = [];
   for (const candidate of candidates) {
     const opened = await candidate.factory.open();
-    if ('reason' in opened) process.stderr.write(`skipped: backend ${opened.backend}: ${opened.reason} (${opened.remedy})\n`);
+    if ('reason' in opened)
+      process.stderr.write(`skipped: backend ${opened.backend}: ${opened.reason} (${opened.remedy})\n`);
     else {
       opened.dispose();
       present.push(candidate);

@@ -1,6 +1,5 @@
-/** @file Reads what the make_*.py scripts stored under test/fixtures, and files of the starter model. */
+/** @file Reads what the make_*.py scripts stored under test/fixtures, and finds the starter model. */
 import { readFileSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import * as v from 'valibot';
 import { bufferSource } from '../../src/loaders/byte-source.ts';
@@ -50,12 +49,5 @@ export async function openTensorFixture(path: string): Promise<TensorFixture> {
     shape: (name) => file.info(name).shape,
     f32: (name) => decodeToF32(read(name).content, read(name).dtype),
     i32: (name) => decodeToI32(read(name).content, read(name).dtype),
-  };
-}
-
-/** Reads the text files of a folder on disk, as `Tokenizer.fromPretrained` asks for them. */
-export function folderTexts(folder: string): { readText(path: string): Promise<string | undefined> } {
-  return {
-    readText: (path) => readFile(`${folder}/${path}`, 'utf8').catch(() => undefined),
   };
 }

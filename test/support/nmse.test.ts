@@ -33,7 +33,7 @@ describe('toMatchNmse', () => {
     ['infinity in the result', [1, Infinity], [1, 2]],
   ])('never passes with %s', (_, actual, expected) => {
     expect(actual).not.toMatchNmse(expected, Number.MAX_VALUE);
-    expect(() => expect(actual).toMatchNmse(expected, 1)).toThrow();
+    expect(() => expect(actual).toMatchNmse(expected, 1)).toThrow('expected NMSE');
   });
 
   test('says how far off it is, and where', () => {

@@ -10,7 +10,8 @@ export function graphInputs(graph: Graph, rows = 2): Map<string, Float32Array | 
   return new Map(
     graph.inputs.map(({ name, value }) => {
       const { shape, dtype } = valueOf(graph, value);
-      const spec: CaseInput = dtype === 'i32' ? indices(concrete(shape), rows) : { ...state(concrete(shape)), dtype };
+      const spec: CaseInput =
+        dtype === 'i32' ? indices(concrete(shape), rows) : { ...state(concrete(shape)), dtype };
       return [name, fillInput(`${graph.name}/${name}`, spec)];
     }),
   );

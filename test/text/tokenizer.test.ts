@@ -65,16 +65,20 @@ describe.each(Object.entries(goldens.tokenizers))(
     test('every text, padded and cut to 77', async () => {
       const tokenizer = files === null ? await load[name]() : clip(files);
       expect(tokenizer.padTokenId).toBe(pad);
-      for (const [i, [ids, cut]] of rows.entries()) {
-        const text = goldens.texts[i];
-        const padded = [...ids, ...Array.from({ length: 77 - ids.length }, () => pad)];
-        const encoded = tokenizer.encode(text, { maxLength: 77 });
-        expect([...encoded.ids], JSON.stringify(text)).toEqual(padded);
-        expect(encoded.length, JSON.stringify(text)).toBe(ids.length);
-        expect(encoded.truncated, JSON.stringify(text)).toBe(cut ?? undefined);
-        expect([...tokenizer.encode(text, { maxLength: 77, padding: false }).ids]).toEqual(ids);
-        if (cut === null) expect(tokenizer.count(text), JSON.stringify(text)).toBe(ids.length - 2);
-      }
+      const actual = goldens.texts.map((text) => {
+        const { ids, length, truncated } = tokenizer.encode(text, { maxLength: 77 });
+        const unpadded = [...tokenizer.encode(text, { maxLength: 77, padding: false }).ids];
+        return { text, ids: [...ids], length, truncated, unpadded, fits: tokenizer.count(text) <= 75 };
+      });
+      const expected = rows.map(([ids, cut], i) => ({
+        text: goldens.texts[i],
+        ids: [...ids, ...Array.from({ length: 77 - ids.length }, () => pad)],
+        length: ids.length,
+        truncated: cut ?? undefined,
+        unpadded: ids,
+        fits: cut === null,
+      }));
+      expect(actual).toEqual(expected);
     });
   },
 );
@@ -87,6 +91,7 @@ describe('lengths', () => {
     expect(endless.encode('apple '.repeat(100)).ids).toHaveLength(102);
     expect(endless.encode('apple '.repeat(100), { maxLength: 77 }).ids).toHaveLength(77);
     expect(clip().modelMaxLength).toBe(Infinity);
+    expect(clip().count('apple '.repeat(100))).toBe(100);
   });
 
   test('cutting keeps both special tokens', () => {

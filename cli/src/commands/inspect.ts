@@ -92,13 +92,14 @@ function formatNetwork(network: NetworkReport, dispatches: boolean): string {
   ].join('\n');
 }
 
+/** What passes did and why they refused; those that found nothing to do are left out. */
 function formatPasses(passes: NetworkReport['passes']): string {
-  return passes
-    .map(({ pass, opsBefore, opsAfter, applied, refused }) => {
-      const reasons = Object.entries(refused).map(([reason, count]) => `\n  left alone ${count}: ${reason}`);
-      return `${pass}: ${applied} times, ${opsBefore} -> ${opsAfter} ops${reasons.join('')}`;
-    })
-    .join('\n');
+  const busy = passes.filter(({ applied, refused }) => applied > 0 || Object.keys(refused).length > 0);
+  const lines = busy.map(({ pass, opsBefore, opsAfter, applied, refused }) => {
+    const reasons = Object.entries(refused).map(([reason, count]) => `\n  left alone ${count}: ${reason}`);
+    return `${pass}: ${applied} times, ${opsBefore} -> ${opsAfter} ops${reasons.join('')}`;
+  });
+  return lines.join('\n') || 'nothing to do';
 }
 
 function formatDispatches({ plan }: ProgramReport): string {

@@ -15,9 +15,12 @@ import { embedTokens } from './ops/embed-tokens.ts';
 import { gatherRows } from './ops/gather-rows.ts';
 import { geglu } from './ops/geglu.ts';
 import { groupNorm } from './ops/group-norm.ts';
+import { groupNormApply } from './ops/group-norm-apply.ts';
+import { groupNormStats } from './ops/group-norm-stats.ts';
 import { guidance } from './ops/guidance.ts';
 import { guidanceFactor } from './ops/guidance-factor.ts';
 import { guidedStep } from './ops/guided-step.ts';
+import { join } from './ops/join.ts';
 import { layerNorm } from './ops/layer-norm.ts';
 import { linear } from './ops/linear.ts';
 import { modelInput } from './ops/model-input.ts';
@@ -27,6 +30,7 @@ import { selectToken } from './ops/select-token.ts';
 import { sliceChannels } from './ops/slice-channels.ts';
 import { timestepEmbedding } from './ops/timestep-embedding.ts';
 import { upsampleNearest } from './ops/upsample-nearest.ts';
+import { window } from './ops/window.ts';
 
 /** The reference of each op kind. */
 const REFERENCE_OPS: { readonly [K in OpKind]: ReferenceOp<OpMap[K]> } = {
@@ -42,9 +46,12 @@ const REFERENCE_OPS: { readonly [K in OpKind]: ReferenceOp<OpMap[K]> } = {
   gatherRows,
   geglu,
   groupNorm,
+  groupNormApply,
+  groupNormStats,
   guidance,
   guidanceFactor,
   guidedStep,
+  join,
   layerNorm,
   linear,
   modelInput,
@@ -54,6 +61,7 @@ const REFERENCE_OPS: { readonly [K in OpKind]: ReferenceOp<OpMap[K]> } = {
   sliceChannels,
   timestepEmbedding,
   upsampleNearest,
+  window,
 };
 
 /** The elements of a node's output, of the concrete shape `output`. */

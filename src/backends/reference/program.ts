@@ -131,12 +131,14 @@ export class ReferenceProgram implements Program {
   }
 
   #dataAt(place: Place, value: PlannedValue): Data {
-    const found =
+    const whole =
       place.kind === 'arena'
         ? viewOf(this.#arena[place.buffer], place.offset, value)
         : place.kind === 'weight'
           ? this.#weights[place.index]
           : this.#tensors.get(place.tensor)?.data;
+    const first = place.kind === 'arena' ? 0 : place.offset / 4;
+    const found = whole?.subarray(first, first + elementCount(value.shape));
     if (found?.length === elementCount(value.shape)) return found;
     throw new GraphError(`is ${value.shape.join('x')} but its place holds ${found?.length ?? 0} elements`, {
       file: `plan "${this.plan.name}"`,

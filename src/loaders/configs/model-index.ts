@@ -16,7 +16,7 @@ const COMPONENT_NAMES = [
 ] as const;
 
 /** Components that a pipeline may use; also the names of their folders. */
-export type ComponentName = (typeof COMPONENT_NAMES)[number];
+type ComponentName = (typeof COMPONENT_NAMES)[number];
 
 /** What each pipeline is made of: the classes that each component may have; `'any'` is checked by its reader. */
 const PIPELINES = {

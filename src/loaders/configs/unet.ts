@@ -21,11 +21,11 @@ import {
 } from '../config.ts';
 
 /** Down blocks that are implemented. */
-export type UNetDownBlockType = 'DownBlock2D' | 'CrossAttnDownBlock2D';
+type UNetDownBlockType = 'DownBlock2D' | 'CrossAttnDownBlock2D';
 /** Up blocks that are implemented. */
-export type UNetUpBlockType = 'UpBlock2D' | 'CrossAttnUpBlock2D';
+type UNetUpBlockType = 'UpBlock2D' | 'CrossAttnUpBlock2D';
 /** Mid blocks that are implemented: UNetMidBlock2D is a single resnet without attention, null is no block at all. */
-export type UNetMidBlockType = 'UNetMidBlock2DCrossAttn' | 'UNetMidBlock2D' | null;
+type UNetMidBlockType = 'UNetMidBlock2DCrossAttn' | 'UNetMidBlock2D' | null;
 
 /**
  * A UNet2DConditionModel. "Level" counts resolutions, 0 is the finest; lists are in that order unless said otherwise.

@@ -1,0 +1,39 @@
+/** @file Attention in registers: the kernel of software adapters, and the one that runs everywhere. */
+
+import source from '../../shaders/attention-register.wgsl';
+import { readsVectors } from './attention.ts';
+import { channelsOf, defineKernel, fold } from './kernel.ts';
+
+export const attentionRegister = defineKernel({
+  id: 'attention-register',
+  ops: ['attention'],
+  supports: readsVectors,
+  launches(node, context) {
+    const { q, k, v } = node.inputs;
+    const { heads, headDim, scale, causal, offsets } = node.attrs;
+    const [batch, queries] = context.shapeOf(q);
+    const [, keys] = context.shapeOf(k);
+    const tiles = Math.ceil(queries / 4);
+    const count = batch * heads * tiles;
+    return [
+      {
+        name: 'attention-register',
+        source,
+        constants: {
+          HEADS: heads,
+          HEAD_VECTORS: headDim / 4,
+          Q_VECTORS: channelsOf(context, q) / 4,
+          K_VECTORS: channelsOf(context, k) / 4,
+          V_VECTORS: channelsOf(context, v) / 4,
+          Q_OFFSET: offsets[0] / 4,
+          K_OFFSET: offsets[1] / 4,
+          V_OFFSET: offsets[2] / 4,
+          SCALE: { float: scale },
+          CAUSAL: causal,
+        },
+        dims: { count, tiles, queries, keys },
+        workgroups: fold(Math.ceil(count / 64), context.traits),
+      },
+    ];
+  },
+});

@@ -1,0 +1,45 @@
+/** @file The element-wise ops that no pass could fuse: activate, add, addBias, addRows, affine. */
+
+import source from '../../shaders/elementwise.wgsl';
+import { channelsOf, defineKernel, elementCount, fold, type NodesOf } from './kernel.ts';
+
+type ElementwiseNode = NodesOf<'activate' | 'add' | 'addBias' | 'addRows' | 'affine'>;
+
+/** The input that the shader calls x. */
+function mainInput(node: ElementwiseNode): string {
+  return node.kind === 'add' ? 'a' : 'x';
+}
+
+export const elementwise = defineKernel({
+  id: 'elementwise',
+  ops: ['activate', 'add', 'addBias', 'addRows', 'affine'],
+  inPlace: mainInput,
+  launches(node, context) {
+    const shape = context.shapeOf(node.output);
+    const channels = channelsOf(context, node.output);
+    // Vectors may cross rows only where no channel is looked up.
+    const perChannel = node.kind === 'addBias' || node.kind === 'addRows';
+    const width = (perChannel ? channels : elementCount(shape)) % 4 === 0 ? 4 : 1;
+    const count = elementCount(shape) / width;
+    const affine = node.kind === 'affine' ? node.attrs : { scale: 1, shift: 0 };
+    return [
+      {
+        name: 'elementwise',
+        source,
+        constants: {
+          OP: node.kind,
+          WIDE: width === 4,
+          IN_PLACE: context.inPlace === mainInput(node),
+          INDEXED: node.kind === 'addRows' && node.inputs.rowIndex !== undefined,
+          ACTIVATION: node.kind === 'activate' ? node.attrs.activation : 'none',
+          CHANNELS: Math.max(1, channels / width),
+          SCALE: { float: affine.scale },
+          SHIFT: { float: affine.shift },
+        },
+        dims: { count, image: count / shape[0] },
+        workgroups: fold(Math.ceil(count / 64), context.traits),
+        aliases: { x: mainInput(node) },
+      },
+    ];
+  },
+});

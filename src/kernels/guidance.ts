@@ -1,0 +1,31 @@
+/** @file Classifier-free guidance that was not fused with the scheduler's step. */
+
+import source from '../../shaders/guidance.wgsl';
+import { coefficientColumns } from '../schedulers/coefficients.ts';
+import { factorLaunch } from './guidance-factor.ts';
+import { defineKernel, elementCount, fold } from './kernel.ts';
+
+export const guidance = defineKernel({
+  id: 'guidance',
+  ops: ['guidance'],
+  scratchBytes: (node, context) => (node.attrs.rescale ? [4 * context.shapeOf(node.inputs.row)[0]] : []),
+  launches(node, context) {
+    const [images] = context.shapeOf(node.inputs.row);
+    const [rows, columns] = context.shapeOf(node.inputs.coefficients);
+    const count = elementCount(context.shapeOf(node.output));
+    return [
+      ...(node.attrs.rescale ? [factorLaunch(node, context, 'scratch0')] : []),
+      {
+        name: 'guidance',
+        source,
+        constants: {
+          COLUMNS: columns,
+          GUIDANCE_SCALE: coefficientColumns(1).guidanceScale,
+          RESCALE: node.attrs.rescale,
+        },
+        dims: { count, image: count / images, rows },
+        workgroups: fold(Math.ceil(count / 64), context.traits),
+      },
+    ];
+  },
+});

@@ -1,0 +1,80 @@
+/**
+ * @file The table of kernels. Its order is the policy: the first kernel that supports a node on a device runs it, so
+ * fast and picky ones come before those that run anywhere.
+ */
+
+import { KernelError } from '../errors.ts';
+import { inputsOf, type Node } from '../graph/ops.ts';
+import type { DeviceDType } from '../tensor/dtype.ts';
+import { attentionRegister } from './attention-register.ts';
+import { attentionTiled } from './attention-tiled.ts';
+import { concat } from './concat.ts';
+import { elementwise } from './elementwise.ts';
+import { embedTokens } from './embed-tokens.ts';
+import { gatherRows } from './gather-rows.ts';
+import { geglu } from './geglu.ts';
+import { gemmMatrix } from './gemm-matrix.ts';
+import { gemmRegister } from './gemm-register.ts';
+import { gemmTiled } from './gemm-tiled.ts';
+import { groupNorm } from './group-norm.ts';
+import { guidanceFactor } from './guidance-factor.ts';
+import { guidance } from './guidance.ts';
+import { guidedStep } from './guided-step.ts';
+import type { Kernel, KernelContext, Launch } from './kernel.ts';
+import { layerNorm } from './layer-norm.ts';
+import { modelInput } from './model-input.ts';
+import { sliceChannels } from './slice-channels.ts';
+import { timestepEmbedding } from './timestep-embedding.ts';
+import { upsampleNearest } from './upsample-nearest.ts';
+import { assembleShader, type Shader } from './wgsl.ts';
+
+/** All kernels, in order of preference. */
+export const KERNELS: readonly Kernel[] = [
+  gemmMatrix,
+  gemmTiled,
+  gemmRegister,
+  attentionTiled,
+  attentionRegister,
+  groupNorm,
+  layerNorm,
+  elementwise,
+  geglu,
+  concat,
+  sliceChannels,
+  upsampleNearest,
+  gatherRows,
+  embedTokens,
+  timestepEmbedding,
+  modelInput,
+  guidance,
+  guidanceFactor,
+  guidedStep,
+];
+
+/** The kernel that runs a node on a device; throws KernelError naming the node if there is none. */
+export function chooseKernel(node: Node, context: KernelContext): Kernel {
+  const kernel = KERNELS.find((candidate) => candidate.supports(node, context));
+  if (kernel) return kernel;
+  throw new KernelError(`no WebGPU kernel computes this ${node.kind}`, {
+    field: node.name,
+    remedy: 'Run the model on another backend, and report its configuration',
+  });
+}
+
+/** The kernel with this id; throws KernelError naming the node if there is none. */
+export function kernelById(id: string, node: Node): Kernel {
+  const kernel = KERNELS.find((candidate) => candidate.id === id);
+  if (kernel) return kernel;
+  throw new KernelError(`there is no WebGPU kernel "${id}"`, {
+    field: node.name,
+    remedy: 'Plan for the target of the backend that compiles',
+  });
+}
+
+/** The shader of a launch, with the element types that the node's values have. */
+export function shaderOf(launch: Launch, node: Node, context: KernelContext): Shader {
+  const types: Record<string, DeviceDType> = { y: context.dtypeOf(node.output) };
+  for (const [name, value] of inputsOf(node)) types[name] = context.dtypeOf(value);
+  for (const [binding, buffer] of Object.entries(launch.aliases ?? {})) types[binding] = types[buffer] ?? 'f32';
+  return assembleShader(launch.name, launch.source, launch.constants, types);
+}

@@ -1,0 +1,95 @@
+/**
+ * @file Every variant of every shader, validated by Dawn's own WGSL compiler on its null backend, which needs no
+ * adapter and computes nothing. This is the only place where f16 and subgroup matrix variants are always checked.
+ */
+
+import { create } from 'webgpu';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { contextOf } from '../../src/backends/webgpu/target.ts';
+import { valueOf } from '../../src/graph/graph.ts';
+import { KERNELS, shaderOf } from '../../src/kernels/index.ts';
+import type { DeviceTraits, Kernel } from '../../src/kernels/kernel.ts';
+import { caseGraph, type OpCase } from '../cases/case.ts';
+import { BENCH_CASES, TEST_CASES } from '../cases/index.ts';
+
+const BASE: DeviceTraits = {
+  software: false,
+  f16: false,
+  subgroupSize: 0,
+  subgroupMatrix: false,
+  maxWorkgroupsPerDimension: 65535,
+  maxWorkgroupStorageBytes: 32768,
+  maxInvocationsPerWorkgroup: 256,
+};
+
+/** The kinds of device that variants exist for. */
+const DEVICES: readonly { readonly name: string; readonly dtype: 'f32' | 'f16'; readonly traits: DeviceTraits }[] = [
+  { name: 'software, f32', dtype: 'f32', traits: { ...BASE, software: true, subgroupSize: 4 } },
+  { name: 'f32', dtype: 'f32', traits: BASE },
+  { name: 'f16', dtype: 'f16', traits: { ...BASE, f16: true } },
+  { name: 'f16, small workgroup memory', dtype: 'f16', traits: { ...BASE, f16: true, maxWorkgroupStorageBytes: 16384 } },
+  { name: 'f16, 32 lanes', dtype: 'f16', traits: { ...BASE, f16: true, subgroupSize: 32 } },
+  {
+    name: 'f16, subgroup matrices',
+    dtype: 'f16',
+    traits: { ...BASE, f16: true, subgroupSize: 32, subgroupMatrix: true, maxWorkgroupStorageBytes: 49152 },
+  },
+];
+
+// The GPU object must stay referenced for as long as its device is used.
+const gpu = create(['backend=null', 'enable-dawn-features=allow_unsafe_apis']);
+let device: GPUDevice;
+const used = new Set<Kernel>();
+
+beforeAll(async () => {
+  const adapter = await gpu.requestAdapter();
+  if (!adapter) throw new Error('Dawn has no null backend');
+  device = await adapter.requestDevice({
+    requiredFeatures: [...adapter.features].filter((name): name is GPUFeatureName =>
+      /^(shader-f16|subgroups|chromium-experimental-subgroup-matrix)$/.test(name),
+    ),
+  });
+});
+
+/** WGSL errors of a shader, with the lines they are about. */
+async function problems(code: string): Promise<string[]> {
+  device.pushErrorScope('validation');
+  const module = device.createShaderModule({ code });
+  const [info, error] = await Promise.all([module.getCompilationInfo(), device.popErrorScope()]);
+  const lines = code.split('\n');
+  const messages = info.messages
+    .filter(({ type }) => type === 'error')
+    .map(({ lineNum, message }) => `${lineNum}: ${lines[lineNum - 1]}\n  ${message}`);
+  return messages.length === 0 && error ? [error.message] : messages;
+}
+
+/** The shaders that all kernels which support the case would run, by name. */
+function variants(testCase: OpCase, { dtype, traits }: (typeof DEVICES)[number]): Map<string, string> {
+  const graph = caseGraph(testCase);
+  const found = new Map<string, string>();
+  for (const node of graph.nodes)
+    for (const kernel of KERNELS)
+      for (const inPlace of [undefined, 'any'] as const) {
+        const context = contextOf(traits, dtype, (value) => valueOf(graph, value));
+        if (!kernel.supports(node, context)) continue;
+        used.add(kernel);
+        const placed = { ...context, inPlace: inPlace && kernel.inPlace(node, context) };
+        for (const launch of kernel.launches(node, placed)) found.set(shaderOf(launch, node, placed).code, launch.name);
+      }
+  return found;
+}
+
+describe.each(DEVICES)('shaders for $name', (config) => {
+  test('are valid WGSL', async () => {
+    const shaders = new Map([...TEST_CASES, ...BENCH_CASES].flatMap((testCase) => [...variants(testCase, config)]));
+    const failures: string[] = [];
+    for (const [code, name] of shaders)
+      for (const problem of await problems(code)) if (failures.length < 5) failures.push(`${name}:${problem}\n${code}`);
+    expect(failures.join('\n\n')).toBe('');
+    expect(shaders.size).toBeGreaterThan(50);
+  });
+});
+
+test('every kernel is covered by a case', () => {
+  expect(KERNELS.filter((kernel) => !used.has(kernel)).map(({ id }) => id)).toEqual([]);
+});
