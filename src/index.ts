@@ -2,6 +2,8 @@
 
 import { fromPretrainedOn } from './pipelines/from-pretrained.ts';
 import type { DiffusionPipeline as Pipeline } from './pipelines/diffusion-pipeline.ts';
+import type { ModelSource } from './loaders/model-source.ts';
+import type { FromPretrainedOptions } from './pipelines/from-pretrained.ts';
 import { platform } from './platform/platform.ts';
 
 /** Loads pipelines: `await DiffusionPipeline.fromPretrained('stabilityai/sdxl-turbo')`. */
@@ -26,7 +28,8 @@ export type { DenoisingStep, PipelineOutput, Timings } from './pipelines/text-to
 
 export type { Backend, BackendFactory } from './backends/backend.ts';
 export { reference } from './backends/reference/reference.ts';
-export { webgpu } from './backends/webgpu/webgpu.ts';
+export { webgpu } from './backends/webgpu/backend.ts';
+export { findGpu, type FoundGpu } from './platform/gpu.ts';
 
 export { DDIMScheduler } from './schedulers/ddim.ts';
 export { DPMSolverMultistepScheduler } from './schedulers/dpm-solver-multistep.ts';
@@ -46,7 +49,11 @@ export type { ModelSource } from './loaders/model-source.ts';
 export type { ByteSource } from './loaders/byte-source.ts';
 
 /** The files behind a folder, Hub id or URL, as `fromPretrained` finds them. */
-export const openModel = platform.resolveModel;
+export const openModel = (
+  source: string,
+  options: FromPretrainedOptions = {},
+  onNotice: (notice: string) => void = () => undefined,
+): Promise<ModelSource> => platform.resolveModel(source, options, onNotice);
 export { openBackend } from './pipelines/from-pretrained.ts';
 export { inspectModel, type ModelReport } from './pipelines/inspect-model.ts';
 export type { NetworkReport, ProgramReport } from './pipelines/inspect.ts';

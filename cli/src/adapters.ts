@@ -1,4 +1,5 @@
-/** @file What WebGPU adapters this process can see, through Dawn (npm `webgpu`). */
+/** @file What WebGPU adapters this process can see, with the settings that the library uses. */
+import { findGpu } from 'calotype';
 
 /** One adapter, in plain data. */
 export interface AdapterFacts {
@@ -20,19 +21,10 @@ export interface AdapterSurvey {
   readonly problem: string | undefined;
 }
 
-/** Dawn's instances; one that is collected while it is in use brings the process down. */
-const instances: GPU[] = [];
-
 /** Lists the adapters that Dawn offers for high performance, for low power and as a fallback. */
 export async function surveyAdapters(): Promise<AdapterSurvey> {
-  let gpu: GPU;
-  try {
-    const { create } = await import('webgpu');
-    gpu = create(process.platform === 'linux' ? ['backend=vulkan'] : []);
-  } catch (error) {
-    return { adapters: [], problem: error instanceof Error ? error.message : String(error) };
-  }
-  instances.push(gpu);
+  const entry = await findGpu();
+  if ('reason' in entry) return { adapters: [], problem: entry.reason };
   const found = new Map<string, AdapterFacts>();
   const requests: readonly GPURequestAdapterOptions[] = [
     { powerPreference: 'high-performance' },
@@ -40,7 +32,7 @@ export async function surveyAdapters(): Promise<AdapterSurvey> {
     { forceFallbackAdapter: true },
   ];
   for (const request of requests) {
-    const adapter = await gpu.requestAdapter(request);
+    const adapter = await entry.gpu.requestAdapter(request);
     if (adapter) {
       const facts = factsOf(adapter);
       found.set(`${facts.kind} ${facts.name}`, facts);

@@ -1,6 +1,6 @@
 /** @file Runs one subcommand, strictly: citty ignores options that it does not know, this refuses them. */
 import { stripVTControlCharacters } from 'node:util';
-import { CalotypeError, OptionError } from 'calotype';
+import { BackendUnavailableError, CalotypeError, OptionError } from 'calotype';
 import { parseArgs, renderUsage, runCommand } from 'citty';
 import type { ArgsDef, CommandDef, CommandMeta, SubCommandsDef } from 'citty';
 import { INTERRUPTED_EXIT_CODE, InterruptedError } from './interrupt.ts';
@@ -110,6 +110,8 @@ function report(program: Program, error: unknown): ExitCode {
   }
   if (error instanceof CalotypeError) {
     process.stderr.write(`${program.meta.name}: ${error.message}\n`);
+    if (error instanceof BackendUnavailableError)
+      process.stderr.write(`\`${program.meta.name} doctor\` says what this machine offers.\n`);
     return error instanceof OptionError ? 2 : 1;
   }
   const details = error instanceof Error ? (error.stack ?? error.message) : String(error);

@@ -1,4 +1,5 @@
 /** @file Runs the library for `calotype generate`: the one place where the command meets the pipelines. */
+import { setImmediate } from 'node:timers/promises';
 import { DiffusionPipeline, encodePng, recipeTexts, type PipelineOutput, type ProgressEvent } from 'calotype';
 import { backendsOf } from './backends.ts';
 import type { Advance } from './progress.ts';
@@ -112,6 +113,8 @@ async function takeSteps(
     };
     // A step that fails also fails the stream, which is where the error is handled.
     finished.then(report, () => undefined);
+    // A backend that computes on this thread would otherwise keep Ctrl-C from being heard between steps.
+    await setImmediate();
   }
   return steps.output;
 }

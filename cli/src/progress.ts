@@ -20,12 +20,17 @@ interface Sink {
 /** Without a terminal, phases of many quick parts say something this often; steps always do. */
 const QUIET_MS = 5000;
 
+/** Shorter times are not extrapolated. */
+const LEAST_MS = 250;
+
 export class Progress {
   readonly #stream: Sink;
   readonly #now: () => number;
   #bar: SingleBar | undefined;
   #last: Advance | undefined;
   #enteredAt = 0;
+  /** The first advance of the phase that had something done, and when: steady work is timed from there. */
+  #first: { readonly done: number; readonly at: number } | undefined;
   #spokenAt = 0;
 
   /** @param now a clock in milliseconds. */
@@ -58,6 +63,7 @@ export class Progress {
     this.end();
     this.#enteredAt = this.#now();
     this.#spokenAt = this.#now();
+    this.#first = undefined;
     if (this.#stream.isTTY) {
       // The default stream is standard error, as ours is when it is a terminal.
       this.#bar = new SingleBar({
@@ -78,10 +84,20 @@ export class Progress {
   #textOf({ phase, done, total, unit }: Advance): string {
     if (total === 1) return phase;
     const count = unit === 'bytes' ? `${megabytes(done)}/${megabytes(total)} MB` : `${done}/${total}`;
-    const elapsed = (this.#now() - this.#enteredAt) / 1000;
-    const left =
-      done > 0 && done < total ? `, about ${duration((elapsed / done) * (total - done))} left` : '';
-    return `${phase} ${count}${left}`;
+    const left = this.#secondsLeft(done, total);
+    return `${phase} ${count}${left === undefined ? '' : `, about ${duration(left)} left`}`;
+  }
+
+  /** By the time that parts took so far; unknown until there is a time that says something. */
+  #secondsLeft(done: number, total: number): number | undefined {
+    if (done === 0 || done === total) return undefined;
+    const now = this.#now();
+    this.#first ??= { done, at: now };
+    const [spent, parts] =
+      done > this.#first.done
+        ? [now - this.#first.at, done - this.#first.done]
+        : [now - this.#enteredAt, done];
+    return spent < LEAST_MS ? undefined : ((spent / parts) * (total - done)) / 1000;
   }
 }
 

@@ -75,7 +75,7 @@ export const fuseQkv: Pass = {
       group.forEach((_layer, i) => {
         const role = ROLES[ROLES.length - group.length + i] ?? 'v';
         inputs[role] = output;
-        offsets[ROLES.indexOf(role)] = start + node.attrs.offsets[ROLES.indexOf(role)]!;
+        offsets[ROLES.indexOf(role)] = start + node.attrs.offsets[ROLES.indexOf(role)];
         start += widths[i] ?? 0;
       });
       replaced.set(node, { ...node, inputs, attrs: { ...node.attrs, offsets } });

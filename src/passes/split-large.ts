@@ -130,46 +130,46 @@ class Splitter {
     const [top, left, , right] = node.attrs.padding;
     const [batch, height, width] = this.#shape(x);
     const [, outHeight, outWidth, outChannels] = this.#shape(node.output);
-    const kernel = this.#shape(weight)[2]!;
+    const kernel = this.#shape(weight)[2];
     const scale = upsample ? 2 : 1;
     const sources = [x, ...(x2 === undefined ? [] : [x2])];
     // A band of n output rows reads at most n * stride / scale + kernel rows of each source.
     const widths = sources.map((id) => (this.#imageRowBytes(id) * stride) / scale);
     const aligned = Math.max(...sources.map((id) => this.#alignedRows(this.#imageRowBytes(id))));
     const halo = Math.max(...sources.map((id) => this.#imageRowBytes(id))) * (kernel + aligned);
-    const band = this.#bandRows(outHeight!, [...widths, this.#imageRowBytes(node.output)], halo);
+    const band = this.#bandRows(outHeight, [...widths, this.#imageRowBytes(node.output)], halo);
     const parts: Part[] = [];
-    for (let image = 0; image < batch!; image++)
-      for (let row = 0; row < outHeight!; row += band) {
-        const count = Math.min(band, outHeight! - row);
+    for (let image = 0; image < batch; image++)
+      for (let row = 0; row < outHeight; row += band) {
+        const count = Math.min(band, outHeight - row);
         // Input rows in the coordinates of the (doubled) image, then in those of the stored one.
         const first = row * stride - top;
         const last = (row + count - 1) * stride - top + kernel;
-        const needed = image * height! + Math.max(0, Math.floor(first / scale));
+        const needed = image * height + Math.max(0, Math.floor(first / scale));
         // Windows begin at aligned rows; rows too many are skipped by negative padding, as doubling's odd row is.
-        const from = Math.max(0, Math.floor(needed / aligned) * aligned - image * height!);
-        const to = Math.min(height!, Math.ceil(last / scale));
+        const from = Math.max(0, Math.floor(needed / aligned) * aligned - image * height);
+        const to = Math.min(height, Math.ceil(last / scale));
         const cut = (id: ValueId): ValueId => {
-          const channels = this.#shape(id)[3]!;
-          return this.#window(id, (image * height! + from) * width! * channels, [1, to - from, width!, channels]);
+          const channels = this.#shape(id)[3];
+          return this.#window(id, (image * height + from) * width * channels, [1, to - from, width, channels]);
         };
-        const output = this.#newValue(node.output, [1, count, outWidth!, outChannels!]);
-        const start = (image * outHeight! + row) * outWidth! * outChannels!;
+        const output = this.#newValue(node.output, [1, count, outWidth, outChannels]);
+        const start = (image * outHeight + row) * outWidth * outChannels;
         this.nodes.push({
           ...node,
           inputs: {
             ...node.inputs,
             x: cut(x),
             ...(x2 !== undefined && { x2: cut(x2) }),
-            ...(residual !== undefined && { residual: this.#window(residual, start, [1, count, outWidth!, outChannels!]) }),
-            ...(rowIndex !== undefined && batch! > 1 && { rowIndex: this.#window(rowIndex, image, [1]) }),
-            ...(rows !== undefined && rowIndex === undefined && batch! > 1 && { rows: this.#window(rows, image * outChannels!, [1, outChannels!]) }),
+            ...(residual !== undefined && { residual: this.#window(residual, start, [1, count, outWidth, outChannels]) }),
+            ...(rowIndex !== undefined && batch > 1 && { rowIndex: this.#window(rowIndex, image, [1]) }),
+            ...(rows !== undefined && rowIndex === undefined && batch > 1 && { rows: this.#window(rows, image * outChannels, [1, outChannels]) }),
           },
             // Padding is what is missing at the band's edges.
           attrs: { ...node.attrs, padding: [from * scale - first, left, last - to * scale, right] },
           output,
         });
-        parts.push({ start, length: count * outWidth! * outChannels!, value: output });
+        parts.push({ start, length: count * outWidth * outChannels, value: output });
       }
     this.#finish(node.output, parts);
   }
@@ -179,7 +179,7 @@ class Splitter {
     const { x, x2, weight, bias } = node.inputs;
     const { groups, eps, activation } = node.attrs;
     const shape = this.#shape(node.output);
-    const [batch, channels] = [shape[0]!, shape.at(-1)!];
+    const [batch, channels] = [shape[0], shape.at(-1)!];
     const positions = product(shape) / (batch * channels);
     const sources = [x, ...(x2 === undefined ? [] : [x2])];
     const band = this.#bandRows(positions, [...sources, node.output].map((id) => this.#rowBytes(id)));

@@ -172,6 +172,6 @@ async function timeSteps(
     latencyMs: latencies.sort((a, b) => a - b)[Math.floor(steps / 2)] ?? Number.NaN,
     throughputMs,
     hostMs: host / steps,
-    profile: times.map((time, i) => ({ ...time, ...work[i]! })),
+    profile: times.map((time, i) => ({ ...time, ...work[i] })),
   };
 }

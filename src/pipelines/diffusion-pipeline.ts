@@ -127,7 +127,9 @@ export function makePipeline(loaded: LoadedPipeline, onProgress: ProgressListene
   const pipeline = Object.assign(call, properties);
   Object.defineProperty(pipeline, 'scheduler', {
     get: () => scheduler,
-    set: (next: Scheduler) => (scheduler = next),
+    set: (next: Scheduler) => {
+      scheduler = next;
+    },
     enumerable: true,
   });
   return pipeline;

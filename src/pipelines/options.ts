@@ -120,7 +120,7 @@ function inRange(field: string, value: unknown, least: number, most: number, int
   if (!fits) {
     const kind = integer ? 'a whole number' : 'a number';
     const range = most === Number.MAX_SAFE_INTEGER ? `of ${least} or more` : `from ${least} to ${most}`;
-    refuse(field, `${String(value)} is not ${kind} ${range}`, `Give ${kind} ${range}`);
+    refuse(field, `${typeof value === 'number' ? value : JSON.stringify(value)} is not ${kind} ${range}`, `Give ${kind} ${range}`);
   }
 }
 
@@ -187,7 +187,7 @@ export function checkOptions(
   for (const field of ['originalSize', 'cropsCoordsTopLeft', 'targetSize', 'negativeOriginalSize', 'negativeCropsCoordsTopLeft', 'negativeTargetSize'] as const)
     checkPair(field, checked[field]);
   if (!['image', 'np', 'latent'].includes(checked.outputType))
-    refuse('outputType', `"${String(checked.outputType)}" is not an output type`, "Use 'image', 'np' or 'latent'");
+    refuse('outputType', `"${checked.outputType}" is not an output type`, "Use 'image', 'np' or 'latent'");
   if ((checked.prompt === undefined) === (checked.promptEmbeds === undefined))
     refuse('prompt', 'exactly one of prompt and promptEmbeds is needed', 'Give a prompt (an empty one is fine) or its embeddings');
   if (checked.negativePrompt !== undefined && checked.negativePromptEmbeds !== undefined)

@@ -1,6 +1,7 @@
 /** @file A CLIP text encoder with its tokenizer: a prompt in, hidden states and pooled embedding out. */
 
 import type { Program } from '../backends/backend.ts';
+import { OptionError } from '../errors.ts';
 import type { Graph } from '../graph/graph.ts';
 import type { CLIPTextConfig } from '../loaders/configs/clip-text.ts';
 import { buildCLIPText, pooledTokenIndex } from '../models/clip-text.ts';
@@ -45,10 +46,16 @@ export class PromptEncoder {
     this.#pooled = projection ? 'text_embeds' : 'pooler_output';
   }
 
-  /** Encodes one prompt. */
+  /** Encodes one prompt. Throws OptionError where more layers are skipped than there are. */
   async encode(text: string, layer: HiddenLayer, options: ProgramOptions = {}): Promise<EncodedText> {
+    const { numHiddenLayers } = this.config;
+    if (layer.skip > numHiddenLayers)
+      throw new OptionError(`the text encoder has only ${numHiddenLayers} layers`, {
+        field: 'clipSkip',
+        remedy: `Leave out fewer than ${numHiddenLayers} of them`,
+      });
     const { ids, truncated } = this.tokenizer.encode(text);
-    const hiddenName = `${layer.normed ? 'normed_' : ''}hidden_states.${this.config.numHiddenLayers - layer.skip}`;
+    const hiddenName = `${layer.normed ? 'normed_' : ''}hidden_states.${numHiddenLayers - layer.skip}`;
     const tokens = ids.length;
     const program = await this.#programs.get(`${hiddenName}/${tokens}`, () =>
       this.#network.compile(selectOutputs(this.#graph, [hiddenName, this.#pooled]), { batch: 1, tokens }, options),

@@ -63,7 +63,7 @@ export class Vae {
     const pixels = height * width;
     return latents.map((value, i) => {
       const channel = Math.floor(i / pixels) % channels;
-      const scaled = statistics ? (value * statistics.std[channel]!) / scalingFactor + statistics.mean[channel]! : value / scalingFactor;
+      const scaled = statistics ? (value * statistics.std[channel]) / scalingFactor + statistics.mean[channel] : value / scalingFactor;
       return statistics ? scaled : scaled + (shiftFactor ?? 0);
     });
   }

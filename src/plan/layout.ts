@@ -62,12 +62,12 @@ export function layOut(blocks: readonly Block[], limits: LayoutLimits): Layout {
   for (const start of starts) {
     const priority = blocks.map(start);
     for (let round = 0; round < ROUNDS; round++) {
-      const order = blocks.map((_, i) => i).sort((a, b) => priority[b]! - priority[a]! || a - b);
+      const order = blocks.map((_, i) => i).sort((a, b) => priority[b] - priority[a] || a - b);
       const { layout, growth } = place(blocks, order, limits);
       const total = layout.buffers.reduce((sum, bytes) => sum + bytes, 0);
       if (total < bestTotal) [best, bestTotal] = [layout, total];
       // Blocks that made a buffer grow were placed too late: let them choose earlier in the next round.
-      growth.forEach((bytes, i) => (priority[i]! *= 1 + (BLAME * bytes) / Math.max(blocks[i]!.bytes, 1)));
+      growth.forEach((bytes, i) => (priority[i] *= 1 + (BLAME * bytes) / Math.max(blocks[i].bytes, 1)));
     }
   }
   return best;
@@ -90,7 +90,7 @@ function place(
   const places: { buffer: number; offset: number }[] = blocks.map(() => ({ buffer: -1, offset: 0 }));
   const grown = blocks.map(() => 0);
   for (const index of order) {
-    const block = blocks[index]!;
+    const block = blocks[index];
     const size = align(Math.max(block.bytes, 1));
     let choice = { buffer: buffers.length, offset: 0, growth: size };
     buffers.forEach((buffer, number) => {
@@ -122,6 +122,6 @@ function firstGap(placed: readonly Placed[], block: Block, size: number): number
 
 function insert(placed: Placed[], item: Placed): void {
   let at = placed.length;
-  while (at > 0 && placed[at - 1]!.offset > item.offset) at--;
+  while (at > 0 && placed[at - 1].offset > item.offset) at--;
   placed.splice(at, 0, item);
 }

@@ -43,7 +43,7 @@ export function layOutGraph(graph: Graph, target: Target): Plan {
   const fixed = fixedPlaces(graph, root);
   const { blocks, blockOf, scratchOf } = makeBlocks(nodes, choices, root, fixed, bytesOf, target);
   const { places, buffers } = layOut(blocks, target);
-  const placeOfBlock = (index: number): Place => ({ kind: 'arena', buffer: places[index]!.buffer, offset: places[index]!.offset });
+  const placeOfBlock = (index: number): Place => ({ kind: 'arena', buffer: places[index].buffer, offset: places[index].offset });
 
   const placeOf = (id: ValueId): Place => {
     const at = roots.rootOf(id);
@@ -60,12 +60,12 @@ export function layOutGraph(graph: Graph, target: Target): Plan {
       values.set(id, { name: valueOf(graph, id).name, ...size, place: placeOf(id) });
 
   const dispatches = nodes.map((node, i): PlannedDispatch => {
-    const choice = choices[i]!;
+    const choice = choices[i];
     const inPlace = roots.inPlace.get(node.output);
     return {
       node,
       kernel: choice.kernel,
-      scratch: (scratchOf.get(i) ?? []).map((block) => ({ bytes: blocks[block]!.bytes, place: placeOfBlock(block) })),
+      scratch: (scratchOf.get(i) ?? []).map((block) => ({ bytes: blocks[block].bytes, place: placeOfBlock(block) })),
       ...(inPlace === undefined ? {} : { inPlace }),
     };
   });
@@ -154,7 +154,7 @@ function findRoots(
   const inputByName = new Map(graph.inputs.map(({ name, value }) => [name, value]));
 
   dispatched.forEach((node, i) => {
-    const name = choices[i]!.inPlace;
+    const name = choices[i].inPlace;
     const source = name === undefined ? undefined : inputsOf(node).find(([key]) => key === name)?.[1];
     const update = updated.get(node.output);
     if (update !== undefined && (source === undefined || source !== inputByName.get(update)))
@@ -206,7 +206,7 @@ function makeBlocks(
   const scratchOf = new Map<number, number[]>();
   nodes.forEach((node, step) => {
     const read = [...new Set(inputsOf(node).flatMap(([, id]) => blockOf.get(root(id)) ?? []))];
-    for (const index of read) blocks[index]!.last = step;
+    for (const index of read) blocks[index].last = step;
     const written: number[] = [];
     const at = root(node.output);
     let output = blockOf.get(at);
@@ -217,7 +217,7 @@ function makeBlocks(
       }
       written.push(output);
     }
-    const scratch = choices[step]!.scratchBytes.map(
+    const scratch = choices[step].scratchBytes.map(
       (bytes, i) => blocks.push({ name: `${node.name}.scratch${i}`, bytes, first: step, last: step, apart: new Set() }) - 1,
     );
     if (scratch.length > 0) scratchOf.set(step, scratch);
@@ -226,8 +226,8 @@ function makeBlocks(
     for (const w of written)
       for (const r of read)
         if (r !== w) {
-          blocks[w]!.apart.add(r);
-          blocks[r]!.apart.add(w);
+          blocks[w].apart.add(r);
+          blocks[r].apart.add(w);
         }
   });
   return { blocks, blockOf, scratchOf };
@@ -236,8 +236,8 @@ function makeBlocks(
 function largestLiveSet(blocks: readonly Block[], steps: number): number {
   const change = new Float64Array(steps + 1);
   for (const { bytes, first, last } of blocks) {
-    change[first]! += bytes;
-    change[last + 1]! -= bytes;
+    change[first] += bytes;
+    change[last + 1] -= bytes;
   }
   let live = 0;
   let most = 0;

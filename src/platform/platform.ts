@@ -1,7 +1,7 @@
 /** @file Which runtime this is, and what follows: how models are found and which backends are tried. */
 
 import type { BackendFactory } from '../backends/backend.ts';
-import { webgpu } from '../backends/webgpu/webgpu.ts';
+import { webgpu } from '../backends/webgpu/backend.ts';
 import { hubRepository, hubSettings, hubSource } from '../loaders/hub.ts';
 import { httpModelSource, type ModelSource } from '../loaders/model-source.ts';
 import type { FromPretrainedOptions, Platform } from '../pipelines/from-pretrained.ts';

@@ -22,9 +22,18 @@ describe('Progress without a terminal', () => {
     expect(lines).toEqual([
       'step 0/3\n',
       'step 1/3, about 16 s left\n',
-      'step 2/3, about 8.5 s left\n',
+      'step 2/3, about 9.0 s left\n',
       'step 3/3\n',
     ]);
+  });
+
+  it('does not guess from a first step that was done before it was announced', () => {
+    const { lines, progress, wait } = recorder();
+    progress.report({ phase: 'step', done: 0, total: 3 });
+    progress.report({ phase: 'step', done: 1, total: 3 });
+    wait(4000);
+    progress.report({ phase: 'step', done: 2, total: 3 });
+    expect(lines).toEqual(['step 0/3\n', 'step 1/3\n', 'step 2/3, about 4.0 s left\n']);
   });
 
   it('sums up phases of many parts, and speaks when they take long', () => {
@@ -36,7 +45,7 @@ describe('Progress without a terminal', () => {
     }
     expect(lines).toEqual([
       'loading unet 10/10\n',
-      'downloading x 3.0/4.0 MB, about 2.7 s left\n',
+      'downloading x 3.0/4.0 MB, about 4.0 s left\n',
       'downloading x 4.0/4.0 MB\n',
     ]);
   });

@@ -80,7 +80,7 @@ describe('time embedding', () => {
     });
     const { graph: fused } = await sameAfter(graph, [passNamed('bias'), passNamed('time-embedding')]);
     expect(kinds(fused)).toEqual(['conv2d']);
-    expect(Object.keys(fused.nodes[0]!.inputs)).toEqual(['x', 'weight', 'bias', 'rows', 'rowIndex']);
+    expect(Object.keys(fused.nodes[0].inputs)).toEqual(['x', 'weight', 'bias', 'rows', 'rowIndex']);
   });
 });
 
@@ -146,7 +146,7 @@ describe('qkv', () => {
     const passes = ['merge-duplicates', 'bias', 'qkv'].map(passNamed);
     const { graph: fused } = await sameAfter(graph, passes);
     expect(kinds(fused)).toEqual(['reshape', 'linear', 'attention']);
-    expect(fused.weights[0]!.parts.map((part) => part.name)).toEqual(['to_q.weight', 'to_k.weight', 'to_v.weight']);
+    expect(fused.weights[0].parts.map((part) => part.name)).toEqual(['to_q.weight', 'to_k.weight', 'to_v.weight']);
   });
 
   it('joins k and v of cross-attention', async () => {

@@ -68,7 +68,7 @@ describe.each(backends)('on $name', ({ name: backend, factory }) => {
     it.each(Object.keys(cases).filter((name) => isRunOn(backend, model, name)))(
       'draws "%s" as diffusers does',
       async (name) => {
-        const spec = cases[name]!;
+        const spec = cases[name];
         const options = spec.scheduler?.options ?? {};
         pipe.scheduler =
           spec.scheduler?.class === 'EulerAncestralDiscreteScheduler'

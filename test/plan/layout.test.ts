@@ -12,8 +12,8 @@ function randomBlocks(seed: string, count: number): Block[] {
   for (let i = 0; i < count * 2; i++) {
     const [a, b] = [whole(count), whole(count)];
     if (a === b) continue;
-    apart[a]!.add(b);
-    apart[b]!.add(a);
+    apart[a].add(b);
+    apart[b].add(a);
   }
   return apart.map((others, i) => {
     const first = whole(60);
@@ -31,7 +31,7 @@ describe.each(['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'])('layout of random blocks
   it('keeps blocks that are alive together from overlapping', () => {
     blocks.forEach((a, i) =>
       blocks.slice(0, i).forEach((b, j) => {
-        const [p, q] = [places[i]!, places[j]!];
+        const [p, q] = [places[i], places[j]];
         if (p.buffer !== q.buffer || !meet(a, b)) return;
         expect(p.offset + a.bytes <= q.offset || q.offset + b.bytes <= p.offset, `${a.name} and ${b.name}`).toBe(true);
       }),
@@ -40,14 +40,14 @@ describe.each(['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'])('layout of random blocks
 
   it('keeps blocks that must be apart in different buffers', () => {
     blocks.forEach((block, i) => {
-      for (const other of block.apart) expect(places[i]!.buffer).not.toBe(places[other]!.buffer);
+      for (const other of block.apart) expect(places[i].buffer).not.toBe(places[other].buffer);
     });
   });
 
   it('aligns offsets and stays inside buffers', () => {
     blocks.forEach((block, i) => {
-      expect(places[i]!.offset % limits.alignment).toBe(0);
-      expect(places[i]!.offset + block.bytes).toBeLessThanOrEqual(buffers[places[i]!.buffer]!);
+      expect(places[i].offset % limits.alignment).toBe(0);
+      expect(places[i].offset + block.bytes).toBeLessThanOrEqual(buffers[places[i].buffer]);
     });
   });
 

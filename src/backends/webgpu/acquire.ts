@@ -1,0 +1,87 @@
+/** @file Finds an adapter and opens a device on it, or says why it cannot. */
+
+import type { BackendAttempt } from '../../errors.ts';
+import { findGpu } from '../../platform/gpu.ts';
+import { describeAdapter, isSoftware, OpenDevice, SUBGROUP_MATRIX } from './device.ts';
+
+/** Options of `webgpu`. */
+export interface WebGpuOptions {
+  /** The WebGPU entry point; default: the page's or Deno's `navigator.gpu`, or Dawn (npm `webgpu`) in Node. */
+  readonly gpu?: GPU;
+  /** Which adapters are taken: GPUs only (default), those that compute on the CPU only, or either. */
+  readonly adapter?: 'hardware' | 'software' | 'any';
+  /** Default `high-performance`. */
+  readonly powerPreference?: 'high-performance' | 'low-power';
+  /** Dawn's toggles, when this library creates the entry point in Node; see platform/node-gpu.ts for the default. */
+  readonly toggles?: readonly string[];
+}
+
+/** Features that kernels use where they are offered. */
+const WANTED_FEATURES: ReadonlySet<string> = new Set(['shader-f16', 'subgroups', 'timestamp-query', SUBGROUP_MATRIX]);
+
+/** Limits that are asked for at their largest. */
+const WANTED_LIMITS = [
+  'maxBufferSize',
+  'maxStorageBufferBindingSize',
+  'maxStorageBuffersPerShaderStage',
+  'maxComputeWorkgroupStorageSize',
+  'maxComputeInvocationsPerWorkgroup',
+  'maxComputeWorkgroupSizeX',
+  'maxComputeWorkgroupsPerDimension',
+] as const satisfies readonly (keyof GPUSupportedLimits)[];
+
+function isWanted(feature: string): feature is GPUFeatureName {
+  return WANTED_FEATURES.has(feature);
+}
+
+/** Opens a device; a BackendAttempt says why there is none. */
+export async function acquireDevice(options: WebGpuOptions = {}): Promise<OpenDevice | BackendAttempt> {
+  const { adapter: kind = 'hardware' } = options;
+  const found = options.gpu ? { gpu: options.gpu, noAdapter: NO_ADAPTER } : await findGpu(options.toggles);
+  if ('reason' in found) return { backend: 'webgpu', ...found };
+  const adapter = await findAdapter(found.gpu, options);
+  if (!adapter) return { backend: 'webgpu', ...found.noAdapter };
+  const name = describeAdapter(adapter.info);
+  if (/null.?backend/i.test(name))
+    return {
+      backend: 'webgpu',
+      reason: "Dawn's null backend computes nothing",
+      remedy: 'Remove backend=null from the toggles',
+    };
+  const software = isSoftware(adapter.info);
+  if (kind === 'hardware' && software)
+    return {
+      backend: 'webgpu',
+      reason: `the only adapter computes on the CPU (${name})`,
+      remedy: "Use webgpu({ adapter: 'software' }) if that is meant, or install a GPU driver with Vulkan",
+    };
+  if (kind === 'software' && !software)
+    return { backend: 'webgpu', reason: `the only adapter is a GPU (${name})`, remedy: 'Use webgpu() for GPUs' };
+  try {
+    const device = await adapter.requestDevice({
+      label: 'calotype',
+      requiredFeatures: [...adapter.features].filter(isWanted),
+      requiredLimits: Object.fromEntries(WANTED_LIMITS.map((limit) => [limit, adapter.limits[limit]])),
+    });
+    return new OpenDevice(device, adapter.info, found.gpu);
+  } catch (cause) {
+    return {
+      backend: 'webgpu',
+      reason: `${name} gives no device (${cause instanceof Error ? cause.message : String(cause)})`,
+      remedy: 'Close other programs that use the GPU, or update its driver',
+    };
+  }
+}
+
+const NO_ADAPTER = {
+  reason: 'the given GPU object offers no adapter',
+  remedy: 'Check its options and the GPU driver',
+};
+
+async function findAdapter(gpu: GPU, options: WebGpuOptions): Promise<GPUAdapter | null> {
+  const { adapter: kind = 'hardware', powerPreference = 'high-performance' } = options;
+  const plain = (): Promise<GPUAdapter | null> => gpu.requestAdapter({ powerPreference });
+  if (kind === 'hardware') return plain();
+  const fallback = (): Promise<GPUAdapter | null> => gpu.requestAdapter({ forceFallbackAdapter: true });
+  return kind === 'software' ? ((await fallback()) ?? (await plain())) : ((await plain()) ?? (await fallback()));
+}

@@ -1,0 +1,128 @@
+/** @file Compiles a plan: loads its weights, compiles its pipelines, makes its buffers, and records its dispatches. */
+
+import { GraphError, KernelError } from '../../errors.ts';
+import type { Plan } from '../../plan/plan.ts';
+import type { CompileOptions } from '../backend.ts';
+import type { OpenDevice } from './device.ts';
+import { BUFFER_USAGE } from './flags.ts';
+import { compilePipeline, type CompiledPipeline } from './pipelines.ts';
+import { WebGpuProgram } from './program.ts';
+import { planLaunches, record, type PlannedLaunch } from './recording.ts';
+import { targetName } from './target.ts';
+import { padded, sharedTensor, WebGpuTensor } from './tensor.ts';
+import { requestKey, WebGpuWeights, type WeightRequest } from './weights.ts';
+
+/** Compiles a plan; see `Backend.compile`. */
+export async function compileProgram(device: OpenDevice, plan: Plan, options: CompileOptions): Promise<WebGpuProgram> {
+  const { weights, signal } = options;
+  if (plan.target !== targetName(plan.dtype) || !(weights instanceof WebGpuWeights) || weights.device !== device)
+    throw new GraphError('the plan or the weights are those of another backend', {
+      file: `plan "${plan.name}"`,
+      remedy: 'Plan for the target of the backend that compiles, and use its createWeights',
+    });
+  device.check();
+  const launches = planLaunches(plan, device.traits);
+  const outputRequests = plainOutputs(plan);
+  const requests = [...launches.flatMap((launch) => [...launch.weights.values()]), ...outputRequests.values()];
+  const loaded = await loadWeights(weights, requests, options);
+  const pipelines = await compilePipelines(device, launches, options);
+  signal?.throwIfAborted();
+
+  const ownTensors: WebGpuTensor[] = [];
+  const arena: GPUBuffer[] = [];
+  try {
+    return await device.scoped(`plan "${plan.name}"`, () => {
+      const tensors = new Map<string, WebGpuTensor>();
+      for (const tensor of plan.tensors) {
+        const given = options.tensors?.get(tensor.name);
+        const own = given ? undefined : new WebGpuTensor(device, tensor);
+        if (own) ownTensors.push(own);
+        tensors.set(tensor.name, own ?? sharedTensor(device, tensor, given!));
+      }
+      for (const [i, bytes] of plan.arena.entries())
+        arena.push(
+          device.gpu.createBuffer({
+            label: `arena ${i} of ${plan.name}`,
+            size: padded(bytes),
+            usage: BUFFER_USAGE.STORAGE | BUFFER_USAGE.COPY_SRC | BUFFER_USAGE.COPY_DST,
+          }),
+        );
+      const weightBuffer = (request: WeightRequest): GPUBuffer => loaded.get(requestKey(request))!;
+      const recording = record(device, plan, launches, pipelines, {
+        weightBuffer,
+        bufferAt(place) {
+          const buffer = place.kind === 'arena' ? arena[place.buffer] : tensors.get(place.tensor)?.buffer;
+          if (buffer) return buffer;
+          throw new KernelError('the plan places a value in a buffer that it does not list', {
+            file: `plan "${plan.name}"`,
+            remedy: 'This is a bug in the planner',
+          });
+        },
+      });
+      const outputWeights = new Map([...outputRequests].map(([index, request]) => [index, weightBuffer(request)]));
+      return new WebGpuProgram({ device, plan, recording, arena, tensors, ownTensors, outputWeights });
+    });
+  } catch (error) {
+    for (const buffer of arena) buffer.destroy();
+    for (const tensor of ownTensors) tensor.dispose();
+    throw error;
+  }
+}
+
+/** Weights that are outputs themselves, by index. */
+function plainOutputs(plan: Plan): Map<number, WeightRequest> {
+  const requests = new Map<number, WeightRequest>();
+  for (const { value } of plan.outputs) {
+    const planned = plan.values.get(value);
+    if (planned?.place.kind !== 'weight' || planned.dtype === 'i32') continue;
+    const { shape, dtype, place } = planned;
+    requests.set(place.index, { weight: plan.weights[place.index], shape, dtype, packing: { kind: 'plain' } });
+  }
+  return requests;
+}
+
+/** Loads what is missing, one weight after the other; all are checked before the first is read. */
+async function loadWeights(
+  weights: WebGpuWeights,
+  requests: readonly WeightRequest[],
+  { signal, onProgress }: CompileOptions,
+): Promise<Map<string, GPUBuffer>> {
+  const unique = new Map(requests.map((request) => [requestKey(request), request]));
+  for (const request of unique.values()) weights.checkRequest(request);
+  const missing = new Map([...unique].map(([key, request]) => [key, weights.missingBytes(request)]));
+  const total = [...missing.values()].reduce((a, b) => a + b, 0);
+  const buffers = new Map<string, GPUBuffer>();
+  let done = 0;
+  onProgress?.({ phase: 'weights', done, total });
+  for (const [key, request] of unique) {
+    signal?.throwIfAborted();
+    buffers.set(key, await weights.load(request, signal));
+    const bytes = missing.get(key) ?? 0;
+    done += bytes;
+    if (bytes > 0) onProgress?.({ phase: 'weights', done, total });
+  }
+  return buffers;
+}
+
+/** Compiles all different shaders at once; the result has an entry for each launch. */
+async function compilePipelines(
+  device: OpenDevice,
+  launches: readonly PlannedLaunch[],
+  { signal, onProgress }: CompileOptions,
+): Promise<CompiledPipeline[]> {
+  const unique = new Map(launches.map((planned) => [planned.shader.code, planned]));
+  let done = 0;
+  onProgress?.({ phase: 'kernels', done, total: unique.size });
+  const compiled = new Map(
+    await Promise.all(
+      [...unique].map(async ([code, { shader, launch, dispatch }]): Promise<[string, CompiledPipeline]> => {
+        const pipeline = await compilePipeline(device, { shader, kernel: launch.name, node: dispatch.node.name });
+        signal?.throwIfAborted();
+        done++;
+        onProgress?.({ phase: 'kernels', done, total: unique.size });
+        return [code, pipeline];
+      }),
+    ),
+  );
+  return launches.map(({ shader }) => compiled.get(shader.code)!);
+}

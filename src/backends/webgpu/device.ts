@@ -1,0 +1,139 @@
+/**
+ * @file An open device: what it can do, and its errors made typed.
+ *
+ * WebGPU reports errors late and out of line. Objects are made inside `scoped`, which waits for the verdict; what
+ * goes wrong in a run is remembered and thrown by the next `check`.
+ */
+
+import { DeviceLostError, KernelError, OutOfMemoryError, type CalotypeError } from '../../errors.ts';
+import type { DeviceTraits } from '../../kernels/kernel.ts';
+import type { MemoryLimits } from './target.ts';
+
+/** A device in use by a backend, its programs and its weights. */
+export class OpenDevice {
+  readonly gpu: GPUDevice;
+  readonly description: string;
+  readonly traits: DeviceTraits;
+  readonly limits: MemoryLimits;
+  readonly uniformAlignment: number;
+  /** Whether dispatches can be timed on the device. */
+  readonly hasTimestamps: boolean;
+  /** What keeps the device alive: Dawn aborts the process when the GPU object it came from is collected. */
+  readonly origin: GPU;
+  #failure: CalotypeError | undefined;
+
+  constructor(gpu: GPUDevice, info: GPUAdapterInfo, origin: GPU) {
+    this.gpu = gpu;
+    this.origin = origin;
+    this.description = describeAdapter(info);
+    this.traits = readTraits(gpu, info);
+    this.limits = {
+      alignment: gpu.limits.minStorageBufferOffsetAlignment,
+      maxBindingBytes: gpu.limits.maxStorageBufferBindingSize,
+      maxBufferBytes: gpu.limits.maxBufferSize,
+    };
+    this.uniformAlignment = gpu.limits.minUniformBufferOffsetAlignment;
+    this.hasTimestamps = gpu.features.has('timestamp-query');
+    gpu.onuncapturederror = ({ error }) => {
+      this.#failure ??= typedError(error, 'a run');
+    };
+    void gpu.lost.then(({ reason, message }) => {
+      this.#failure = new DeviceLostError(`the GPU device was lost (${reason || 'unknown'}${message ? `: ${message}` : ''})`, {
+        field: this.description,
+        remedy: 'Open the backend again; if it happens again, use a smaller size or batch, or another adapter',
+      });
+    });
+  }
+
+  /** Throws what went wrong since the device was opened: DeviceLostError, OutOfMemoryError or KernelError. */
+  check(): void {
+    if (this.#failure) throw this.#failure;
+  }
+
+  /**
+   * Makes WebGPU objects and waits until the device has accepted them.
+   * @param what what they are for, in errors: `weight "conv_in.weight"`.
+   * @throws OutOfMemoryError or KernelError naming `what`, DeviceLostError.
+   */
+  async scoped<T>(what: string, make: () => T): Promise<T> {
+    this.check();
+    for (const filter of ['validation', 'out-of-memory', 'internal'] as const) this.gpu.pushErrorScope(filter);
+    let result: { readonly value: T } | { readonly thrown: unknown };
+    try {
+      result = { value: make() };
+    } catch (thrown) {
+      result = { thrown };
+    }
+    const errors = await Promise.all([0, 1, 2].map(() => this.gpu.popErrorScope()));
+    this.check();
+    const error = errors.find((found) => found !== null);
+    if (error) throw typedError(error, what);
+    if ('value' in result) return result.value;
+    // Mapping a buffer at creation throws a RangeError when there is no memory for it.
+    if (result.thrown instanceof RangeError) throw outOfMemory(what, result.thrown.message, result.thrown);
+    throw result.thrown;
+  }
+
+  /** Frees the device and everything on it. */
+  destroy(): void {
+    this.gpu.destroy();
+  }
+}
+
+function outOfMemory(what: string, message: string, cause: unknown): OutOfMemoryError {
+  return new OutOfMemoryError(`the device has not enough memory for ${what}: ${message}`, {
+    remedy: 'Use a smaller size or batch, a 16-bit dtype, or close what else uses the GPU',
+    cause,
+  });
+}
+
+function typedError(error: GPUError, what: string): CalotypeError {
+  if (error.constructor.name === 'GPUOutOfMemoryError') return outOfMemory(what, error.message, error);
+  return new KernelError(`the device refused ${what}: ${error.message}`, {
+    remedy: 'This is a bug in a kernel or in the driver: report it with the output of "calotype doctor"',
+    cause: error,
+  });
+}
+
+/** For people: vendor, model and driver, as far as the adapter tells. */
+export function describeAdapter({ vendor, architecture, device, description }: GPUAdapterInfo): string {
+  const parts = [vendor, device || architecture, description].filter((part) => part !== '');
+  return [...new Set(parts)].join(', ') || 'an unnamed adapter';
+}
+
+/** Whether an adapter computes on the CPU. */
+export function isSoftware(info: GPUAdapterInfo): boolean {
+  return info.isFallbackAdapter || /swiftshader|llvmpipe|lavapipe|basic render/i.test(describeAdapter(info));
+}
+
+function readTraits(gpu: GPUDevice, info: GPUAdapterInfo): DeviceTraits {
+  const { subgroupMinSize: least = 0, subgroupMaxSize: most = 0 } = info;
+  return {
+    software: isSoftware(info),
+    f16: gpu.features.has('shader-f16'),
+    subgroupSize: gpu.features.has('subgroups') && least === most ? least : 0,
+    subgroupMatrix: hasFeature(gpu.features, SUBGROUP_MATRIX) && hasMatrices(info),
+    maxWorkgroupsPerDimension: gpu.limits.maxComputeWorkgroupsPerDimension,
+    maxWorkgroupStorageBytes: gpu.limits.maxComputeWorkgroupStorageSize,
+    maxInvocationsPerWorkgroup: gpu.limits.maxComputeInvocationsPerWorkgroup,
+  };
+}
+
+/** Dawn's feature, not yet in the standard. */
+export const SUBGROUP_MATRIX = 'chromium-experimental-subgroup-matrix';
+
+function hasFeature(features: ReadonlySet<string>, name: string): boolean {
+  return features.has(name);
+}
+
+/** Whether the adapter lists 16x16x16 matrices of f16 with f32 results (`subgroupMatrixConfigs`, Dawn's extension). */
+function hasMatrices(info: GPUAdapterInfo): boolean {
+  const configs: unknown = Reflect.get(info, 'subgroupMatrixConfigs');
+  const fits = (config: unknown): boolean =>
+    typeof config === 'object' &&
+    config !== null &&
+    Reflect.get(config, 'componentType') === 'f16' &&
+    Reflect.get(config, 'resultComponentType') === 'f32' &&
+    ['M', 'N', 'K'].every((size) => Reflect.get(config, size) === 16);
+  return Array.isArray(configs) && configs.some(fits);
+}

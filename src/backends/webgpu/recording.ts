@@ -1,0 +1,156 @@
+/**
+ * @file A plan's dispatches as flat arrays, made once when a plan is compiled. Replaying them allocates nothing but the
+ * encoder, the pass and the command buffer.
+ */
+
+import { KernelError } from '../../errors.ts';
+import type { ValueId } from '../../graph/op.ts';
+import { inputsOf, type Node } from '../../graph/ops.ts';
+import { kernelById, shaderOf } from '../../kernels/index.ts';
+import type { DeviceTraits, KernelContext, Launch } from '../../kernels/kernel.ts';
+import type { Shader } from '../../kernels/wgsl.ts';
+import type { Place, Plan, PlannedDispatch } from '../../plan/plan.ts';
+import type { OpenDevice } from './device.ts';
+import { BUFFER_USAGE } from './flags.ts';
+import type { CompiledPipeline } from './pipelines.ts';
+import { padded } from './tensor.ts';
+import type { WeightRequest } from './weights.ts';
+
+/** A launch of a node with everything decided but the buffers. */
+export interface PlannedLaunch {
+  readonly dispatch: PlannedDispatch;
+  readonly launch: Launch;
+  readonly shader: Shader;
+  /** Weights that the launch binds, by the node's input name. */
+  readonly weights: ReadonlyMap<string, WeightRequest>;
+}
+
+/** All launches of a plan, in order. */
+export function planLaunches(plan: Plan, traits: DeviceTraits): PlannedLaunch[] {
+  return plan.dispatches.flatMap((dispatch) => {
+    const { node } = dispatch;
+    const kernel = kernelById(dispatch.kernel, node);
+    const context: KernelContext = {
+      traits,
+      shapeOf: (value) => planned(plan, value, node).shape,
+      dtypeOf: (value) => planned(plan, value, node).dtype,
+      inPlace: dispatch.inPlace,
+    };
+    if (!kernel.supports(node, context)) throw bug(node, `was planned for kernel ${kernel.id}, which cannot run it on this device`);
+    const packings = kernel.packing(node, context);
+    const weights = new Map<string, WeightRequest>();
+    for (const [name, value] of inputsOf(node)) {
+      const { place, shape, dtype } = planned(plan, value, node);
+      const packing = packings[name] ?? { kind: 'plain' };
+      if (place.kind === 'weight') {
+        if (dtype === 'i32') throw bug(node, `has an integer weight, ${name}`);
+        weights.set(name, { weight: plan.weights[place.index], shape, dtype, packing });
+      } else if (packing.kind !== 'plain') throw bug(node, `needs ${name} to be a stored weight`);
+    }
+    return kernel
+      .launches(node, context)
+      .map((launch): PlannedLaunch => ({ dispatch, launch, shader: shaderOf(launch, node, context), weights }));
+  });
+}
+
+function planned(plan: Plan, value: ValueId, node: Node): { shape: readonly number[]; dtype: 'f32' | 'f16' | 'i32'; bytes: number; place: Place } {
+  const found = plan.values.get(value);
+  if (!found) throw bug(node, `uses value ${value}, which has no place`);
+  return found;
+}
+
+function bug(node: Node, problem: string): KernelError {
+  return new KernelError(`${node.kind} ${problem}`, { field: node.name, remedy: 'Plan for the target of the backend that compiles' });
+}
+
+/** Where buffers of a program are. */
+export interface BufferSource {
+  /** The buffer behind a place that is no weight. */
+  bufferAt(place: Exclude<Place, { kind: 'weight' }>): GPUBuffer;
+  /** The buffer of a loaded weight. */
+  weightBuffer(request: WeightRequest): GPUBuffer;
+}
+
+/** Dispatches ready to be encoded. */
+export interface Recording {
+  readonly pipelines: readonly GPUComputePipeline[];
+  readonly bindGroups: readonly GPUBindGroup[];
+  /** Workgroups, three numbers a dispatch. */
+  readonly workgroups: Uint32Array;
+  /** Kernel and node of each dispatch. */
+  readonly names: readonly { readonly kernel: string; readonly node: string }[];
+  /** The `Dims` of all dispatches. */
+  readonly uniforms: GPUBuffer | undefined;
+}
+
+/** Makes bind groups and uniforms. Call inside `OpenDevice.scoped`. */
+export function record(
+  device: OpenDevice,
+  plan: Plan,
+  launches: readonly PlannedLaunch[],
+  pipelines: readonly CompiledPipeline[],
+  buffers: BufferSource,
+): Recording {
+  const uniforms = createUniforms(device, launches);
+  const workgroups = new Uint32Array(launches.length * 3);
+  const bindGroups = launches.map((planned, i) => {
+    workgroups.set(planned.launch.workgroups, i * 3);
+    return device.gpu.createBindGroup({
+      label: `${planned.launch.name} of ${planned.dispatch.node.name}`,
+      layout: pipelines[i].layout,
+      entries: planned.shader.bindings.map(({ name, index }) => ({
+        binding: index,
+        resource: name === 'dims' ? dimsOf(uniforms, device, i, planned) : bindingOf(name, plan, planned, buffers),
+      })),
+    });
+  });
+  return {
+    pipelines: pipelines.map(({ pipeline }) => pipeline),
+    bindGroups,
+    workgroups,
+    names: launches.map(({ launch, dispatch }) => ({ kernel: launch.name, node: dispatch.node.name })),
+    uniforms,
+  };
+}
+
+function createUniforms(device: OpenDevice, launches: readonly PlannedLaunch[]): GPUBuffer | undefined {
+  if (launches.length === 0) return undefined;
+  const slot = device.uniformAlignment / 4;
+  const data = new Uint32Array(launches.length * slot);
+  launches.forEach(({ shader, launch, dispatch }, i) => {
+    shader.dims.forEach((name, member) => {
+      const value = launch.dims[name];
+      if (value === undefined) throw bug(dispatch.node, `has no value for ${name} of shader ${launch.name}`);
+      data[i * slot + member] = value;
+    });
+  });
+  const buffer = device.gpu.createBuffer({
+    label: 'dims',
+    size: data.byteLength,
+    usage: BUFFER_USAGE.UNIFORM | BUFFER_USAGE.COPY_DST,
+  });
+  device.gpu.queue.writeBuffer(buffer, 0, data);
+  return buffer;
+}
+
+function dimsOf(uniforms: GPUBuffer | undefined, device: OpenDevice, index: number, { shader, dispatch }: PlannedLaunch): GPUBufferBinding {
+  if (!uniforms) throw bug(dispatch.node, 'has no uniforms');
+  return { buffer: uniforms, offset: index * device.uniformAlignment, size: padded(shader.dims.length * 4) };
+}
+
+/** The range behind a binding's name: an input, the output `y`, or `scratch0`, `scratch1`, ... */
+function bindingOf(binding: string, plan: Plan, { dispatch, launch, weights }: PlannedLaunch, buffers: BufferSource): GPUBufferBinding {
+  const { node, scratch } = dispatch;
+  const name = launch.aliases?.[binding] ?? binding;
+  const weight = weights.get(name);
+  if (weight) return { buffer: buffers.weightBuffer(weight) };
+  const [, scratchIndex] = /^scratch(\d+)$/.exec(name) ?? [];
+  const value = name === 'y' ? node.output : inputsOf(node).find(([input]) => input === name)?.[1];
+  const range = scratchIndex === undefined ? value !== undefined && planned(plan, value, node) : scratch[Number(scratchIndex)];
+  if (!range || range.place.kind === 'weight') throw bug(node, `has nothing to bind as ${name}`);
+  return {
+    buffer: buffers.bufferAt(range.place),
+    offset: range.place.kind === 'arena' ? range.place.offset : 0,
+    size: padded(range.bytes),
+  };
+}

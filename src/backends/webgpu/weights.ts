@@ -1,0 +1,157 @@
+/**
+ * @file Weights on the device: read tensor by tensor, converted and packed on the way, shared by programs.
+ *
+ * The host never holds more than one stored tensor and one packed weight. A weight that two kernels want in two
+ * layouts is on the device twice.
+ */
+
+import { FileFormatError, KernelError } from '../../errors.ts';
+import type { StoredTensor, Weight } from '../../graph/graph.ts';
+import { packedLength, packRows, type Elements, type Packing } from '../../kernels/packing.ts';
+import { elementCount } from '../../kernels/kernel.ts';
+import { decodeToF16, decodeToF32 } from '../../tensor/decode.ts';
+import { DEVICE_DTYPE_BYTES, STORED_DTYPES } from '../../tensor/dtype.ts';
+import type { WeightReader, WeightStore } from '../backend.ts';
+import type { OpenDevice } from './device.ts';
+import { BUFFER_USAGE } from './flags.ts';
+
+/** A weight in the layout that a kernel wants. */
+export interface WeightRequest {
+  readonly weight: Weight;
+  /** Shape of the value; parts are stacked along its first axis. */
+  readonly shape: readonly number[];
+  readonly dtype: 'f32' | 'f16';
+  readonly packing: Packing;
+}
+
+/** What identifies a request: equal keys share a buffer. */
+export function requestKey({ weight, shape, dtype, packing }: WeightRequest): string {
+  return JSON.stringify([weight.parts.map((part) => part.name), shape, dtype, packing]);
+}
+
+/** Bytes of staging memory that may wait in the queue before uploading goes on. */
+const MAX_PENDING_BYTES = 64 * 1024 * 1024;
+
+/** Buffers of weights, by request. */
+export class WebGpuWeights implements WeightStore {
+  readonly device: OpenDevice;
+  readonly #reader: WeightReader;
+  /** A load that fails or is aborted is forgotten, so that it can be tried again. */
+  readonly #buffers = new Map<string, Promise<GPUBuffer>>();
+  #bytes = 0;
+  #pendingBytes = 0;
+
+  constructor(device: OpenDevice, reader: WeightReader) {
+    this.device = device;
+    this.#reader = reader;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Stored bytes that a request would have to read; 0 if it is loaded or being loaded. */
+  missingBytes(request: WeightRequest): number {
+    if (this.#buffers.has(requestKey(request))) return 0;
+    return request.weight.parts.reduce(
+      (sum, { name, shape }) => sum + elementCount(shape) * STORED_DTYPES[this.#reader.info(name).dtype],
+      0,
+    );
+  }
+
+  /**
+   * Checks, before anything is read, that the files hold what a request asks for.
+   * @throws NotFoundError for a missing tensor, FileFormatError for one of another shape, naming file and tensor.
+   */
+  checkRequest({ weight }: WeightRequest): void {
+    for (const part of weight.parts) this.#checkPart(part);
+  }
+
+  /** The buffer of a request, loaded if it is not there. */
+  load(request: WeightRequest, signal?: AbortSignal): Promise<GPUBuffer> {
+    const key = requestKey(request);
+    const known = this.#buffers.get(key);
+    if (known) return known;
+    const loading = this.#upload(request, signal);
+    this.#buffers.set(key, loading);
+    loading.catch(() => this.#buffers.delete(key));
+    return loading;
+  }
+
+  dispose(): void {
+    for (const loading of this.#buffers.values())
+      loading.then(
+        (buffer) => buffer.destroy(),
+        () => undefined,
+      );
+    this.#buffers.clear();
+    this.#bytes = 0;
+  }
+
+  #checkPart({ name, shape }: StoredTensor): void {
+    const info = this.#reader.info(name);
+    if (info.shape.length === shape.length && info.shape.every((dim, axis) => dim === shape[axis])) return;
+    throw new FileFormatError(`has shape [${info.shape.join(', ')}], expected [${shape.join(', ')}]`, {
+      file: info.file,
+      field: name,
+      remedy: 'Check that the weights and the configuration are of the same model',
+    });
+  }
+
+  async #upload(request: WeightRequest, signal?: AbortSignal): Promise<GPUBuffer> {
+    const { weight, dtype, packing } = request;
+    const name = weight.parts.map((part) => part.name).join(' + ');
+    const length = packedLength(packing, request.shape);
+    const bytes = Math.ceil((length * DEVICE_DTYPE_BYTES[dtype]) / 16) * 16;
+    const { maxBufferBytes, maxBindingBytes } = this.device.limits;
+    if (bytes > Math.min(maxBufferBytes, maxBindingBytes))
+      throw new KernelError(`takes ${bytes} bytes on the device, which allows ${Math.min(maxBufferBytes, maxBindingBytes)}`, {
+        field: name,
+        remedy: 'Use a 16-bit dtype, or a device with larger buffers',
+      });
+    const buffer = await this.device.scoped(`weight "${name}"`, () =>
+      this.device.gpu.createBuffer({
+        label: name,
+        size: bytes,
+        usage: BUFFER_USAGE.STORAGE | BUFFER_USAGE.COPY_DST | BUFFER_USAGE.COPY_SRC,
+      }),
+    );
+    try {
+      const data = await this.#pack(request, bytes / DEVICE_DTYPE_BYTES[dtype], signal);
+      this.device.gpu.queue.writeBuffer(buffer, 0, data);
+      this.#bytes += bytes;
+      await this.#drain(bytes);
+      return buffer;
+    } catch (error) {
+      buffer.destroy();
+      throw error;
+    }
+  }
+
+  /** Reads a weight's parts one after the other and packs each; the result is padded to `length` elements. */
+  async #pack({ weight, shape, dtype, packing }: WeightRequest, length: number, signal?: AbortSignal): Promise<Elements> {
+    const target: Elements = dtype === 'f16' ? new Uint16Array(length) : new Float32Array(length);
+    const packed = target.subarray(0, packedLength(packing, shape));
+    const rowLength = elementCount(shape.slice(1));
+    let row = 0;
+    for (const { name } of weight.parts) {
+      signal?.throwIfAborted();
+      const bytes = await this.#reader.read(name, signal);
+      const stored = this.#reader.info(name).dtype;
+      const elements = dtype === 'f16' ? decodeToF16(bytes, stored) : decodeToF32(bytes, stored);
+      packRows(packing, shape, elements, row, packed);
+      row += elements.length / rowLength;
+    }
+    return target;
+  }
+
+  /** Waits, now and then, until the queue has taken what was written, so that staging memory stays small. */
+  async #drain(bytes: number): Promise<void> {
+    this.#pendingBytes += bytes;
+    if (this.#pendingBytes < MAX_PENDING_BYTES) return;
+    this.#pendingBytes = 0;
+    this.device.gpu.queue.submit([]);
+    await this.device.gpu.queue.onSubmittedWorkDone();
+    this.device.check();
+  }
+}

@@ -1,0 +1,44 @@
+/** @file Finds the WebGPU entry point of this runtime: `navigator.gpu` in pages and Deno, Dawn in Node. */
+
+/** Why there is nothing, and what to do about it. */
+interface Missing {
+  readonly reason: string;
+  readonly remedy: string;
+}
+
+/** A WebGPU entry point, and what it means here if it offers no adapter. */
+export interface FoundGpu {
+  readonly gpu: GPU;
+  readonly noAdapter: Missing;
+}
+
+function isGpu(value: unknown): value is GPU {
+  return typeof value === 'object' && value !== null && 'requestAdapter' in value;
+}
+
+/** `navigator.gpu`, in pages, workers and Deno. */
+function navigatorGpu(): GPU | undefined {
+  const navigator: unknown = Reflect.get(globalThis, 'navigator');
+  const gpu: unknown = typeof navigator === 'object' && navigator !== null ? Reflect.get(navigator, 'gpu') : undefined;
+  return isGpu(gpu) ? gpu : undefined;
+}
+
+/** The entry point of this runtime; `toggles` are Dawn's, for Node. */
+export async function findGpu(toggles?: readonly string[]): Promise<FoundGpu | Missing> {
+  const gpu = navigatorGpu();
+  if (gpu)
+    return {
+      gpu,
+      noAdapter: {
+        reason: 'WebGPU is there, but offers no adapter',
+        remedy: 'Update the GPU driver, or turn on hardware acceleration; chrome://gpu says what is blocked',
+      },
+    };
+  if (typeof process === 'undefined' || process.versions?.node === undefined)
+    return {
+      reason: 'this runtime has no navigator.gpu',
+      remedy: 'Use a browser with WebGPU over https or localhost, Deno, or Node with the package webgpu',
+    };
+  const { nodeGpu } = await import('./node-gpu.ts');
+  return nodeGpu(toggles);
+}

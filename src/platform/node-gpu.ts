@@ -1,0 +1,62 @@
+/** @file WebGPU in Node: Dawn, through the optional package `webgpu`. */
+
+import { existsSync } from 'node:fs';
+import type { FoundGpu } from './gpu.ts';
+
+/**
+ * Dawn's options by default. Robustness and the workgroup memory's zeroing cost 10 to 30 percent and guard against
+ * shaders of strangers, which these are not; `vulkan_enable_f16_on_nvidia` and `allow_unsafe_apis` are what gives
+ * f16 and subgroup matrices on NVIDIA cards.
+ */
+export const DAWN_TOGGLES: readonly string[] = [
+  'enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia,disable_robustness,disable_workgroup_init,disable_polyfills_on_integer_div_and_mod',
+  'disable-dawn-features=timestamp_quantization',
+];
+
+/**
+ * What `create` returned, by toggles. It must stay referenced for as long as anything made from it lives, or the
+ * process hangs or aborts; this map is never emptied.
+ */
+const created = new Map<string, GPU>();
+
+/** Dawn's entry point, or why it cannot be had. */
+export async function nodeGpu(
+  toggles: readonly string[] = DAWN_TOGGLES,
+): Promise<FoundGpu | { readonly reason: string; readonly remedy: string }> {
+  const key = toggles.join(' ');
+  let gpu = created.get(key);
+  if (!gpu) {
+    try {
+      const { create } = await import('webgpu');
+      gpu = create([...toggles]);
+    } catch (cause) {
+      return {
+        reason: `the package webgpu cannot be loaded (${cause instanceof Error ? cause.message.split('\n')[0] : String(cause)})`,
+        remedy: 'Run "npm install webgpu"',
+      };
+    }
+    created.set(key, gpu);
+  }
+  return { gpu, noAdapter: noAdapter() };
+}
+
+/** What it means when Dawn finds no adapter. On Linux that is the Vulkan loader or its drivers. */
+function noAdapter(): { reason: string; remedy: string } {
+  if (process.platform !== 'linux')
+    return { reason: 'Dawn finds no GPU', remedy: 'Update the GPU driver' };
+  const folders = [
+    ...(process.env['LD_LIBRARY_PATH'] ?? '').split(':').filter((folder) => folder !== ''),
+    '/usr/lib',
+    '/usr/lib64',
+    '/lib/x86_64-linux-gnu',
+    '/usr/lib/x86_64-linux-gnu',
+    '/usr/lib/aarch64-linux-gnu',
+    '/usr/local/lib',
+  ];
+  const hasLoader = folders.some((folder) => existsSync(`${folder}/libvulkan.so.1`));
+  const software =
+    'without a GPU, start the process with LD_LIBRARY_PATH and VK_DRIVER_FILES set to a software driver (the calotype command does this by itself)';
+  return hasLoader
+    ? { reason: 'Vulkan has no driver that Dawn takes', remedy: `Install the GPU's Vulkan driver; ${software}` }
+    : { reason: 'there is no Vulkan loader (libvulkan.so.1)', remedy: `Install libvulkan1 and a Vulkan driver; ${software}` };
+}

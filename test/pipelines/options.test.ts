@@ -1,0 +1,160 @@
+/** @file Bad options are refused by name before anything runs; what a call promises besides pictures. */
+
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { DiffusionPipeline, OptionError, reference, type CallOptions } from '../../src/index.ts';
+import { fixturePath } from '../support/fixtures.ts';
+import '../support/nmse.ts';
+
+let pipe: DiffusionPipeline;
+beforeAll(async () => {
+  pipe = await DiffusionPipeline.fromPretrained(fixturePath('pipelines/tiny-sd'), { backends: [reference()] });
+});
+afterAll(() => pipe.dispose());
+
+const small = { prompt: 'fox', height: 64, width: 64, numInferenceSteps: 2, seed: 1, outputType: 'latent' } as const;
+const tensor = (...shape: number[]): { shape: number[]; data: Float32Array } => ({
+  shape,
+  data: new Float32Array(shape.reduce((a, b) => a * b, 1)),
+});
+
+describe('bad options', () => {
+  /** Options as a program without types could give them. */
+  const untyped = (options: object): CallOptions => ({ ...small, ...options });
+
+  it.each([
+    ['height', { height: 250 }, /250 is not a multiple of 8\. Use 248/],
+    ['width', { width: -64 }, /-64 is not a whole number/],
+    ['width', { width: 4096 * 1024 }, /from 8 to 65536/],
+    ['numInferenceSteps', { numInferenceSteps: -3 }, /-3/],
+    ['numInferenceSteps', { numInferenceSteps: 2.5 }, /2\.5/],
+    ['guidanceScale', { guidanceScale: Number.NaN }, /NaN is not a number/],
+    ['guidanceRescale', { guidanceRescale: 1.5 }, /from 0 to 1/],
+    ['eta', { eta: -1 }, /-1/],
+    ['numImagesPerPrompt', { numImagesPerPrompt: 0 }, /0 is not/],
+    ['clipSkip', { clipSkip: -1 }, /-1/],
+    ['clipSkip', { clipSkip: 40 }, /only \d+ layers/],
+    ['guidenceScale', { guidenceScale: 4 }, /Did you mean guidanceScale/],
+    ['prompt2', { prompt2: 'only SDXL takes it' }, /no such option/],
+    ['prompt', { prompt: 7 }, /neither a string nor a list/],
+    ['prompt', { prompt: undefined }, /exactly one of prompt and promptEmbeds/],
+    ['outputType', { outputType: 'pil' }, /"pil" is not an output type/],
+    ['seed', { seed: 1.5 }, /./],
+    ['seed', { seed: [1, 2] }, /2 seeds for 1 images/],
+    ['latents', { latents: tensor(1, 4, 9, 8) }, /need.*\[1, 4, 8, 8\]/],
+    ['latents', { latents: { shape: [1, 4, 8, 8], data: new Float32Array(3) } }, /256 float32 values/],
+    ['negativePrompt', { negativePrompt: ['a', 'b'], guidanceScale: 5 }, /2 texts for 1 prompts/],
+    ['timesteps', { timesteps: [1], sigmas: [1, 0] }, /together with sigmas/],
+  ])('%s: %o', async (field, options, message) => {
+    const run = pipe(untyped(options));
+    await expect(run).rejects.toBeInstanceOf(OptionError);
+    await expect(run).rejects.toMatchObject({ field });
+    await expect(run).rejects.toThrow(message);
+  });
+
+  it('of fromPretrained are refused too', async () => {
+    const misspelt: object = { backend: [reference()] };
+    await expect(DiffusionPipeline.fromPretrained(fixturePath('pipelines/tiny-sd'), misspelt)).rejects.toThrow(
+      /Did you mean backends\?/,
+    );
+  });
+});
+
+describe('a call', () => {
+  it('is repeatable, and other seeds give other pictures', async () => {
+    const [a, b, c] = [await pipe(small), await pipe(small), await pipe({ ...small, seed: 2 })];
+    expect(a.latents!.data).toEqual(b.latents!.data);
+    expect(c.latents!.data).not.toEqual(a.latents!.data);
+  });
+
+  it('draws a seed where none is given, and tells it', async () => {
+    const { seed: _seed, ...unseeded } = small;
+    const first = await pipe(unseeded);
+    const again = await pipe({ ...small, seed: first.seed });
+    expect(again.latents!.data).toEqual(first.latents!.data);
+  });
+
+  it('takes initial latents in place of noise', async () => {
+    const shape = [1, 4, 8, 8];
+    const noise = (await import('../../src/index.ts')).Generator;
+    const data = new noise(1).randn(shape);
+    expect((await pipe({ ...small, seed: 99, latents: { shape, data } })).latents!.data).toEqual((await pipe(small)).latents!.data);
+  });
+
+  it('takes seeds image by image', async () => {
+    const both = await pipe({ ...small, numImagesPerPrompt: 2, seed: [5, 6] });
+    const [five, six] = [await pipe({ ...small, seed: 5 }), await pipe({ ...small, seed: 6 })];
+    expect(both.latents!.data.subarray(0, 256)).toMatchNmse(five.latents!.data, 1e-12);
+    expect(both.latents!.data.subarray(256)).toMatchNmse(six.latents!.data, 1e-12);
+  });
+
+  it('waits for the one before it', async () => {
+    const [a, b] = await Promise.all([pipe(small), pipe({ ...small, seed: 2 })]);
+    expect(b.latents!.data).toEqual((await pipe({ ...small, seed: 2 })).latents!.data);
+    expect(a.latents!.data).not.toEqual(b.latents!.data);
+  });
+
+  it('gives pictures, floats or latents', async () => {
+    const { images } = await pipe({ ...small, outputType: 'image' });
+    expect(images[0]).toMatchObject({ width: 64, height: 64 });
+    const { np } = await pipe({ ...small, outputType: 'np' });
+    expect(np!.shape).toEqual([1, 64, 64, 3]);
+    expect(Math.round(np!.data[0]! * 255)).toBeCloseTo(images[0]!.data[0]!, -0.5);
+  });
+});
+
+describe('a stream', () => {
+  it('gives a step after the other, previews and the result', async () => {
+    const stream = pipe.stream(small);
+    const seen: number[] = [];
+    for await (const step of stream) {
+      seen.push(step.index);
+      await step.finished;
+      expect(step.total).toBe(2);
+      expect((await step.preview())[0]).toMatchObject({ width: 8, height: 8 });
+      expect((await step.latents()).shape).toEqual([1, 4, 8, 8]);
+    }
+    expect(seen).toEqual([0, 1]);
+    expect((await stream.output).latents!.data).toEqual((await pipe(small)).latents!.data);
+  });
+
+  it('can be left early, and the pipeline goes on working', async () => {
+    const stream = pipe.stream(small);
+    for await (const step of stream) if (step.index === 0) break;
+    await expect(stream.output).rejects.toThrow(/left before its last step/);
+    await expect(pipe(small)).resolves.toBeDefined();
+  });
+
+  it('stops within a step when aborted', async () => {
+    const abort = new AbortController();
+    let steps = 0;
+    const stop = async (): Promise<void> => {
+      for await (const step of pipe.stream({ ...small, numInferenceSteps: 50, signal: abort.signal })) {
+        steps = step.index;
+        if (step.index === 1) abort.abort(new Error('enough'));
+      }
+    };
+    await expect(stop()).rejects.toThrow('enough');
+    expect(steps).toBe(1);
+  });
+
+  it('calls back after each step', async () => {
+    const timesteps: number[] = [];
+    await pipe({ ...small, callbackOnStepEnd: ({ timestep }) => void timesteps.push(timestep) });
+    expect(timesteps).toEqual(pipe.scheduler.timesteps);
+  });
+});
+
+describe('the pipeline', () => {
+  it('says what it is', () => {
+    expect(pipe.className).toBe('StableDiffusionPipeline');
+    expect(pipe.backend.name).toBe('reference');
+    expect(pipe.recommended).toEqual({});
+  });
+
+  it('refuses a backend that cannot be opened, with the reasons', async () => {
+    const absent = { name: 'absent', open: () => Promise.resolve({ backend: 'absent', reason: 'not here', remedy: 'buy one' }) };
+    await expect(
+      DiffusionPipeline.fromPretrained(fixturePath('pipelines/tiny-sd'), { backends: [absent] }),
+    ).rejects.toMatchObject({ code: 'backend-unavailable', attempts: [{ reason: 'not here' }] });
+  });
+});
