@@ -1,6 +1,7 @@
 // Token embedding plus position embedding: y = table[ids] + positions[position]. Ids are clamped to the table's ROWS.
+// A table that is larger than a binding is bound in parts, a launch each: dims.rows rows from dims.firstRow on.
 #include "lib/flat.wgsl"
-struct Dims { count: u32, tokens: u32 }
+struct Dims { count: u32, tokens: u32, firstRow: u32, rows: u32 }
 @group(0) @binding(0) var<uniform> dims: Dims;
 @group(0) @binding(1) var<storage, read> ids: array<i32>;
 @group(0) @binding(2) var<storage, read> table: array<table_t>;
@@ -20,5 +21,9 @@ fn main(
   let token = i / CHANNELS;
   let channel = i % CHANNELS;
   let id = min(u32(max(ids[token], 0)), ROWS - 1u);
-  y[i] = y_t(f32(table[id * CHANNELS + channel]) + f32(positions[token % dims.tokens * CHANNELS + channel]));
+  if (id < dims.firstRow || id >= dims.firstRow + dims.rows) {
+    return;
+  }
+  let embedding = f32(table[(id - dims.firstRow) * CHANNELS + channel]);
+  y[i] = y_t(embedding + f32(positions[token % dims.tokens * CHANNELS + channel]));
 }

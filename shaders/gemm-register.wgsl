@@ -56,13 +56,17 @@ fn main(
       block += BLOCKS_N;
     }
   }
-#for i 8
+  // One copy of the epilogue, in a loop: compiles in half the time of sixteen inlined ones.
+#for j COLUMNS
+  var sums$j = array<vec4f, 8>(sum0_$j, sum1_$j, sum2_$j, sum3_$j, sum4_$j, sum5_$j, sum6_$j, sum7_$j);
+#endfor
+  for (var i = 0u; i < 8u; i++) {
 #if GATED
-  finish(row + $iu, column / 2u * 4u, sum$i_0, sum$i_1);
+    finish(row + i, column / 2u * 4u, sums0[i], sums1[i]);
 #else
 #for j COLUMNS
-  finish(row + $iu, (column + $ju) * 4u, sum$i_$j, vec4f());
+    finish(row + i, (column + $ju) * 4u, sums$j[i], vec4f());
 #endfor
 #endif
-#endfor
+  }
 }

@@ -1,4 +1,4 @@
-// First of three: mean and sum of squares about it, for each channel over a chunk of positions.
+// First pass of a group norm: mean and sum of squares about it, for each channel over a chunk of positions.
 // scratch0 is [image][chunk][mean, squares][channel]. A thread has a vector of channels and walks the chunk's positions, so
 // neighbours read neighbouring memory, groups of any size work, and there is no barrier. Sums are taken about the first
 // element: E[x^2] - E[x]^2 alone would cancel where the mean is large.

@@ -1,7 +1,8 @@
-// Third of three: (x - mean) * scale + bias, then the activation. See group-norm-moments.wgsl and group-norm-fold.wgsl.
+// Last pass of a group norm: (x - mean) * scale + bias, then the activation. `scales` is [image][mean, scale][channel].
 //
-// Why three: every group size fits (channels are folded to groups only in the tiny second pass), all reads of the large
-// passes are whole rows, and there is parallelism over positions where images times groups would fill no GPU.
+// Why three passes (group-norm-moments.wgsl, group-norm-fold.wgsl, this): every group size fits, because channels are folded
+// to groups only in the tiny second one; the reads of the large ones are whole rows; and there is parallelism over
+// positions where images times groups would fill no GPU.
 #include "lib/flat.wgsl"
 struct Dims { count: u32, positions: u32 }
 @group(0) @binding(0) var<uniform> dims: Dims;
@@ -16,7 +17,7 @@ alias Y = vec4<y_t>;
 @group(0) @binding(4) var<storage, read_write> y: array<y_t>;
 alias Y = y_t;
 #endif
-@group(0) @binding(5) var<storage, read_write> scratch1: array<V>;
+@group(0) @binding(5) var<storage, read_write> scales: array<V>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -31,6 +32,6 @@ fn main(
   let vector = i % VECTORS;
   let position = i / VECTORS;
   let first = position / dims.positions * 2u * VECTORS;
-  let d = readAt(position, vector) - scratch1[first + vector];
-  y[i] = Y(activate(d * scratch1[first + VECTORS + vector] + V(bias[vector])));
+  let d = readAt(position, vector) - scales[first + vector];
+  y[i] = Y(activate(d * scales[first + VECTORS + vector] + V(bias[vector])));
 }

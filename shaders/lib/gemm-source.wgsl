@@ -18,10 +18,11 @@ fn pixelAt(corner: Corner, tap: u32) -> i32 {
   let height = i32(dims.height);
   let width = i32(dims.width);
 #if UPSAMPLE
-  let inside = y >= 0 && x >= 0 && y < 2 * height && x < 2 * width;
+  // `&`, not `&&`: each `&&` is a branch, and SwiftShader compiles eight rows of them for half a minute.
+  let inside = (y >= 0) & (x >= 0) & (y < 2 * height) & (x < 2 * width);
   return select(-1, (corner.x * height + (y >> 1u)) * width + (x >> 1u), inside);
 #else
-  let inside = y >= 0 && x >= 0 && y < height && x < width;
+  let inside = (y >= 0) & (x >= 0) & (y < height) & (x < width);
   return select(-1, (corner.x * height + y) * width + x, inside);
 #endif
 }

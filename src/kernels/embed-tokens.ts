@@ -1,22 +1,34 @@
 /** @file Token embedding plus position embedding. */
 
 import source from '../../shaders/embed-tokens.wgsl';
-import { channelsOf, defineKernel, elementCount, fold } from './kernel.ts';
+import { DEVICE_DTYPE_BYTES } from '../tensor/dtype.ts';
+import { channelsOf, defineKernel, elementCount, fold, type Launch } from './kernel.ts';
+
+/** Parts of the table begin at multiples of this many rows, which aligns them for any number of channels. */
+const ROW_STEP = 256;
 
 export const embedTokens = defineKernel({
   id: 'embed-tokens',
   ops: ['embedTokens'],
+  splits: ['table'],
   launches(node, context) {
+    const { ids, table } = node.inputs;
     const count = elementCount(context.shapeOf(node.output));
-    const [, tokens] = context.shapeOf(node.inputs.ids);
-    return [
-      {
+    const [, tokens] = context.shapeOf(ids);
+    const [rows, channels] = context.shapeOf(table);
+    const rowBytes = channels * DEVICE_DTYPE_BYTES[context.dtypeOf(table)];
+    const most = Math.max(1, Math.floor(context.traits.maxBindingBytes / rowBytes / ROW_STEP)) * ROW_STEP;
+    return Array.from({ length: Math.ceil(rows / most) }, (_, part): Launch => {
+      const firstRow = part * most;
+      const partRows = Math.min(most, rows - firstRow);
+      return {
         name: 'embed-tokens',
         source,
-        constants: { CHANNELS: channelsOf(context, node.output), ROWS: context.shapeOf(node.inputs.table)[0] },
-        dims: { count, tokens },
+        constants: { CHANNELS: channelsOf(context, node.output), ROWS: rows },
+        dims: { count, tokens, firstRow, rows: partRows },
         workgroups: fold(Math.ceil(count / 64), context.traits),
-      },
-    ];
+        ranges: { table: { offset: firstRow * rowBytes, bytes: partRows * rowBytes } },
+      };
+    });
   },
 });

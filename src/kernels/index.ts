@@ -16,6 +16,8 @@ import { geglu } from './geglu.ts';
 import { gemmMatrix } from './gemm-matrix.ts';
 import { gemmRegister } from './gemm-register.ts';
 import { gemmTiled } from './gemm-tiled.ts';
+import { groupNormFold } from './group-norm-fold.ts';
+import { groupNormScale } from './group-norm-scale.ts';
 import { groupNorm } from './group-norm.ts';
 import { guidanceFactor } from './guidance-factor.ts';
 import { guidance } from './guidance.ts';
@@ -36,6 +38,8 @@ export const KERNELS: readonly Kernel[] = [
   attentionTiled,
   attentionRegister,
   groupNorm,
+  groupNormFold,
+  groupNormScale,
   layerNorm,
   elementwise,
   geglu,

@@ -28,6 +28,7 @@ export interface DeviceTraits {
   readonly maxWorkgroupsPerDimension: number;
   readonly maxWorkgroupStorageBytes: number;
   readonly maxInvocationsPerWorkgroup: number;
+  readonly maxBindingBytes: number;
 }
 
 /** What a kernel may know of the node it is asked about. */
@@ -50,6 +51,8 @@ export interface Launch {
   /** Values of the shader's `Dims`. */
   readonly dims: Readonly<Record<string, number>>;
   readonly workgroups: readonly [number, number, number];
+  /** Ranges of inputs, in bytes, where a launch binds less than the whole. */
+  readonly ranges?: Readonly<Record<string, { readonly offset: number; readonly bytes: number }>>;
   /** Names of the shader's bindings that stand for an input under another name (bound with another element type). */
   readonly aliases?: Readonly<Record<string, string>>;
 }
@@ -67,6 +70,8 @@ export interface KernelDefinition<K extends OpKind> {
   inPlace?(node: NodesOf<K>): string | undefined;
   /** Bytes of its scratch ranges. */
   scratchBytes?(node: NodesOf<K>, context: KernelContext): number[];
+  /** Inputs that it binds in parts, so that they may be larger than a binding. */
+  readonly splits?: readonly string[];
   /** How it wants weights laid out; inputs that are not named stay as stored. */
   packing?(node: NodesOf<K>, context: KernelContext): Readonly<Record<string, Packing>>;
   launches(node: NodesOf<K>, context: KernelContext): Launch[];
@@ -76,6 +81,7 @@ export interface KernelDefinition<K extends OpKind> {
 export interface Kernel {
   readonly id: string;
   readonly ops: readonly OpKind[];
+  readonly splits: readonly string[];
   supports(node: Node, context: KernelContext): boolean;
   inPlace(node: Node, context: KernelContext): string | undefined;
   scratchBytes(node: Node, context: KernelContext): number[];
@@ -97,6 +103,7 @@ export function defineKernel<K extends OpKind>(definition: KernelDefinition<K>):
   return {
     id,
     ops,
+    splits: definition.splits ?? [],
     supports: (node, context) => isOurs(node) && (definition.supports?.(node, context) ?? true),
     inPlace(node, context) {
       const name = definition.inPlace?.(ours(node));

@@ -13,8 +13,9 @@ import { WebGpuProgram } from '../../src/backends/webgpu/program.ts';
 import { FileFormatError, GraphError, OptionError } from '../../src/errors.ts';
 import { GraphBuilder } from '../../src/graph/builder.ts';
 import { layOutGraph } from '../../src/plan/planner.ts';
-import { caseGraph, caseInputs, caseWeights, nmse, type OpCase } from '../cases/case.ts';
+import { caseGraph, caseInputs, caseWeights, type OpCase } from '../cases/case.ts';
 import { TEST_CASES } from '../cases/index.ts';
+import { nmse } from '../support/nmse.ts';
 
 const opened = await webgpu({
   adapter: 'any',

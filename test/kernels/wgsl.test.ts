@@ -20,6 +20,7 @@ const BASE: DeviceTraits = {
   maxWorkgroupsPerDimension: 65535,
   maxWorkgroupStorageBytes: 32768,
   maxInvocationsPerWorkgroup: 256,
+  maxBindingBytes: 1 << 27,
 };
 
 /** The kinds of device that variants exist for. */

@@ -51,7 +51,8 @@ export async function compileProgram(device: OpenDevice, plan: Plan, options: Co
       const recording = record(device, plan, launches, pipelines, {
         weightBuffer,
         bufferAt(place) {
-          const buffer = place.kind === 'arena' ? arena[place.buffer] : tensors.get(place.tensor)?.buffer;
+          const buffer =
+            place.kind === 'arena' ? arena[place.buffer] : place.kind === 'external' && tensors.get(place.tensor)?.buffer;
           if (buffer) return buffer;
           throw new KernelError('the plan places a value in a buffer that it does not list', {
             file: `plan "${plan.name}"`,
@@ -73,10 +74,12 @@ export async function compileProgram(device: OpenDevice, plan: Plan, options: Co
 function plainOutputs(plan: Plan): Map<number, WeightRequest> {
   const requests = new Map<number, WeightRequest>();
   for (const { value } of plan.outputs) {
-    const planned = plan.values.get(value);
-    if (planned?.place.kind !== 'weight' || planned.dtype === 'i32') continue;
-    const { shape, dtype, place } = planned;
-    requests.set(place.index, { weight: plan.weights[place.index], shape, dtype, packing: { kind: 'plain' } });
+    const place = plan.values.get(value)?.place;
+    if (place?.kind !== 'weight') continue;
+    const weight = plan.weights[place.index];
+    const stored = plan.values.get(weight.value);
+    if (stored && stored.dtype !== 'i32')
+      requests.set(place.index, { weight, shape: stored.shape, dtype: stored.dtype, packing: { kind: 'plain' } });
   }
   return requests;
 }
@@ -89,17 +92,13 @@ async function loadWeights(
 ): Promise<Map<string, GPUBuffer>> {
   const unique = new Map(requests.map((request) => [requestKey(request), request]));
   for (const request of unique.values()) weights.checkRequest(request);
-  const missing = new Map([...unique].map(([key, request]) => [key, weights.missingBytes(request)]));
-  const total = [...missing.values()].reduce((a, b) => a + b, 0);
+  const total = unique.size;
   const buffers = new Map<string, GPUBuffer>();
-  let done = 0;
-  onProgress?.({ phase: 'weights', done, total });
+  onProgress?.({ phase: 'weights', done: 0, total });
   for (const [key, request] of unique) {
     signal?.throwIfAborted();
     buffers.set(key, await weights.load(request, signal));
-    const bytes = missing.get(key) ?? 0;
-    done += bytes;
-    if (bytes > 0) onProgress?.({ phase: 'weights', done, total });
+    onProgress?.({ phase: 'weights', done: buffers.size, total });
   }
   return buffers;
 }

@@ -116,6 +116,7 @@ function readTraits(gpu: GPUDevice, info: GPUAdapterInfo): DeviceTraits {
     maxWorkgroupsPerDimension: gpu.limits.maxComputeWorkgroupsPerDimension,
     maxWorkgroupStorageBytes: gpu.limits.maxComputeWorkgroupStorageSize,
     maxInvocationsPerWorkgroup: gpu.limits.maxComputeInvocationsPerWorkgroup,
+    maxBindingBytes: gpu.limits.maxStorageBufferBindingSize,
   };
 }
 

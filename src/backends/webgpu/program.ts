@@ -57,7 +57,7 @@ export class WebGpuProgram implements Program {
         remedy: `Give ${value.dtype === 'i32' ? 'an Int32Array' : 'a Float32Array'} of ${length} elements`,
       });
     const elements = encodeElements(data, value.dtype);
-    this.#parts.device.gpu.queue.writeBuffer(tensor.buffer, 0, elements.buffer, elements.byteOffset, elements.byteLength);
+    this.#parts.device.gpu.queue.writeBuffer(tensor.buffer, value.place.offset, elements.buffer, elements.byteOffset, elements.byteLength);
   }
 
   run(): void {
@@ -85,7 +85,7 @@ export class WebGpuProgram implements Program {
     const staging = await device.scoped(`a copy of "${name}"`, () => {
       const buffer = device.gpu.createBuffer({ size: padded(size), usage: BUFFER_USAGE.COPY_DST | BUFFER_USAGE.MAP_READ });
       const encoder = device.gpu.createCommandEncoder();
-      encoder.copyBufferToBuffer(this.#bufferAt(place, name), place.kind === 'arena' ? place.offset : 0, buffer, 0, size);
+      encoder.copyBufferToBuffer(this.#bufferAt(place, name), place.offset, buffer, 0, size);
       device.gpu.queue.submit([encoder.finish()]);
       return buffer;
     });

@@ -7,9 +7,9 @@ import { KernelError } from '../../errors.ts';
 import type { ValueId } from '../../graph/op.ts';
 import { inputsOf, type Node } from '../../graph/ops.ts';
 import { kernelById, shaderOf } from '../../kernels/index.ts';
-import type { DeviceTraits, KernelContext, Launch } from '../../kernels/kernel.ts';
+import { elementCount, type DeviceTraits, type KernelContext, type Launch } from '../../kernels/kernel.ts';
 import type { Shader } from '../../kernels/wgsl.ts';
-import type { Place, Plan, PlannedDispatch } from '../../plan/plan.ts';
+import type { Place, Plan, PlannedDispatch, PlannedValue } from '../../plan/plan.ts';
 import type { OpenDevice } from './device.ts';
 import { BUFFER_USAGE } from './flags.ts';
 import type { CompiledPipeline } from './pipelines.ts';
@@ -44,7 +44,11 @@ export function planLaunches(plan: Plan, traits: DeviceTraits): PlannedLaunch[] 
       const packing = packings[name] ?? { kind: 'plain' };
       if (place.kind === 'weight') {
         if (dtype === 'i32') throw bug(node, `has an integer weight, ${name}`);
-        weights.set(name, { weight: plan.weights[place.index], shape, dtype, packing });
+        const weight = plan.weights[place.index];
+        // Plain weights are shared by everything that reads them, windows on them too; packed ones are made for this shape.
+        const stored = packing.kind === 'plain' ? planned(plan, weight.value, node).shape : shape;
+        if (elementCount(stored) !== elementCount(planned(plan, weight.value, node).shape)) throw bug(node, `needs all of ${name}`);
+        weights.set(name, { weight, shape: stored, dtype, packing });
       } else if (packing.kind !== 'plain') throw bug(node, `needs ${name} to be a stored weight`);
     }
     return kernel
@@ -53,7 +57,7 @@ export function planLaunches(plan: Plan, traits: DeviceTraits): PlannedLaunch[] 
   });
 }
 
-function planned(plan: Plan, value: ValueId, node: Node): { shape: readonly number[]; dtype: 'f32' | 'f16' | 'i32'; bytes: number; place: Place } {
+function planned(plan: Plan, value: ValueId, node: Node): PlannedValue {
   const found = plan.values.get(value);
   if (!found) throw bug(node, `uses value ${value}, which has no place`);
   return found;
@@ -66,7 +70,7 @@ function bug(node: Node, problem: string): KernelError {
 /** Where buffers of a program are. */
 export interface BufferSource {
   /** The buffer behind a place that is no weight. */
-  bufferAt(place: Exclude<Place, { kind: 'weight' }>): GPUBuffer;
+  bufferAt(place: Place): GPUBuffer;
   /** The buffer of a loaded weight. */
   weightBuffer(request: WeightRequest): GPUBuffer;
 }
@@ -143,14 +147,15 @@ function bindingOf(binding: string, plan: Plan, { dispatch, launch, weights }: P
   const { node, scratch } = dispatch;
   const name = launch.aliases?.[binding] ?? binding;
   const weight = weights.get(name);
-  if (weight) return { buffer: buffers.weightBuffer(weight) };
+  if (weight && weight.packing.kind !== 'plain') return { buffer: buffers.weightBuffer(weight) };
   const [, scratchIndex] = /^scratch(\d+)$/.exec(name) ?? [];
   const value = name === 'y' ? node.output : inputsOf(node).find(([input]) => input === name)?.[1];
   const range = scratchIndex === undefined ? value !== undefined && planned(plan, value, node) : scratch[Number(scratchIndex)];
-  if (!range || range.place.kind === 'weight') throw bug(node, `has nothing to bind as ${name}`);
+  if (!range || (range.place.kind === 'weight' && !weight)) throw bug(node, `has nothing to bind as ${name}`);
+  const part = launch.ranges?.[name];
   return {
-    buffer: buffers.bufferAt(range.place),
-    offset: range.place.kind === 'arena' ? range.place.offset : 0,
-    size: padded(range.bytes),
+    buffer: weight ? buffers.weightBuffer(weight) : buffers.bufferAt(range.place),
+    offset: range.place.offset + (part?.offset ?? 0),
+    size: padded(part?.bytes ?? range.bytes),
   };
 }

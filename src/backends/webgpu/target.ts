@@ -47,8 +47,8 @@ export function createTarget(dtype: 'f32' | 'f16', traits: DeviceTraits, limits:
     fusions: new Set(FUSIONS),
     select(node, typeOf) {
       const context = contextOf(traits, dtype, typeOf);
-      checkBindings(node, context, limits);
       const kernel = chooseKernel(node, context);
+      checkBindings(node, context, kernel.splits, limits);
       const scratchBytes = kernel.scratchBytes(node, context);
       for (const bytes of scratchBytes) checkBytes(bytes, 'scratch', node, limits);
       const inPlace = kernel.inPlace(node, context);
@@ -57,9 +57,10 @@ export function createTarget(dtype: 'f32' | 'f16', traits: DeviceTraits, limits:
   };
 }
 
-/** Every value must fit one binding. Splitting larger ones by rows would start here. */
-function checkBindings(node: Node, context: KernelContext, limits: MemoryLimits): void {
-  const values: [string, ValueId][] = [...inputsOf(node), ['output', node.output]];
+/** Every value must fit one binding, unless its kernel binds it in parts; passes/split-large.ts has cut what can be cut. */
+function checkBindings(node: Node, context: KernelContext, splits: readonly string[], limits: MemoryLimits): void {
+  const whole = inputsOf(node).filter(([name]) => !splits.includes(name));
+  const values: [string, ValueId][] = [...whole, ['output', node.output]];
   for (const [name, value] of values)
     checkBytes(elementCount(context.shapeOf(value)) * DEVICE_DTYPE_BYTES[context.dtypeOf(value)], name, node, limits);
 }

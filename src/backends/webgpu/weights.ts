@@ -10,7 +10,7 @@ import type { StoredTensor, Weight } from '../../graph/graph.ts';
 import { packedLength, packRows, type Elements, type Packing } from '../../kernels/packing.ts';
 import { elementCount } from '../../kernels/kernel.ts';
 import { decodeToF16, decodeToF32 } from '../../tensor/decode.ts';
-import { DEVICE_DTYPE_BYTES, STORED_DTYPES } from '../../tensor/dtype.ts';
+import { DEVICE_DTYPE_BYTES } from '../../tensor/dtype.ts';
 import type { WeightReader, WeightStore } from '../backend.ts';
 import type { OpenDevice } from './device.ts';
 import { BUFFER_USAGE } from './flags.ts';
@@ -48,15 +48,6 @@ export class WebGpuWeights implements WeightStore {
 
   get bytes(): number {
     return this.#bytes;
-  }
-
-  /** Stored bytes that a request would have to read; 0 if it is loaded or being loaded. */
-  missingBytes(request: WeightRequest): number {
-    if (this.#buffers.has(requestKey(request))) return 0;
-    return request.weight.parts.reduce(
-      (sum, { name, shape }) => sum + elementCount(shape) * STORED_DTYPES[this.#reader.info(name).dtype],
-      0,
-    );
   }
 
   /**
@@ -103,9 +94,9 @@ export class WebGpuWeights implements WeightStore {
     const name = weight.parts.map((part) => part.name).join(' + ');
     const length = packedLength(packing, request.shape);
     const bytes = Math.ceil((length * DEVICE_DTYPE_BYTES[dtype]) / 16) * 16;
-    const { maxBufferBytes, maxBindingBytes } = this.device.limits;
-    if (bytes > Math.min(maxBufferBytes, maxBindingBytes))
-      throw new KernelError(`takes ${bytes} bytes on the device, which allows ${Math.min(maxBufferBytes, maxBindingBytes)}`, {
+    const { maxBufferBytes } = this.device.limits;
+    if (bytes > maxBufferBytes)
+      throw new KernelError(`takes ${bytes} bytes in one buffer, the device allows ${maxBufferBytes}`, {
         field: name,
         remedy: 'Use a 16-bit dtype, or a device with larger buffers',
       });
