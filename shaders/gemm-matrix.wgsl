@@ -159,13 +159,21 @@ fn main(
     let at = base + e / 2u * 16u + e % 2u * 4u;
     let sum = vec4f(tileY[at], tileY[at + 1u], tileY[at + 2u], tileY[at + 3u]);
     let gate = vec4f(tileY[at + 8u], tileY[at + 9u], tileY[at + 10u], tileY[at + 11u]);
-    finish(firstRow + rowOffset + e / 2u, (firstColumn + columnOffset) / 2u + 8u * $ju + e % 2u * 4u, sum, gate);
+    let row = firstRow + rowOffset + e / 2u;
+    let column = (firstColumn + columnOffset) / 2u + 8u * $ju + e % 2u * 4u;
+    if (row < dims.rows && column < N) {
+      finish(row, column, sum, gate);
+    }
   }
 #else
   for (var e = lane % 32u; e < SM * 64u; e += 32u) {
     let at = base + e * 4u;
     let sum = vec4f(tileY[at], tileY[at + 1u], tileY[at + 2u], tileY[at + 3u]);
-    finish(firstRow + rowOffset + e / 4u, firstColumn + columnOffset + 16u * $ju + e % 4u * 4u, sum, vec4f());
+    let row = firstRow + rowOffset + e / 4u;
+    let column = firstColumn + columnOffset + 16u * $ju + e % 4u * 4u;
+    if (row < dims.rows && column < N) {
+      finish(row, column, sum, vec4f());
+    }
   }
 #endif
 #endfor

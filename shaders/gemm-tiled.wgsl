@@ -104,20 +104,25 @@ fn main(
     }
   }
 #for i ROW_VECTORS
-#if SPLIT
   if (firstRow + ty + 16u * $iu < dims.rows) {
+    let row = firstRow + ty + 16u * $iu;
+#if SPLIT
 #for j COLUMNS
     if (firstVector + tx + 16u * $ju < BLOCKS_N) {
-      scratch0[partialIndex(split, firstRow + ty + 16u * $iu, (firstVector + tx + 16u * $ju) * 4u)] = sum$i_$j;
+      scratch0[partialIndex(split, row, (firstVector + tx + 16u * $ju) * 4u)] = sum$i_$j;
     }
 #endfor
-  }
 #elif GATED
-  finish(firstRow + ty + 16u * $iu, firstVector * 2u + tx * 4u, sum$i_0, sum$i_1);
+    if (firstVector * 2u + tx * 4u < N) {
+      finish(row, firstVector * 2u + tx * 4u, sum$i_0, sum$i_1);
+    }
 #else
 #for j COLUMNS
-  finish(firstRow + ty + 16u * $iu, (firstVector + tx + 16u * $ju) * 4u, sum$i_$j, vec4f());
+    if ((firstVector + tx + 16u * $ju) * 4u < N) {
+      finish(row, (firstVector + tx + 16u * $ju) * 4u, sum$i_$j, vec4f());
+    }
 #endfor
 #endif
+  }
 #endfor
 }

@@ -74,11 +74,8 @@ fn residualAt(at: u32) -> vec4f {
 }
 #endif
 
-// Finishes four neighbouring output columns of a row; `gate` holds the sums of the gates if GATED.
+// Finishes four neighbouring output columns of a row inside the output; `gate` holds the sums of the gates if GATED.
 fn finish(row: u32, column: u32, sum: vec4f, gate: vec4f) {
-  if (row >= dims.rows || column >= N) {
-    return;
-  }
   var v = sum;
 #if BIAS
   v += biasAt(column);

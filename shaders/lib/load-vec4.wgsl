@@ -34,17 +34,15 @@ fn loadX2(pixel: u32, channel: u32) -> f32 {
 #endif
 
 fn loadVector(pixel: i32, c: u32) -> vec4f {
-  if (pixel < 0) {
-    return vec4f();
-  }
-  let at = u32(pixel);
-#if TWO_SOURCES
-  if (c >= V1) {
-    let second = 4u * (c - V1);
-    return vec4f(loadX2(at, second), loadX2(at, second + 1u), loadX2(at, second + 2u), loadX2(at, second + 3u));
-  }
-#endif
+  let at = u32(max(pixel, 0));
   let first = 4u * c;
-  return vec4f(loadX(at, first), loadX(at, first + 1u), loadX(at, first + 2u), loadX(at, first + 3u));
+  let value = vec4f(loadX(at, first), loadX(at, first + 1u), loadX(at, first + 2u), loadX(at, first + 3u));
+#if TWO_SOURCES
+  let second = 4u * (max(c, V1) - V1);
+  let value2 = vec4f(loadX2(at, second), loadX2(at, second + 1u), loadX2(at, second + 2u), loadX2(at, second + 3u));
+  return select(vec4f(), select(value, value2, c >= V1), pixel >= 0);
+#else
+  return select(vec4f(), value, pixel >= 0);
+#endif
 }
 #endif

@@ -145,7 +145,7 @@ export interface ReductionConstants extends Constants {
 /** How reductions are shared out: a workgroup each, or a lane each on software adapters, where barriers cost most. */
 export function reductionConstants({ software, subgroupSize }: DeviceTraits): ReductionConstants {
   if (software) return { LANES: 1, REDUCTIONS: 16, SUBGROUPS: false, SUBGROUP_SIZE: 1 };
-  const subgroups = subgroupSize >= 8 && subgroupSize <= 64;
+  const subgroups = subgroupSize >= 4 && subgroupSize <= 64;
   return { LANES: 64, REDUCTIONS: 1, SUBGROUPS: subgroups, SUBGROUP_SIZE: subgroups ? subgroupSize : 1 };
 }
 

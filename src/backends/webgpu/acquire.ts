@@ -1,6 +1,7 @@
 /** @file Finds an adapter and opens a device on it, or says why it cannot. */
 
 import type { BackendAttempt } from '../../errors.ts';
+import type { DeviceTraits } from '../../kernels/kernel.ts';
 import { findGpu } from '../../platform/gpu.ts';
 import { describeAdapter, isSoftware, OpenDevice, SUBGROUP_MATRIX } from './device.ts';
 
@@ -14,6 +15,8 @@ export interface WebGpuOptions {
   readonly powerPreference?: 'high-performance' | 'low-power';
   /** Dawn's toggles, when this library creates the entry point in Node; see platform/node-gpu.ts for the default. */
   readonly toggles?: readonly string[];
+  /** What kernels are told of the device instead of the truth: tests run the kernels of GPUs on software adapters. */
+  readonly traits?: Partial<DeviceTraits>;
 }
 
 /** Features that kernels use where they are offered. */
@@ -63,7 +66,7 @@ export async function acquireDevice(options: WebGpuOptions = {}): Promise<OpenDe
       requiredFeatures: [...adapter.features].filter(isWanted),
       requiredLimits: Object.fromEntries(WANTED_LIMITS.map((limit) => [limit, adapter.limits[limit]])),
     });
-    return new OpenDevice(device, adapter.info, found.gpu);
+    return new OpenDevice(device, adapter.info, found.gpu, options.traits);
   } catch (cause) {
     return {
       backend: 'webgpu',

@@ -22,11 +22,11 @@ export class OpenDevice {
   readonly origin: GPU;
   #failure: CalotypeError | undefined;
 
-  constructor(gpu: GPUDevice, info: GPUAdapterInfo, origin: GPU) {
+  constructor(gpu: GPUDevice, info: GPUAdapterInfo, origin: GPU, traits: Partial<DeviceTraits> = {}) {
     this.gpu = gpu;
     this.origin = origin;
     this.description = describeAdapter(info);
-    this.traits = readTraits(gpu, info);
+    this.traits = { ...readTraits(gpu, info), ...traits };
     this.limits = {
       alignment: gpu.limits.minStorageBufferOffsetAlignment,
       maxBindingBytes: gpu.limits.maxStorageBufferBindingSize,
