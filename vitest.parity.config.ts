@@ -4,5 +4,7 @@ import config from './vitest.config.ts';
 
 export default mergeConfig(
   config,
-  defineConfig({ test: { include: ['test/parity/*.parity.ts'], testTimeout: 3_600_000, hookTimeout: 600_000 } }),
+  defineConfig({
+    test: { include: ['test/parity/*.parity.ts'], testTimeout: 3_600_000, hookTimeout: 600_000 },
+  }),
 );

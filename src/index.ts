@@ -58,7 +58,12 @@ export { openBackend } from './pipelines/from-pretrained.ts';
 export { inspectModel, type ModelReport } from './pipelines/inspect-model.ts';
 export type { NetworkReport, ProgramReport } from './pipelines/inspect.ts';
 export { benchmarkModel, type ModelBenchmarkOptions } from './pipelines/benchmark-model.ts';
-export { benchmarkUNet, type BenchmarkOptions, type StepBenchmark, type TimedOp } from './pipelines/benchmark.ts';
+export {
+  benchmarkUNet,
+  type BenchmarkOptions,
+  type StepBenchmark,
+  type TimedOp,
+} from './pipelines/benchmark.ts';
 
 export {
   BackendUnavailableError,

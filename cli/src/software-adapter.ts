@@ -31,8 +31,14 @@ export function softwareAdapterObstacle(
   platform = process.platform,
   arch = process.arch,
 ): string | undefined {
-  if (platform === 'linux' && arch === 'x64') return undefined;
-  return `the packaged SwiftShader is for x86-64 Linux, this is ${platform} ${arch}`;
+  if (platform !== 'linux' || arch !== 'x64')
+    return `the packaged SwiftShader is for x86-64 Linux, this is ${platform} ${arch}`;
+  try {
+    softwareAdapterArchive();
+    return undefined;
+  } catch {
+    return 'the package @sparticuz/chromium, which carries SwiftShader, is not installed';
+  }
 }
 
 /** The archive inside `@sparticuz/chromium`. */

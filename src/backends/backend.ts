@@ -21,7 +21,11 @@ export interface BackendFactory {
 /** Reads stored tensors one at a time; `loaders/weight-source.ts` gives one for a model's files. */
 export interface WeightReader {
   /** Type and shape of a tensor; throws NotFoundError naming the file when it is missing. */
-  info(name: string): { readonly dtype: StoredDType; readonly shape: readonly number[]; readonly file: string };
+  info(name: string): {
+    readonly dtype: StoredDType;
+    readonly shape: readonly number[];
+    readonly file: string;
+  };
   /** All bytes of a tensor, little endian, row-major. */
   read(name: string, signal?: AbortSignal): Promise<Uint8Array>;
 }
@@ -56,10 +60,12 @@ export interface CompileOptions {
   readonly onProgress?: (progress: CompileProgress) => void;
 }
 
-/** Time of one dispatch, for benchmarks. */
+/** Time of one launch, for benchmarks; a dispatch of the plan may take several. */
 export interface DispatchTime {
+  /** Index in `plan.dispatches`. */
+  readonly dispatch: number;
+  /** What was launched: the stem of its shader. */
   readonly kernel: string;
-  readonly node: string;
   readonly milliseconds: number;
 }
 

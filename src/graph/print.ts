@@ -23,9 +23,12 @@ export function printGraph(graph: Graph): string {
   return [
     `graph ${graph.name}: ${graph.nodes.length} ops, ${graph.weights.length} weights`,
     ...graph.inputs.map(
-      ({ name, value, rate }) => `%${value} = input ${name} ${formatShape(valueOf(graph, value).shape)} (${rate})`,
+      ({ name, value, rate }) =>
+        `%${value} = input ${name} ${formatShape(valueOf(graph, value).shape)} (${rate})`,
     ),
     ...graph.nodes.map((node) => printNode(graph, node)),
-    ...graph.outputs.map(({ name, value, updates }) => `output ${name} = %${value}${updates ? ` updates ${updates}` : ''}`),
+    ...graph.outputs.map(
+      ({ name, value, updates }) => `output ${name} = %${value}${updates ? ` updates ${updates}` : ''}`,
+    ),
   ].join('\n');
 }

@@ -12,15 +12,13 @@ export type Rate = 0 | 1 | 2 | 3 | 7;
 /** Rates that an input may be declared with. */
 export type InputRate = 'prompt' | 'step' | 'latent';
 
-export const RATE = { weight: 0, prompt: 1, step: 2, promptStep: 3, latent: 7 } as const satisfies Record<string, Rate>;
+export const RATE = { weight: 0, prompt: 1, step: 2, promptStep: 3, latent: 7 } as const satisfies Record<
+  string,
+  Rate
+>;
 
 /** The rate of a value computed from values of these rates. */
 export function joinRates(rates: readonly Rate[]): Rate {
   const joined = rates.reduce<number>((a, b) => a | b, 0);
   return joined === 0 || joined === 1 || joined === 2 || joined === 3 ? joined : 7;
-}
-
-/** Name of a rate, for printers. */
-export function rateName(rate: Rate): string {
-  return { 0: 'weight', 1: 'prompt', 2: 'step', 3: 'prompt x step', 7: 'latent' }[rate];
 }

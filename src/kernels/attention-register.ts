@@ -4,6 +4,9 @@ import source from '../../shaders/attention-register.wgsl';
 import { readsVectors } from './attention.ts';
 import { channelsOf, defineKernel, fold } from './kernel.ts';
 
+/** Passed as uniforms on software adapters, which take a quarter of a second to compile each variant. */
+const SIZES = ['HEADS', 'Q_VECTORS', 'K_VECTORS', 'V_VECTORS', 'Q_OFFSET', 'K_OFFSET', 'V_OFFSET'];
+
 export const attentionRegister = defineKernel({
   id: 'attention-register',
   ops: ['attention'],
@@ -31,6 +34,7 @@ export const attentionRegister = defineKernel({
           SCALE: { float: scale },
           CAUSAL: causal,
         },
+        ...(context.traits.software ? { uniforms: SIZES } : {}),
         dims: { count, tiles, queries, keys },
         workgroups: fold(Math.ceil(count / 64), context.traits),
       },

@@ -7,5 +7,7 @@ import { channelsOf, type KernelContext } from './kernel.ts';
 export function readsVectors(node: NodeOf<'attention'>, context: KernelContext): boolean {
   const { q, k, v } = node.inputs;
   const { headDim, offsets } = node.attrs;
-  return [headDim, ...offsets, ...[q, k, v].map((id) => channelsOf(context, id))].every((count) => count % 4 === 0);
+  return [headDim, ...offsets, ...[q, k, v].map((id) => channelsOf(context, id))].every(
+    (count) => count % 4 === 0,
+  );
 }

@@ -12,7 +12,10 @@ export const concat = defineKernel({
       {
         name: 'concat',
         source,
-        constants: { CHANNELS_A: channelsOf(context, node.inputs.a), CHANNELS_B: channelsOf(context, node.inputs.b) },
+        constants: {
+          CHANNELS_A: channelsOf(context, node.inputs.a),
+          CHANNELS_B: channelsOf(context, node.inputs.b),
+        },
         dims: { count },
         workgroups: fold(Math.ceil(count / 64), context.traits),
       },

@@ -63,7 +63,9 @@ function tile(node: GemmNode, context: KernelContext): Tiling {
   const columns = packedWidth(size, GATE, 16);
   const depth = packedDepth(size.taps, size.sources, 8);
   const steps = Math.ceil(depth / STEP);
-  const tilings = SHAPES.filter((shape) => storageBytes(shape) <= context.traits.maxWorkgroupStorageBytes).map((shape) => {
+  const tilings = SHAPES.filter(
+    (shape) => storageBytes(shape) <= context.traits.maxWorkgroupStorageBytes,
+  ).map((shape) => {
     const rowsTile = shape.sm * shape.subgroupsM * 16;
     const columnsTile = shape.sn * shape.subgroupsN * 16;
     const groupsM = Math.ceil(size.rows / rowsTile);
@@ -73,8 +75,9 @@ function tile(node: GemmNode, context: KernelContext): Tiling {
     return { ...shape, rowsTile, columnsTile, groupsM, groupsN, work, splits };
   });
   const best =
-    tilings.find(({ work, groupsM, groupsN, splits }) => work <= 1.125 && groupsM * groupsN * splits >= FULL) ??
-    tilings.reduce((a, b) => (b.work < a.work ? b : a));
+    tilings.find(
+      ({ work, groupsM, groupsN, splits }) => work <= 1.125 && groupsM * groupsN * splits >= FULL,
+    ) ?? tilings.reduce((a, b) => (b.work < a.work ? b : a));
   const { splits, groupsM, groupsN, rowsTile, columnsTile } = best;
   return {
     ...best,
@@ -89,7 +92,11 @@ export const gemmMatrix = defineKernel({
   ops: ['conv2d', 'linear'],
   supports(node, context) {
     const { sources, columns } = gemmSize(node, context);
-    const inputs = [node.inputs.x, node.inputs.weight, ...(node.kind === 'conv2d' && node.inputs.x2 !== undefined ? [node.inputs.x2] : [])];
+    const inputs = [
+      node.inputs.x,
+      node.inputs.weight,
+      ...(node.kind === 'conv2d' && node.inputs.x2 !== undefined ? [node.inputs.x2] : []),
+    ];
     return (
       context.traits.subgroupMatrix &&
       context.traits.subgroupSize === 32 &&
@@ -108,7 +115,8 @@ export const gemmMatrix = defineKernel({
   launches(node, context) {
     const size = gemmSize(node, context);
     const tiling = tile(node, context);
-    const { sm, sn, subgroupsM, subgroupsN, rowsTile, columnsTile, groupsM, groupsN, depth, steps, parts } = tiling;
+    const { sm, sn, subgroupsM, subgroupsN, rowsTile, columnsTile, groupsM, groupsN, depth, steps, parts } =
+      tiling;
     const threads = subgroupsM * subgroupsN * 32;
     return [
       {

@@ -9,6 +9,9 @@ const GATE = 4;
 
 const ROWS = 8;
 
+/** Passed as uniforms on software adapters, which take a quarter of a second to compile each variant. */
+const SIZES = ['C1', 'C2', 'V1', 'V2', 'N', 'TILES_N', 'BLOCKS_N'];
+
 export const gemmRegister = defineKernel({
   id: 'gemm-register',
   ops: ['conv2d', 'linear'],
@@ -33,6 +36,7 @@ export const gemmRegister = defineKernel({
           TILES_N: tiles,
           BLOCKS_N: vectors,
         },
+        ...(context.traits.software ? { uniforms: SIZES } : {}),
         dims: gemmDims(node, context),
         workgroups: fold(Math.ceil((tiles * Math.ceil(size.rows / ROWS)) / 64), context.traits),
       },

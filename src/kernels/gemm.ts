@@ -32,7 +32,9 @@ export function gemmSize(node: GemmNode, context: KernelContext): GemmSize {
   return {
     rows: rowsOf(context, node.output),
     columns,
-    sources: [node.inputs.x, ...(second === undefined ? [] : [second])].map((source) => channelsOf(context, source)),
+    sources: [node.inputs.x, ...(second === undefined ? [] : [second])].map((source) =>
+      channelsOf(context, source),
+    ),
     taps: kernel.reduce((a, b) => a * b, 1),
     gated: node.attrs.activation === 'geglu',
   };
@@ -83,7 +85,8 @@ export function epilogueConstants(node: GemmNode, context: KernelContext): Const
     WIDE_Y: columns % 4 === 0,
     BIAS: node.inputs.bias !== undefined,
     ROWS: !rows ? 'none' : node.inputs.rowIndex === undefined ? 'own' : 'index',
-    RESIDUAL: node.inputs.residual === undefined ? 'none' : context.inPlace === 'residual' ? 'in_place' : 'separate',
+    RESIDUAL:
+      node.inputs.residual === undefined ? 'none' : context.inPlace === 'residual' ? 'in_place' : 'separate',
     ACTIVATION: gated ? 'none' : node.attrs.activation,
     GATED: gated,
   };
@@ -113,7 +116,12 @@ export function reduceLaunches(node: GemmNode, context: KernelContext, parts: Pa
     {
       name: 'gemm-reduce',
       source: reduceSource,
-      constants: { ...epilogueConstants(node, context), PACKED_N: parts.columns, VECTORS_N: vectors, GATE: Math.max(parts.gate, 1) },
+      constants: {
+        ...epilogueConstants(node, context),
+        PACKED_N: parts.columns,
+        VECTORS_N: vectors,
+        GATE: Math.max(parts.gate, 1),
+      },
       dims: { rows, imageRows, splits: parts.splits, partRows: parts.rows },
       workgroups: fold(Math.ceil((rows * vectors) / 64), context.traits),
     },

@@ -16,7 +16,12 @@ export const groupNormScale = defineKernel({
       {
         name: 'group-norm-scale',
         source,
-        constants: { CHANNELS: channels, GROUPS: groups, GROUP_CHANNELS: channels / groups, EPS: { float: eps } },
+        constants: {
+          CHANNELS: channels,
+          GROUPS: groups,
+          GROUP_CHANNELS: channels / groups,
+          EPS: { float: eps },
+        },
         dims: { count },
         workgroups: fold(Math.ceil(count / 64), context.traits),
       },

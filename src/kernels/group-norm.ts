@@ -47,7 +47,16 @@ function sizesOf({ inputs, attrs }: NormNode, context: KernelContext): Sizes {
   const wanted = Math.ceil(threads / (batch * (channels / width)));
   const chunk = Math.max(Math.ceil(positions / wanted), Math.min(positions, LEAST_CHUNK));
   const chunks = Math.ceil(positions / chunk);
-  return { batch, positions, channels, groupChannels: channels / attrs.groups, firstChannels, width, chunk, chunks };
+  return {
+    batch,
+    positions,
+    channels,
+    groupChannels: channels / attrs.groups,
+    firstChannels,
+    width,
+    chunk,
+    chunks,
+  };
 }
 
 function sourceConstants(node: NormNode, { channels, firstChannels, width }: Sizes) {
@@ -72,7 +81,10 @@ export function scalesBytes(node: NormNode, context: KernelContext): number {
 }
 
 /** Moments of channels, folded to groups: to scales in scratch1 for a whole norm, else to the three numbers in y. */
-export function statisticsLaunches(node: NodesOf<'groupNorm' | 'groupNormStats'>, context: KernelContext): Launch[] {
+export function statisticsLaunches(
+  node: NodesOf<'groupNorm' | 'groupNormStats'>,
+  context: KernelContext,
+): Launch[] {
   const sizes = sizesOf(node, context);
   const { batch, positions, channels, groupChannels, width, chunks, chunk } = sizes;
   const parts = (batch * chunks * channels) / width;

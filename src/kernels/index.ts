@@ -79,6 +79,7 @@ export function kernelById(id: string, node: Node): Kernel {
 export function shaderOf(launch: Launch, node: Node, context: KernelContext): Shader {
   const types: Record<string, DeviceDType> = { y: context.dtypeOf(node.output) };
   for (const [name, value] of inputsOf(node)) types[name] = context.dtypeOf(value);
-  for (const [binding, buffer] of Object.entries(launch.aliases ?? {})) types[binding] = types[buffer] ?? 'f32';
-  return assembleShader(launch.name, launch.source, launch.constants, types);
+  for (const [binding, buffer] of Object.entries(launch.aliases ?? {}))
+    types[binding] = types[buffer] ?? 'f32';
+  return assembleShader(launch.name, launch.source, launch.constants, types, launch.uniforms);
 }

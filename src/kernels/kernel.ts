@@ -48,6 +48,8 @@ export interface Launch {
   readonly name: string;
   readonly source: string;
   readonly constants: Constants;
+  /** Constants that are passed in `Dims`: where compiling a variant costs more than a constant gains. */
+  readonly uniforms?: readonly string[];
   /** Values of the shader's `Dims`. */
   readonly dims: Readonly<Record<string, number>>;
   readonly workgroups: readonly [number, number, number];
@@ -109,7 +111,9 @@ export function defineKernel<K extends OpKind>(definition: KernelDefinition<K>):
       const name = definition.inPlace?.(ours(node));
       const input = inputsOf(node).find(([key]) => key === name)?.[1];
       // An f32 state that becomes f16 values cannot be overwritten: the ranges differ.
-      return input !== undefined && context.dtypeOf(input) === context.dtypeOf(node.output) ? name : undefined;
+      return input !== undefined && context.dtypeOf(input) === context.dtypeOf(node.output)
+        ? name
+        : undefined;
     },
     scratchBytes: (node, context) => definition.scratchBytes?.(ours(node), context) ?? [],
     packing: (node, context) => definition.packing?.(ours(node), context) ?? {},

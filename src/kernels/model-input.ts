@@ -17,7 +17,12 @@ export const modelInput = defineKernel({
         name: 'model-input',
         source,
         constants: { SLOTS: slots, INPUT: coefficientColumns(slots).input, COLUMNS: columns },
-        dims: { count, images, image: elementCount(context.shapeOf(node.inputs.state)) / (slots * images), rows },
+        dims: {
+          count,
+          images,
+          image: elementCount(context.shapeOf(node.inputs.state)) / (slots * images),
+          rows,
+        },
         workgroups: fold(Math.ceil(count / 64), context.traits),
       },
     ];

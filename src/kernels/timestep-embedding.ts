@@ -12,7 +12,9 @@ function frequencies({ channels, freqShift, maxPeriod }: TimestepEmbeddingOp['at
   const half = channels / 2;
   const slope = Math.fround(-Math.log(maxPeriod));
   const divisor = Math.fround(half - freqShift);
-  return Float32Array.from({ length: half }, (_, i) => Math.exp(Math.fround(Math.fround(slope * i) / divisor)));
+  return Float32Array.from({ length: half }, (_, i) =>
+    Math.exp(Math.fround(Math.fround(slope * i) / divisor)),
+  );
 }
 
 export const timestepEmbedding = defineKernel({

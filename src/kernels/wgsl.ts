@@ -36,12 +36,16 @@ export interface ShaderBinding {
 }
 
 function bug(shader: string, problem: string): KernelError {
-  return new KernelError(problem, { file: `shader ${shader}`, remedy: 'This is a bug in the shader or its kernel file' });
+  return new KernelError(problem, {
+    file: `shader ${shader}`,
+    remedy: 'This is a bug in the shader or its kernel file',
+  });
 }
 
 /**
  * Assembles one variant.
  * @param types element types of its buffers; `x` becomes the alias `x_t`.
+ * @param uniforms constants that become members of `Dims` instead, so that their values make no variant of their own.
  * @throws KernelError for unknown names, includes and unbalanced directives.
  */
 export function assembleShader(
@@ -49,34 +53,54 @@ export function assembleShader(
   source: string,
   constants: Constants,
   types: Readonly<Record<string, DeviceDType>>,
+  uniforms: readonly string[] = [],
 ): Shader {
   const lines = expand(name, source.split('\n'), constants);
   const isDirective = (line: string): boolean => /^(enable|requires|diagnostic)\b/.test(line);
   const directives = new Set(lines.filter(isDirective));
-  const body = lines.filter((line) => !isDirective(line)).join('\n');
+  const body = withUniforms(lines.filter((line) => !isDirective(line)).join('\n'), uniforms);
   // An alias that is not used would only make equal shaders look different.
   const aliases = Object.entries(types)
     .filter(([buffer]) => new RegExp(`\\b${buffer}_t\\b`).test(body))
     .map(([buffer, type]) => `alias ${buffer}_t = ${type};`);
   if (aliases.some((alias) => alias.endsWith('f16;'))) directives.add('enable f16;');
   const declared = Object.entries(constants)
-    .filter(([constant]) => new RegExp(`\\b${constant}\\b`).test(body))
+    .filter(([constant]) => !uniforms.includes(constant) && new RegExp(`\\b${constant}\\b`).test(body))
     .flatMap(([constant, value]) => declaration(constant, value));
   return {
     code: [...directives, ...declared, ...aliases, body].join('\n'),
-    bindings: [...body.matchAll(/@binding\((\d+)\) var<(uniform|storage, read|storage, read_write)> (\w+)/g)].map(
-      ([, index, space, binding]) => ({ name: binding!, index: Number(index), type: BINDING_TYPES[space as Space] }),
+    bindings: [
+      ...body.matchAll(/@binding\((\d+)\) var<(uniform|storage, read|storage, read_write)> (\w+)/g),
+    ].map(([, index, space, binding]) => ({
+      name: binding,
+      index: Number(index),
+      type: BINDING_TYPES[space as Space],
+    })),
+    dims: [...(/struct Dims \{([^}]*)\}/.exec(body)?.[1] ?? '').matchAll(/(\w+): u32/g)].map(
+      ([, dim]) => dim,
     ),
-    dims: [...(/struct Dims \{([^}]*)\}/.exec(body)?.[1] ?? '').matchAll(/(\w+): u32/g)].map(([, dim]) => dim!),
   };
 }
 
-const BINDING_TYPES = { uniform: 'uniform', 'storage, read': 'read-only-storage', 'storage, read_write': 'storage' } as const;
+/** The shader with some constants read from its `Dims`. */
+function withUniforms(body: string, uniforms: readonly string[]): string {
+  return uniforms.reduce((text, name) => {
+    const read = text.replaceAll(new RegExp(`\\b${name}\\b`, 'g'), `dims.${name}`);
+    return read === text ? text : read.replace(/struct Dims \{ /, `$&${name}: u32, `);
+  }, body);
+}
+
+const BINDING_TYPES = {
+  uniform: 'uniform',
+  'storage, read': 'read-only-storage',
+  'storage, read_write': 'storage',
+} as const;
 type Space = keyof typeof BINDING_TYPES;
 
 function declaration(name: string, value: Constant): string[] {
   if (typeof value === 'boolean' || typeof value === 'string') return [];
-  if (typeof value === 'number') return [value < 0 ? `const ${name}: i32 = ${value}i;` : `const ${name}: u32 = ${value}u;`];
+  if (typeof value === 'number')
+    return [value < 0 ? `const ${name}: i32 = ${value}i;` : `const ${name}: u32 = ${value}u;`];
   if (value instanceof Float32Array)
     return [`const ${name} = array<f32, ${value.length}>(${[...value].map(floatLiteral).join(', ')});`];
   return [`const ${name}: f32 = ${floatLiteral(value.float)};`];
@@ -92,7 +116,7 @@ function floatLiteral(value: number): string {
 function expand(name: string, lines: readonly string[], constants: Constants): string[] {
   const output: string[] = [];
   for (let i = 0; i < lines.length; i++) {
-    const line = lines[i]!.replace(/\s*\/\/.*$/, '').trim();
+    const line = lines[i].replace(/\s*\/\/.*$/, '').trim();
     if (line === '') continue;
     if (!line.startsWith('#')) {
       output.push(line);
@@ -102,7 +126,8 @@ function expand(name: string, lines: readonly string[], constants: Constants): s
     if (directive === 'include') {
       const file = rest.replaceAll('"', '');
       const included = LIBRARY[file];
-      if (included === undefined) throw bug(name, `includes ${file}, which src/kernels/library.ts does not list`);
+      if (included === undefined)
+        throw bug(name, `includes ${file}, which src/kernels/library.ts does not list`);
       output.push(...expand(file, included.split('\n'), constants));
     } else if (directive === 'if') {
       const { branches, end } = splitBlock(name, lines, i);
@@ -113,9 +138,16 @@ function expand(name: string, lines: readonly string[], constants: Constants): s
       const { branches, end } = splitBlock(name, lines, i);
       const [variable = '', count = ''] = rest.split(/\s+/);
       const times = constants[count] ?? Number(count);
-      if (typeof times !== 'number' || !Number.isInteger(times)) throw bug(name, `#for needs a whole number, not ${count}`);
+      if (typeof times !== 'number' || !Number.isInteger(times))
+        throw bug(name, `#for needs a whole number, not ${count}`);
       for (let n = 0; n < times; n++)
-        output.push(...expand(name, branches[0]!.lines.map((text) => text.replaceAll(`$${variable}`, String(n))), constants));
+        output.push(
+          ...expand(
+            name,
+            branches[0].lines.map((text) => text.replaceAll(`$${variable}`, String(n))),
+            constants,
+          ),
+        );
       i = end;
     } else throw bug(name, `has a stray #${directive} in line "${line}"`);
   }
@@ -129,30 +161,38 @@ interface Branch {
 }
 
 /** The branches of the block that opens at `start`, and the line that closes it. */
-function splitBlock(name: string, lines: readonly string[], start: number): { branches: Branch[]; end: number } {
-  const [, opener = '', condition = ''] = /^\s*#(\w+)\s*(.*?)\s*(?:\/\/.*)?$/.exec(lines[start]!) ?? [];
+function splitBlock(
+  name: string,
+  lines: readonly string[],
+  start: number,
+): { branches: Branch[]; end: number } {
+  const [, opener = '', condition = ''] = /^\s*#(\w+)\s*(.*?)\s*(?:\/\/.*)?$/.exec(lines[start]) ?? [];
   const branches: Branch[] = [{ condition, lines: [] }];
   const open = [opener];
   for (let i = start + 1; i < lines.length; i++) {
-    const [, directive = '', rest = ''] = /^\s*#(\w+)\s*(.*?)\s*(?:\/\/.*)?$/.exec(lines[i]!) ?? [];
+    const [, directive = '', rest = ''] = /^\s*#(\w+)\s*(.*?)\s*(?:\/\/.*)?$/.exec(lines[i]) ?? [];
     if (directive === 'if' || directive === 'for') open.push(directive);
     if (directive === 'endif' || directive === 'endfor') {
       if (directive !== `end${open.pop()}`) throw bug(name, `closes with #${directive} what it did not open`);
       if (open.length === 0) return { branches, end: i };
     }
-    if (open.length === 1 && opener === 'if' && directive === 'elif') branches.push({ condition: rest, lines: [] });
-    else if (open.length === 1 && opener === 'if' && directive === 'else') branches.push({ condition: '', lines: [] });
-    else branches.at(-1)!.lines.push(lines[i]!);
+    if (open.length === 1 && opener === 'if' && directive === 'elif')
+      branches.push({ condition: rest, lines: [] });
+    else if (open.length === 1 && opener === 'if' && directive === 'else')
+      branches.push({ condition: '', lines: [] });
+    else branches.at(-1)?.lines.push(lines[i]);
   }
   throw bug(name, `never closes #${opener} ${condition}`);
 }
 
 function holds(name: string, condition: string, constants: Constants): boolean {
   if (condition === '') return true;
-  const [, not = '', constant = '', operator, word] = /^(!?)(\w+)(?:\s*([!=]=)\s*(\w+))?$/.exec(condition) ?? [];
+  const [, not = '', constant = '', operator, word] =
+    /^(!?)(\w+)(?:\s*([!=]=)\s*(\w+))?$/.exec(condition) ?? [];
   const value = constants[constant];
   if (value === undefined) throw bug(name, `asks for "${condition}", which its kernel does not define`);
-  if (operator !== undefined) return (String(value) === word) === (operator === '==');
+  if (operator !== undefined)
+    return (typeof value !== 'object' && String(value) === word) === (operator === '==');
   if (typeof value !== 'boolean') throw bug(name, `asks for "${condition}", but ${constant} is no boolean`);
   return value !== (not === '!');
 }

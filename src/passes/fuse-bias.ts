@@ -9,7 +9,8 @@ export const fuseBias: Pass = {
     rewriteNodes(graph, target, (node, { producer, usedOnce }) => {
       if (node.kind !== 'addBias') return undefined;
       const layer = producer(node.inputs.x);
-      if (layer?.kind !== 'conv2d' && layer?.kind !== 'linear') return 'no convolution or linear layer before it';
+      if (layer?.kind !== 'conv2d' && layer?.kind !== 'linear')
+        return 'no convolution or linear layer before it';
       if (!usedOnce(layer.output)) return 'the sum without bias is used elsewhere';
       const { bias } = node.inputs;
       return layer.kind === 'conv2d'

@@ -24,7 +24,8 @@ export const fuseConcat: Pass = {
       if (node.kind !== 'concat') continue;
       const users = graph.nodes.filter((user) => inputsOf(user).some(([, id]) => id === node.output));
       if (outputs.has(node.output) || !users.every((user) => canReadTwo(user, node.output)))
-        refused['another op reads the concatenation'] = (refused['another op reads the concatenation'] ?? 0) + 1;
+        refused['another op reads the concatenation'] =
+          (refused['another op reads the concatenation'] ?? 0) + 1;
       else sources.set(node.output, { x: node.inputs.a, x2: node.inputs.b });
     }
     const nodes = graph.nodes.map((node): Node => {

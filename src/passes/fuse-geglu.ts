@@ -11,7 +11,8 @@ export const fuseGeglu: Pass = {
       const layer = producer(node.inputs.x);
       if (layer?.kind !== 'linear') return 'no linear layer before it';
       if (!usedOnce(layer.output)) return 'the projection is used elsewhere';
-      if (layer.attrs.activation !== 'none' || layer.inputs.residual !== undefined) return 'the layer has an epilogue already';
+      if (layer.attrs.activation !== 'none' || layer.inputs.residual !== undefined)
+        return 'the layer has an epilogue already';
       return [{ ...layer, attrs: { activation: 'geglu' }, output: node.output }];
     }),
 };

@@ -16,7 +16,13 @@ export const fuseGuidedStep: Pass = {
         return [{ ...node, kind: 'guidedStep', inputs: { ...node.inputs, output } }];
       const factor = newValue({ name: 'guidance.factor', shape: value(row).shape, dtype: 'f32' });
       return [
-        { kind: 'guidanceFactor', name: 'guidance.factor', inputs: { output, coefficients, row }, attrs: {}, output: factor },
+        {
+          kind: 'guidanceFactor',
+          name: 'guidance.factor',
+          inputs: { output, coefficients, row },
+          attrs: {},
+          output: factor,
+        },
         { ...node, kind: 'guidedStep', inputs: { ...node.inputs, output, factor } },
       ];
     }),

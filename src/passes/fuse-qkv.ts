@@ -47,7 +47,8 @@ export const fuseQkv: Pass = {
       );
       // Self-attention joins all three; cross-attention joins k and v, whose source is the text.
       const [q, k, v] = plain;
-      const group = k && v && k.inputs.x === v.inputs.x ? (q && q.inputs.x === k.inputs.x ? [q, k, v] : [k, v]) : [];
+      const group =
+        k && v && k.inputs.x === v.inputs.x ? (q && q.inputs.x === k.inputs.x ? [q, k, v] : [k, v]) : [];
       if (group.length === 0 || new Set(group.map((layer) => layer.inputs.bias === undefined)).size > 1) {
         const reason = 'k and v are not plain linear layers of one source';
         refused[reason] = (refused[reason] ?? 0) + 1;
@@ -56,16 +57,27 @@ export const fuseQkv: Pass = {
       const first = group[0];
       if (!first) continue;
       const name = first.name.replace(/to_[qk]$|[qk]_proj$/, group.length === 3 ? 'to_qkv' : 'to_kv');
-      const weight = stack(group.map((layer) => layer.inputs.weight), `${name}.weight`);
+      const weight = stack(
+        group.map((layer) => layer.inputs.weight),
+        `${name}.weight`,
+      );
       const biases = group.flatMap((layer) => (layer.inputs.bias === undefined ? [] : [layer.inputs.bias]));
       const output = nextId++;
       const widths = group.map((layer) => Number(valueOf(graph, layer.output).shape.at(-1)));
       const total = widths.reduce((a, b) => a + b, 0);
-      values.set(output, { ...valueOf(graph, first.output), name, shape: [...valueOf(graph, first.output).shape.slice(0, -1), total] });
+      values.set(output, {
+        ...valueOf(graph, first.output),
+        name,
+        shape: [...valueOf(graph, first.output).shape.slice(0, -1), total],
+      });
       insertBefore.set(first, {
         kind: 'linear',
         name,
-        inputs: { x: first.inputs.x, weight, ...(biases.length > 0 ? { bias: stack(biases, `${name}.bias`) } : {}) },
+        inputs: {
+          x: first.inputs.x,
+          weight,
+          ...(biases.length > 0 ? { bias: stack(biases, `${name}.bias`) } : {}),
+        },
         attrs: { activation: 'none' },
         output,
       });

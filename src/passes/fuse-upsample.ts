@@ -12,10 +12,15 @@ export const fuseUpsample: Pass = {
       const resize = producer(node.inputs.x);
       if (resize?.kind !== 'upsampleNearest') return undefined;
       const [, height = 0, width = 0] = value(resize.inputs.x).shape;
-      if (!sameDim(resize.attrs.height, mulDims(height, 2)) || !sameDim(resize.attrs.width, mulDims(width, 2)))
+      if (
+        !sameDim(resize.attrs.height, mulDims(height, 2)) ||
+        !sameDim(resize.attrs.width, mulDims(width, 2))
+      )
         return 'the size does not double';
       if (!usedOnce(resize.output)) return 'the resized image is used elsewhere';
       if (node.attrs.stride !== 1) return 'the convolution has a stride';
-      return [{ ...node, inputs: { ...node.inputs, x: resize.inputs.x }, attrs: { ...node.attrs, upsample: true } }];
+      return [
+        { ...node, inputs: { ...node.inputs, x: resize.inputs.x }, attrs: { ...node.attrs, upsample: true } },
+      ];
     }),
 };

@@ -61,7 +61,13 @@ export function runPasses(
   const reports = passes.map((pass): PassReport => {
     const opsBefore = countOps(current);
     if (isFusion(pass.name) && !target.fusions.has(pass.name))
-      return { pass: pass.name, opsBefore, opsAfter: opsBefore, applied: 0, refused: { [`not a fusion of ${target.name}`]: 1 } };
+      return {
+        pass: pass.name,
+        opsBefore,
+        opsAfter: opsBefore,
+        applied: 0,
+        refused: { [`not a fusion of ${target.name}`]: 1 },
+      };
     const { graph: next, applied, refused } = pass.run(current, target);
     current = next;
     return { pass: pass.name, opsBefore, opsAfter: countOps(current), applied, refused };

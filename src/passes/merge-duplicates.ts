@@ -11,7 +11,10 @@ function keyOf(node: Node): string {
 }
 
 function isShape(value: unknown): value is Shape {
-  return Array.isArray(value) && value.every((dim) => typeof dim === 'number' || (typeof dim === 'object' && dim !== null && 'key' in dim));
+  return (
+    Array.isArray(value) &&
+    value.every((dim) => typeof dim === 'number' || (typeof dim === 'object' && dim !== null && 'key' in dim))
+  );
 }
 
 export const mergeDuplicates: Pass = {
@@ -30,7 +33,10 @@ export const mergeDuplicates: Pass = {
         nodes.push(node);
       } else replacement.set(node.output, known);
     }
-    const outputs = graph.outputs.map((output) => ({ ...output, value: replacement.get(output.value) ?? output.value }));
+    const outputs = graph.outputs.map((output) => ({
+      ...output,
+      value: replacement.get(output.value) ?? output.value,
+    }));
     return { graph: removeUnused({ ...graph, nodes, outputs }), applied: replacement.size, refused: {} };
   },
 };

@@ -47,9 +47,6 @@ function partOf(rate: Rate): Part {
   return rate === RATE.latent ? 'latent' : (rate & RATE.step) !== 0 ? 'step' : 'prompt';
 }
 
-/** The rate of every value of a graph, for printers. */
-export const ratesOf = rateOfEach;
-
 /** Splits a graph (with symbolic shapes) by rate. */
 export function splitByRate(graph: Graph): SplitGraph {
   const rates = rateOfEach(graph);
@@ -66,8 +63,11 @@ export function splitByRate(graph: Graph): SplitGraph {
   };
   const boundary = (id: ValueId): string => inputByValue.get(id)?.name ?? `${id}.${valueOf(graph, id).name}`;
   const asOutputs = (ids: readonly ValueId[]): GraphOutput[] =>
-    [...new Set(ids)].filter((id) => !inputByValue.has(id)).map((value) => ({ name: boundary(value), value }));
-  const inputsFor = (...rate: string[]): GraphInput[] => graph.inputs.filter((input) => rate.includes(input.rate));
+    [...new Set(ids)]
+      .filter((id) => !inputByValue.has(id))
+      .map((value) => ({ name: boundary(value), value }));
+  const inputsFor = (...rate: string[]): GraphInput[] =>
+    graph.inputs.filter((input) => rate.includes(input.rate));
 
   const toStep = crossing('prompt', 'step');
   const toLatent = crossing('prompt', 'latent');
@@ -81,7 +81,13 @@ export function splitByRate(graph: Graph): SplitGraph {
     outputs: asOutputs([...toStep, ...toLatent]),
   });
   const step = readTables(
-    { ...graph, name: `${graph.name}.step`, nodes: nodesOf('step'), inputs: inputsFor('step'), outputs: asOutputs(tables) },
+    {
+      ...graph,
+      name: `${graph.name}.step`,
+      nodes: nodesOf('step'),
+      inputs: inputsFor('step'),
+      outputs: asOutputs(tables),
+    },
     toStep.map((value) => ({ value, name: boundary(value) })),
     { index: PROMPT_ROW, rows: 'prompts', rate: 'prompt' },
   );
@@ -137,7 +143,10 @@ function readTables(
     });
     if (shape.length === 2) return [gather(value)];
     const flat = newValue({ name: `${name}.flat`, shape: [batch, mulDims(width)], dtype: 'float' });
-    return [gather(flat), { kind: 'reshape', name: `${name}.row`, inputs: { x: flat }, attrs: { shape }, output: value }];
+    return [
+      gather(flat),
+      { kind: 'reshape', name: `${name}.row`, inputs: { x: flat }, attrs: { shape }, output: value },
+    ];
   });
   return removeUnused({ ...graph, values, inputs, nodes: [...gathers, ...graph.nodes] });
 }

@@ -70,16 +70,20 @@ class Splitter {
     }
     for (const { name, value } of this.#graph.outputs)
       if (this.#scattered.has(value))
-        throw new OutOfMemoryError(`needs ${this.#bytes(value)} bytes in one buffer, the device allows ${this.#target.maxBufferBytes}`, {
-          field: name,
-          remedy: 'Use a smaller size or batch, or a device with larger buffers',
-        });
+        throw new OutOfMemoryError(
+          `needs ${this.#bytes(value)} bytes in one buffer, the device allows ${this.#target.maxBufferBytes}`,
+          {
+            field: name,
+            remedy: 'Use a smaller size or batch, or a device with larger buffers',
+          },
+        );
   }
 
   #isTooLarge(node: Node): boolean {
     if (node.kind === 'reshape' || node.kind === 'window' || node.kind === 'join') return false;
     return [...inputsOf(node).map(([, id]) => id), node.output].some(
-      (id) => this.#scattered.has(id) || (this.#bytes(id) > this.#target.maxBindingBytes && !this.#isWeight(id)),
+      (id) =>
+        this.#scattered.has(id) || (this.#bytes(id) > this.#target.maxBindingBytes && !this.#isWeight(id)),
     );
   }
 
@@ -117,7 +121,11 @@ class Splitter {
       });
       const output = this.#newValue(node.output, [count, outputChannels]);
       // The same input names with windows in place of values, so the kind's input type still holds.
-      this.nodes.push({ ...node, inputs: { ...node.inputs, ...Object.fromEntries(windows) }, output } as Node);
+      this.nodes.push({
+        ...node,
+        inputs: { ...node.inputs, ...Object.fromEntries(windows) },
+        output,
+      } as Node);
       parts.push({ start: row * outputChannels, length: count * outputChannels, value: output });
     }
     this.#finish(node.output, parts);
@@ -151,7 +159,12 @@ class Splitter {
         const to = Math.min(height, Math.ceil(last / scale));
         const cut = (id: ValueId): ValueId => {
           const channels = this.#shape(id)[3];
-          return this.#window(id, (image * height + from) * width * channels, [1, to - from, width, channels]);
+          return this.#window(id, (image * height + from) * width * channels, [
+            1,
+            to - from,
+            width,
+            channels,
+          ]);
         };
         const output = this.#newValue(node.output, [1, count, outWidth, outChannels]);
         const start = (image * outHeight + row) * outWidth * outChannels;
@@ -161,11 +174,15 @@ class Splitter {
             ...node.inputs,
             x: cut(x),
             ...(x2 !== undefined && { x2: cut(x2) }),
-            ...(residual !== undefined && { residual: this.#window(residual, start, [1, count, outWidth, outChannels]) }),
+            ...(residual !== undefined && {
+              residual: this.#window(residual, start, [1, count, outWidth, outChannels]),
+            }),
             ...(rowIndex !== undefined && batch > 1 && { rowIndex: this.#window(rowIndex, image, [1]) }),
-            ...(rows !== undefined && rowIndex === undefined && batch > 1 && { rows: this.#window(rows, image * outChannels, [1, outChannels]) }),
+            ...(rows !== undefined &&
+              rowIndex === undefined &&
+              batch > 1 && { rows: this.#window(rows, image * outChannels, [1, outChannels]) }),
           },
-            // Padding is what is missing at the band's edges.
+          // Padding is what is missing at the band's edges.
           attrs: { ...node.attrs, padding: [from * scale - first, left, last - to * scale, right] },
           output,
         });
@@ -182,7 +199,10 @@ class Splitter {
     const [batch, channels] = [shape[0], shape.at(-1)!];
     const positions = product(shape) / (batch * channels);
     const sources = [x, ...(x2 === undefined ? [] : [x2])];
-    const band = this.#bandRows(positions, [...sources, node.output].map((id) => this.#rowBytes(id)));
+    const band = this.#bandRows(
+      positions,
+      [...sources, node.output].map((id) => this.#rowBytes(id)),
+    );
     const parts: Part[] = [];
     for (let image = 0; image < batch; image++) {
       const bands = Array.from({ length: Math.ceil(positions / band) }, (_, i) => {
@@ -198,7 +218,13 @@ class Splitter {
       bands.forEach(({ inputs }, i) => {
         const output = this.#newStats(`${node.name}.stats${i}`, [1, groups, 3]);
         const previous = stats === undefined ? {} : { previous: stats };
-        this.nodes.push({ kind: 'groupNormStats', name: node.name, inputs: { ...inputs, ...previous }, attrs: { groups }, output });
+        this.nodes.push({
+          kind: 'groupNormStats',
+          name: node.name,
+          inputs: { ...inputs, ...previous },
+          attrs: { groups },
+          output,
+        });
         stats = output;
       });
       if (stats === undefined) return;
@@ -220,7 +246,13 @@ class Splitter {
   /** The parts become the whole, unless no buffer could hold it. */
   #finish(whole: ValueId, parts: readonly Part[]): void {
     if (this.#bytes(whole) > this.#target.maxBufferBytes) this.#scattered.set(whole, parts);
-    else this.nodes.push(this.#joined(whole, parts.map((part) => part.value)));
+    else
+      this.nodes.push(
+        this.#joined(
+          whole,
+          parts.map((part) => part.value),
+        ),
+      );
   }
 
   #joined(whole: ValueId, parts: readonly ValueId[]): Node {
@@ -247,7 +279,13 @@ class Splitter {
       const [from, to] = [Math.max(start, part.start), Math.min(end, part.start + part.length)];
       const piece = this.#view(part.value, from - part.start, [(to - from) / width, width]);
       const copy = this.#newValue(source, [(to - from) / width, width]);
-      this.nodes.push({ kind: 'affine', name: 'copy', inputs: { x: piece }, attrs: { scale: 1, shift: 0 }, output: copy });
+      this.nodes.push({
+        kind: 'affine',
+        name: 'copy',
+        inputs: { x: piece },
+        attrs: { scale: 1, shift: 0 },
+        output: copy,
+      });
       return copy;
     });
     const joined = this.#newValue(source, shape);
@@ -258,12 +296,21 @@ class Splitter {
   #view(source: ValueId, start: number, shape: readonly number[]): ValueId {
     const offset = (start * this.#rowBytes(source)) / (this.#shape(source).at(-1) ?? 1);
     if (offset % this.#target.alignment !== 0)
-      throw new OutOfMemoryError(`is over ${this.#target.maxBindingBytes} bytes and its rows are not aligned`, {
-        field: this.#value(source).name,
-        remedy: 'Use a batch of one, a width that is a multiple of 64, or a device with larger bindings',
-      });
+      throw new OutOfMemoryError(
+        `is over ${this.#target.maxBindingBytes} bytes and its rows are not aligned`,
+        {
+          field: this.#value(source).name,
+          remedy: 'Use a batch of one, a width that is a multiple of 64, or a device with larger bindings',
+        },
+      );
     const output = this.#newValue(source, shape);
-    this.nodes.push({ kind: 'window', name: this.#value(source).name, inputs: { x: source }, attrs: { start, shape }, output });
+    this.nodes.push({
+      kind: 'window',
+      name: this.#value(source).name,
+      inputs: { x: source },
+      attrs: { start, shape },
+      output,
+    });
     return output;
   }
 
@@ -277,9 +324,12 @@ class Splitter {
     const step = Math.max(...rowBytes.map((bytes) => this.#alignedRows(Math.ceil(bytes))));
     const band = most >= rows ? rows : Math.floor(most / step) * step;
     if (band >= 1) return band;
-    throw new OutOfMemoryError(`one row needs ${Math.max(...rowBytes) + halo} bytes, a binding may have ${maxBindingBytes}`, {
-      remedy: 'Use a smaller width, or a device with larger bindings',
-    });
+    throw new OutOfMemoryError(
+      `one row needs ${Math.max(...rowBytes) + halo} bytes, a binding may have ${maxBindingBytes}`,
+      {
+        remedy: 'Use a smaller width, or a device with larger bindings',
+      },
+    );
   }
 
   /** Every how many rows an aligned offset comes. */

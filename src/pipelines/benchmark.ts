@@ -42,9 +42,13 @@ export interface StepBenchmark {
   readonly profile: readonly TimedOp[];
 }
 
-/** One dispatch, with the work it stands for. */
-export interface TimedOp extends DispatchTime {
+/** One dispatch of the plan, with the work it stands for. */
+export interface TimedOp {
   readonly kind: OpKind;
+  /** The kernel that the planner chose; its launches are timed together. */
+  readonly kernel: string;
+  readonly node: string;
+  readonly milliseconds: number;
   readonly shape: readonly number[];
   readonly flops: number;
   /** Bytes that must be read and written at least once. */
@@ -58,7 +62,9 @@ function randomWeights(graph: Graph): WeightReader {
   const shapes = new Map(graph.weights.flatMap(({ parts }) => parts.map(({ name, shape }) => [name, shape])));
   let state = 1;
   const uniform = (): number => (state = Math.imul(state, 1664525) + 1013904223) / 2 ** 31;
-  const noise = encodeF16(Float32Array.from({ length: NOISE_BLOCK }, () => 0.02 * (uniform() + uniform() + uniform())));
+  const noise = encodeF16(
+    Float32Array.from({ length: NOISE_BLOCK }, () => 0.02 * (uniform() + uniform() + uniform())),
+  );
   const ones = encodeF16(new Float32Array(NOISE_BLOCK).fill(1));
   const shapeOf = (name: string): readonly number[] => {
     const shape = shapes.get(name);
@@ -72,26 +78,30 @@ function randomWeights(graph: Graph): WeightReader {
       const count = shape.reduce((a, b) => a * b, 1);
       const block = shape.length === 1 && name.endsWith('.weight') ? ones : noise;
       const out = new Uint16Array(count);
-      for (let at = 0; at < count; at += block.length) out.set(block.subarray(0, Math.min(block.length, count - at)), at);
+      for (let at = 0; at < count; at += block.length)
+        out.set(block.subarray(0, Math.min(block.length, count - at)), at);
       return Promise.resolve(new Uint8Array(out.buffer));
     },
   };
 }
 
 /** FLOPs and least bytes of each dispatch of a plan, in order. */
-export function workOf(plan: Plan): Omit<TimedOp, keyof DispatchTime>[] {
+function workOf(plan: Plan): Omit<TimedOp, 'milliseconds'>[] {
   const typeOf = (id: number): { shape: readonly number[]; dtype: 'float' | 'f32' | 'i32' } => {
     const value = plan.values.get(id);
     if (!value) throw new RangeError(`no value ${id}`);
     return { shape: value.shape, dtype: 'float' };
   };
-  return plan.dispatches.map(({ node }) => ({
+  return plan.dispatches.map(({ node, kernel }) => ({
     kind: node.kind,
+    kernel,
+    node: node.name,
     shape: typeOf(node.output).shape,
     flops: Number(flopsOf(node, typeOf)),
     bytes: definitionOf(node.kind).isView
       ? 0
-      : elementsMoved(node, typeOf).reduce<number>((sum, count) => sum + Number(count), 0) * DEVICE_DTYPE_BYTES[plan.dtype],
+      : elementsMoved(node, typeOf).reduce<number>((sum, count) => sum + Number(count), 0) *
+        DEVICE_DTYPE_BYTES[plan.dtype],
   }));
 }
 
@@ -102,12 +112,20 @@ export async function benchmarkUNet(
   options: BenchmarkOptions,
 ): Promise<StepBenchmark> {
   const { dtype, height, width, microConditions, steps, onProgress, signal } = options;
-  const network = new Network('unet', backend, dtype, backend.createWeights(randomWeights(buildUNet2DCondition(config))));
+  const network = new Network(
+    'unet',
+    backend,
+    dtype,
+    backend.createWeights(randomWeights(buildUNet2DCondition(config))),
+  );
   const denoiser = new Denoiser(network, config);
   const begin = performance.now();
   try {
     const structure = { guided: true, rescale: false, slots: 1, noise: false, microConditions };
-    const session = await denoiser.prepare({ ...structure, images: 1, height, width, tokens: 77 }, steps, { signal, onProgress });
+    const session = await denoiser.prepare({ ...structure, images: 1, height, width, tokens: 77 }, steps, {
+      signal,
+      onProgress,
+    });
     const compileSeconds = (performance.now() - begin) / 1000;
     fillInputs(session, config, options);
     return { compileSeconds, ...(await timeSteps(backend, session, options)) };
@@ -118,7 +136,11 @@ export async function benchmarkUNet(
 }
 
 /** Inputs that keep numbers small: an identity scheduler and constant conditions. */
-function fillInputs(session: DenoisePrograms, config: UNet2DConditionConfig, { height, width, microConditions }: BenchmarkOptions): void {
+function fillInputs(
+  session: DenoisePrograms,
+  config: UNet2DConditionConfig,
+  { height, width, microConditions }: BenchmarkOptions,
+): void {
   const added = config.additionEmbed;
   session.setPrompt({
     encoder_hidden_states: new Float32Array(2 * 77 * config.crossAttentionDim[0]).fill(0.1),
@@ -135,7 +157,9 @@ function fillInputs(session: DenoisePrograms, config: UNet2DConditionConfig, { h
     usesNoise: false,
   };
   session.setSchedule([step], { scale: 7.5, rescale: 0 });
-  const latents = Float32Array.from({ length: config.outChannels * height * width }, (_, i) => Math.sin(i * 12.9898));
+  const latents = Float32Array.from({ length: config.outChannels * height * width }, (_, i) =>
+    Math.sin(i * 12.9898),
+  );
   session.setLatents(latents);
 }
 
@@ -172,6 +196,11 @@ async function timeSteps(
     latencyMs: latencies.sort((a, b) => a - b)[Math.floor(steps / 2)] ?? Number.NaN,
     throughputMs,
     hostMs: host / steps,
-    profile: times.map((time, i) => ({ ...time, ...work[i] })),
+    profile: times.length === 0 ? [] : work.map((op, i) => ({ ...op, milliseconds: timeOf(times, i) })),
   };
+}
+
+/** Time of all launches of a dispatch. */
+function timeOf(times: readonly DispatchTime[], dispatch: number): number {
+  return times.reduce((sum, time) => sum + (time.dispatch === dispatch ? time.milliseconds : 0), 0);
 }

@@ -33,12 +33,22 @@ export function denoiseGraph(config: UNet2DConditionConfig, structure: DenoiseSt
   const { guided, rescale, slots, noise, microConditions } = structure;
   const b = new GraphBuilder('denoise');
   const copies = guided ? 2 : 1;
-  const [images, height, width, tokens] = [symbol('images'), symbol('height'), symbol('width'), symbol('tokens')];
+  const [images, height, width, tokens] = [
+    symbol('images'),
+    symbol('height'),
+    symbol('width'),
+    symbol('tokens'),
+  ];
   const batch = mulDims(copies, images);
   const latents = [images, height, width, config.outChannels];
 
   const state = b.input('state', [slots, ...latents], 'f32', 'latent');
-  const coefficients = b.input('coefficients', [symbol('steps'), coefficientColumns(slots).count], 'f32', 'latent');
+  const coefficients = b.input(
+    'coefficients',
+    [symbol('steps'), coefficientColumns(slots).count],
+    'f32',
+    'latent',
+  );
   const row = b.input('row', [images], 'i32', 'latent');
   const timestep = b.input('timestep', [batch], 'f32', 'step');
   const sample = b.op('modelInput', 'model_input', { state, coefficients, row }, { slots, copies });
@@ -55,7 +65,12 @@ export function denoiseGraph(config: UNet2DConditionConfig, structure: DenoiseSt
     encoderHiddenStates,
     ...(added && {
       added: {
-        textEmbeds: b.input('text_embeds', [batch, added.inputDim - microConditions * added.timeEmbedDim], 'float', 'prompt'),
+        textEmbeds: b.input(
+          'text_embeds',
+          [batch, added.inputDim - microConditions * added.timeEmbedDim],
+          'float',
+          'prompt',
+        ),
         timeIds: b.input('time_ids', [batch, microConditions], 'f32', 'prompt'),
       },
     }),
@@ -63,7 +78,9 @@ export function denoiseGraph(config: UNet2DConditionConfig, structure: DenoiseSt
       timestepCond: b.input('timestep_cond', [batch, config.timeCondProjDim], 'float', 'prompt'),
     }),
   });
-  const guidedOutput = guided ? b.op('guidance', 'guidance', { output, coefficients, row }, { rescale }) : output;
+  const guidedOutput = guided
+    ? b.op('guidance', 'guidance', { output, coefficients, row }, { rescale })
+    : output;
   const next = b.op(
     'schedulerStep',
     'scheduler_step',

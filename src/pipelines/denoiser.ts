@@ -77,7 +77,8 @@ async function compilePrograms(
       { tensors: shared, signal, onProgress },
     );
     made.push(program);
-    for (const { name } of program.plan.tensors) if (!shared.has(name)) shared.set(name, program.tensor(name));
+    for (const { name } of program.plan.tensors)
+      if (!shared.has(name)) shared.set(name, program.tensor(name));
     return program;
   };
   try {
@@ -88,7 +89,10 @@ async function compilePrograms(
     for (const name of [PROMPT_ROW, 'timestep']) if (!promptNames.has(name)) shared.delete(name);
     const latent = await add(split.latent, images);
     if (!latent) throw new RangeError('a denoising step without latents');
-    return new DenoisePrograms({ ...shape, channels: config.outChannels, batch, capacity }, { prompt, step, latent });
+    return new DenoisePrograms(
+      { ...shape, channels: config.outChannels, batch, capacity },
+      { prompt, step, latent },
+    );
   } catch (error) {
     for (const program of made) program.dispose();
     throw error;
@@ -138,11 +142,20 @@ export class DenoisePrograms {
     const { batch, capacity } = this.#sizes;
     const { step: tables, latent } = this.#parts;
     const rows = Array.from({ length: capacity * batch }, (_, i) => i);
-    const stepOf = (row: number): StepCoefficients | undefined => steps[Math.min(Math.floor(row / batch), steps.length - 1)];
+    const stepOf = (row: number): StepCoefficients | undefined =>
+      steps[Math.min(Math.floor(row / batch), steps.length - 1)];
     if (tables) {
       const has = (name: string): boolean => tables.plan.inputs.some((input) => input.name === name);
-      if (has('timestep')) tables.write('timestep', Float32Array.from(rows, (row) => stepOf(row)?.timestep ?? 0));
-      if (has(PROMPT_ROW)) tables.write(PROMPT_ROW, Int32Array.from(rows, (row) => row % batch));
+      if (has('timestep'))
+        tables.write(
+          'timestep',
+          Float32Array.from(rows, (row) => stepOf(row)?.timestep ?? 0),
+        );
+      if (has(PROMPT_ROW))
+        tables.write(
+          PROMPT_ROW,
+          Int32Array.from(rows, (row) => row % batch),
+        );
       tables.run();
     }
     const packed = packCoefficients(steps, guidance);
@@ -165,7 +178,10 @@ export class DenoisePrograms {
     const { latent } = this.#parts;
     latent.write('row', new Int32Array(images).fill(index));
     if (latent.plan.inputs.some(({ name }) => name === STEP_ROW))
-      latent.write(STEP_ROW, Int32Array.from({ length: batch }, (_, b) => index * batch + b));
+      latent.write(
+        STEP_ROW,
+        Int32Array.from({ length: batch }, (_, b) => index * batch + b),
+      );
     if (noise) latent.write('noise', toNhwc(noise, this.#latentShape()));
     latent.run();
   }

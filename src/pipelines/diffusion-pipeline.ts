@@ -43,7 +43,11 @@ export interface DiffusionPipeline {
 }
 
 /** A promise to be settled from outside; rejections that nobody looks at are not reported as unhandled. */
-function deferred<T>(): { promise: Promise<T>; resolve: (value: T) => void; reject: (reason: unknown) => void } {
+function deferred<T>(): {
+  promise: Promise<T>;
+  resolve: (value: T) => void;
+  reject: (reason: unknown) => void;
+} {
   let resolve: (value: T) => void = () => undefined;
   let reject: (reason: unknown) => void = () => undefined;
   const promise = new Promise<T>((yes, no) => ([resolve, reject] = [yes, no]));
@@ -62,11 +66,15 @@ function defaultsOf({ className, unet, vae }: LoadedPipeline): OptionDefaults {
 }
 
 /** Wraps loaded parts as a callable pipeline. */
-export function makePipeline(loaded: LoadedPipeline, onProgress: ProgressListener | undefined): DiffusionPipeline {
+export function makePipeline(
+  loaded: LoadedPipeline,
+  onProgress: ProgressListener | undefined,
+): DiffusionPipeline {
   const { className, unet, vae, denoiser, conditioner, backend } = loaded;
   let { scheduler } = loaded;
   let tail: Promise<unknown> = Promise.resolve();
-  const isTaken = (option: string): boolean => className === 'StableDiffusionXLPipeline' || !XL_OPTIONS.has(option);
+  const isTaken = (option: string): boolean =>
+    className === 'StableDiffusionXLPipeline' || !XL_OPTIONS.has(option);
 
   async function* run(options: CallOptions): AsyncGenerator<DenoisingStep, PipelineOutput, void> {
     const checked = checkOptions(options, defaultsOf(loaded), vae.scaleFactor, isTaken);

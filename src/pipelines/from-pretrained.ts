@@ -22,12 +22,23 @@ export interface FromPretrainedOptions {
   readonly onProgress?: ProgressListener;
 }
 
-const OPTIONS = ['revision', 'variant', 'dtype', 'backends', 'signal', 'onProgress'] as const satisfies readonly (keyof FromPretrainedOptions)[];
+const OPTIONS = [
+  'revision',
+  'variant',
+  'dtype',
+  'backends',
+  'signal',
+  'onProgress',
+] as const satisfies readonly (keyof FromPretrainedOptions)[];
 
 /** What differs between runtimes; `platform/` gives it. */
 export interface Platform {
   /** The model behind a folder path, Hub id or URL. `onNotice` may be told something as long as it is read. */
-  resolveModel(source: string, options: FromPretrainedOptions, onNotice: (notice: string) => void): Promise<ModelSource>;
+  resolveModel(
+    source: string,
+    options: FromPretrainedOptions,
+    onNotice: (notice: string) => void,
+  ): Promise<ModelSource>;
   /** Backends to try where the user names none. */
   defaultBackends(): readonly BackendFactory[];
 }
@@ -40,7 +51,10 @@ function isAttempt(opened: Backend | BackendAttempt): opened is BackendAttempt {
  * Opens the first backend that works.
  * @throws BackendUnavailableError with every attempt's reason and remedy
  */
-export async function openBackend(factories: readonly BackendFactory[], signal?: AbortSignal): Promise<Backend> {
+export async function openBackend(
+  factories: readonly BackendFactory[],
+  signal?: AbortSignal,
+): Promise<Backend> {
   const attempts: BackendAttempt[] = [];
   for (const factory of factories) {
     signal?.throwIfAborted();
@@ -67,10 +81,16 @@ export function fromPretrainedOn(platform: Platform) {
     const { signal, variant, dtype, onProgress } = options;
     const notices: string[] = [];
     const onNotice = (notice: string): void => void notices.push(notice);
-    const model = typeof source === 'string' ? await platform.resolveModel(source, options, onNotice) : source;
+    const model =
+      typeof source === 'string' ? await platform.resolveModel(source, options, onNotice) : source;
     const backend = await openBackend(options.backends ?? platform.defaultBackends(), signal);
     try {
-      const load: LoadPipelineOptions = { notices, ...(variant !== undefined && { variant }), ...(dtype && { dtype }), ...(signal && { signal }) };
+      const load: LoadPipelineOptions = {
+        notices,
+        ...(variant !== undefined && { variant }),
+        ...(dtype && { dtype }),
+        ...(signal && { signal }),
+      };
       return makePipeline(await loadPipeline(model, backend, load), onProgress);
     } catch (error) {
       backend.dispose();

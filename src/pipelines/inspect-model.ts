@@ -36,7 +36,10 @@ export interface InspectOptions {
 /** Reports on a pipeline's folder, or on one that has a UNet's config.json only (no weights are needed). */
 export async function inspectModel(source: ModelSource, options: InspectOptions): Promise<ModelReport> {
   const notices: string[] = [];
-  const read = async <T>(path: string, parse: (json: unknown, context: { file: string; onNotice: (notice: string) => void }) => T): Promise<T> =>
+  const read = async <T>(
+    path: string,
+    parse: (json: unknown, context: { file: string; onNotice: (notice: string) => void }) => T,
+  ): Promise<T> =>
     parse(await readJson(source, path, options.signal), {
       file: `${source.name}/${path}`,
       onNotice: (notice) => notices.push(notice),
@@ -52,17 +55,22 @@ export async function inspectModel(source: ModelSource, options: InspectOptions)
     const className = index?.components.get(`text_encoder${suffix}`);
     if (className === undefined) continue;
     const config = await read(`text_encoder${suffix}/config.json`, parseCLIPTextConfig);
-    const graph = selectOutputs(buildCLIPText(config, { projection: className === 'CLIPTextModelWithProjection' }), [
-      'last_hidden_state',
-      'pooler_output',
-    ]);
+    const graph = selectOutputs(
+      buildCLIPText(config, { projection: className === 'CLIPTextModelWithProjection' }),
+      ['last_hidden_state', 'pooler_output'],
+    );
     const name = `text_encoder${suffix}`;
-    networks.push({ ...inspectNetwork(graph, { batch: 1, tokens: config.maxPositionEmbeddings }, target), name });
+    networks.push({
+      ...inspectNetwork(graph, { batch: 1, tokens: config.maxPositionEmbeddings }, target),
+      name,
+    });
   }
 
   const vaeClass = index?.components.get('vae');
-  const tiny = vaeClass === 'AutoencoderTiny' ? await read('vae/config.json', parseAutoencoderTinyConfig) : undefined;
-  const kl = vaeClass === 'AutoencoderKL' ? await read('vae/config.json', parseAutoencoderKLConfig) : undefined;
+  const tiny =
+    vaeClass === 'AutoencoderTiny' ? await read('vae/config.json', parseAutoencoderTinyConfig) : undefined;
+  const kl =
+    vaeClass === 'AutoencoderKL' ? await read('vae/config.json', parseAutoencoderKLConfig) : undefined;
   const scale = 2 ** ((kl?.blockOutChannels.length ?? tiny?.numDecoderBlocks.length ?? 4) - 1);
   const [trainedHeight, trainedWidth] = unet.sampleSize ?? [64, 64];
   const height = options.height === undefined ? trainedHeight : options.height / scale;

@@ -38,7 +38,15 @@ export interface NetworkReport {
 
 /** FLOPs of a graph with concrete shapes. */
 export function graphFlops(graph: Graph): number {
-  return graph.nodes.reduce((sum, node) => sum + bindDim(flopsOf(node, (id) => valueOf(graph, id)), {}), 0);
+  return graph.nodes.reduce(
+    (sum, node) =>
+      sum +
+      bindDim(
+        flopsOf(node, (id) => valueOf(graph, id)),
+        {},
+      ),
+    0,
+  );
 }
 
 function report(name: string, graph: Graph, target: Target): ProgramReport {
@@ -46,7 +54,9 @@ function report(name: string, graph: Graph, target: Target): ProgramReport {
 }
 
 function weightBytes(graph: Graph, target: Target): number {
-  const elements = graph.weights.flatMap(({ parts }) => parts.map(({ shape }) => shape.reduce((a, b) => a * b, 1)));
+  const elements = graph.weights.flatMap(({ parts }) =>
+    parts.map(({ shape }) => shape.reduce((a, b) => a * b, 1)),
+  );
   return elements.reduce((a, b) => a + b, 0) * (target.dtype === 'f16' ? 2 : 4);
 }
 
@@ -74,7 +84,11 @@ export interface DenoiseSizes extends DenoiseStructure {
 }
 
 /** A UNet with its scheduler, as `Denoiser` runs it. */
-export function inspectDenoiser(config: UNet2DConditionConfig, sizes: DenoiseSizes, target: Target): NetworkReport {
+export function inspectDenoiser(
+  config: UNet2DConditionConfig,
+  sizes: DenoiseSizes,
+  target: Target,
+): NetworkReport {
   const { images, height, width, tokens, steps, guided } = sizes;
   const whole = denoiseGraph(config, sizes);
   const { graph, reports } = runPasses(whole, target, PASSES_BEFORE_SPLIT);

@@ -45,7 +45,8 @@ export function loadNetwork(
     const { dtype: stored } = expectTensor(source, storedName(source, tensor, aliases), shape);
     widest = Math.max(widest, STORED_DTYPES[stored]);
   }
-  const half = backend.dtypes.includes('f16') && !upcast && (dtype === 'f16' || (dtype === 'auto' && widest <= 2));
+  const half =
+    backend.dtypes.includes('f16') && !upcast && (dtype === 'f16' || (dtype === 'auto' && widest <= 2));
   const reader: WeightReader = {
     info: (tensor) => source.info(storedName(source, tensor, aliases)),
     read: (tensor, signal) => source.read(storedName(source, tensor, aliases), signal),

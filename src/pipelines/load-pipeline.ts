@@ -82,9 +82,15 @@ class PipelineLoader {
     return item;
   }
 
-  async #json<T>(path: string, parse: (json: unknown, context: { file: string; onNotice: (notice: string) => void }) => T): Promise<T> {
+  async #json<T>(
+    path: string,
+    parse: (json: unknown, context: { file: string; onNotice: (notice: string) => void }) => T,
+  ): Promise<T> {
     const json = await readJson(this.#source, path, this.#options.signal);
-    return parse(json, { file: `${this.#source.name}/${path}`, onNotice: (notice) => this.notices.push(notice) });
+    return parse(json, {
+      file: `${this.#source.name}/${path}`,
+      onNotice: (notice) => this.notices.push(notice),
+    });
   }
 
   async index(): Promise<ModelIndex> {
@@ -93,13 +99,18 @@ class PipelineLoader {
 
   async recommended(): Promise<CallOptions> {
     const path = 'calotype.json';
-    return (await this.#source.exists(path, this.#options.signal)) ? this.#json(path, parseRecommendedSettings) : {};
+    return (await this.#source.exists(path, this.#options.signal))
+      ? this.#json(path, parseRecommendedSettings)
+      : {};
   }
 
   /** The model's own scheduler, with the settings that diffusers' pipeline class forces on it. */
   async scheduler(className: PipelineClass): Promise<Scheduler> {
     return this.#json('scheduler/scheduler_config.json', (json, { file }) =>
-      schedulerFromConfig(className === 'StableDiffusionPipeline' ? forStableDiffusion(json, file) : json, file),
+      schedulerFromConfig(
+        className === 'StableDiffusionPipeline' ? forStableDiffusion(json, file) : json,
+        file,
+      ),
     );
   }
 
@@ -111,7 +122,10 @@ class PipelineLoader {
     extra: { readonly aliases?: Aliases; readonly upcast?: boolean } = {},
   ): Promise<Network> {
     const { variant, signal } = this.#options;
-    const weights: WeightSource = await openWeights(this.#source, subfolder, { ...(variant && { variant }), ...(signal && { signal }) });
+    const weights: WeightSource = await openWeights(this.#source, subfolder, {
+      ...(variant && { variant }),
+      ...(signal && { signal }),
+    });
     this.#cleanup.push(() => void weights.close());
     return loadNetwork(subfolder, this.#backend, weights, graphs, { dtype, ...extra });
   }
@@ -124,10 +138,19 @@ class PipelineLoader {
   async textEncoder(suffix: '' | '_2', projection: boolean): Promise<PromptEncoder> {
     const folder = `text_encoder${suffix}`;
     const config = await this.#json(`${folder}/config.json`, parseCLIPTextConfig);
-    const tokenizer = await Tokenizer.fromPretrained(this.#source, `tokenizer${suffix}`, this.#options.signal);
-    const network = await this.#network(folder, [buildCLIPText(config, { projection })], this.#dtype('textEncoder'), {
-      aliases: clipTextAliases,
-    });
+    const tokenizer = await Tokenizer.fromPretrained(
+      this.#source,
+      `tokenizer${suffix}`,
+      this.#options.signal,
+    );
+    const network = await this.#network(
+      folder,
+      [buildCLIPText(config, { projection })],
+      this.#dtype('textEncoder'),
+      {
+        aliases: clipTextAliases,
+      },
+    );
     return this.keep(new PromptEncoder(network, config, tokenizer, projection));
   }
 
@@ -156,7 +179,11 @@ class PipelineLoader {
  * Loads a pipeline. Only headers and configurations are read; weights follow when the first call needs them.
  * @throws NotFoundError, FileFormatError or ConfigError naming the file and field
  */
-export async function loadPipeline(source: ModelSource, backend: Backend, options: LoadPipelineOptions): Promise<LoadedPipeline> {
+export async function loadPipeline(
+  source: ModelSource,
+  backend: Backend,
+  options: LoadPipelineOptions,
+): Promise<LoadedPipeline> {
   const loader = new PipelineLoader(source, backend, options);
   try {
     const index = await loader.index();
@@ -164,7 +191,9 @@ export async function loadPipeline(source: ModelSource, backend: Backend, option
     const scheduler = await loader.scheduler(className);
     const recommended = await loader.recommended();
     const { config: unet, denoiser } = await loader.unet();
-    const vae = await loader.vae(index.components.get('vae') === 'AutoencoderTiny' ? 'AutoencoderTiny' : 'AutoencoderKL');
+    const vae = await loader.vae(
+      index.components.get('vae') === 'AutoencoderTiny' ? 'AutoencoderTiny' : 'AutoencoderKL',
+    );
     const conditioner =
       className === 'StableDiffusionXLPipeline'
         ? new StableDiffusionXLConditioner(

@@ -97,17 +97,50 @@ export interface OptionDefaults {
 
 /** Every option that exists; which of them a pipeline class takes is its own choice. */
 const KNOWN = [
-  'prompt', 'prompt2', 'negativePrompt', 'negativePrompt2', 'height', 'width', 'numInferenceSteps', 'timesteps',
-  'sigmas', 'guidanceScale', 'guidanceRescale', 'eta', 'seed', 'numImagesPerPrompt', 'clipSkip', 'latents',
-  'promptEmbeds', 'negativePromptEmbeds', 'pooledPromptEmbeds', 'negativePooledPromptEmbeds', 'originalSize',
-  'cropsCoordsTopLeft', 'targetSize', 'negativeOriginalSize', 'negativeCropsCoordsTopLeft', 'negativeTargetSize',
-  'outputType', 'returnLatents', 'callbackOnStepEnd', 'signal',
+  'prompt',
+  'prompt2',
+  'negativePrompt',
+  'negativePrompt2',
+  'height',
+  'width',
+  'numInferenceSteps',
+  'timesteps',
+  'sigmas',
+  'guidanceScale',
+  'guidanceRescale',
+  'eta',
+  'seed',
+  'numImagesPerPrompt',
+  'clipSkip',
+  'latents',
+  'promptEmbeds',
+  'negativePromptEmbeds',
+  'pooledPromptEmbeds',
+  'negativePooledPromptEmbeds',
+  'originalSize',
+  'cropsCoordsTopLeft',
+  'targetSize',
+  'negativeOriginalSize',
+  'negativeCropsCoordsTopLeft',
+  'negativeTargetSize',
+  'outputType',
+  'returnLatents',
+  'callbackOnStepEnd',
+  'signal',
 ] as const satisfies readonly (keyof CallOptions)[];
 
 /** Options that only SDXL takes. */
 export const XL_OPTIONS: ReadonlySet<string> = new Set([
-  'prompt2', 'negativePrompt2', 'pooledPromptEmbeds', 'negativePooledPromptEmbeds', 'originalSize',
-  'cropsCoordsTopLeft', 'targetSize', 'negativeOriginalSize', 'negativeCropsCoordsTopLeft', 'negativeTargetSize',
+  'prompt2',
+  'negativePrompt2',
+  'pooledPromptEmbeds',
+  'negativePooledPromptEmbeds',
+  'originalSize',
+  'cropsCoordsTopLeft',
+  'targetSize',
+  'negativeOriginalSize',
+  'negativeCropsCoordsTopLeft',
+  'negativeTargetSize',
 ]);
 
 function refuse(field: string, problem: string, remedy: string): never {
@@ -116,25 +149,38 @@ function refuse(field: string, problem: string, remedy: string): never {
 
 function inRange(field: string, value: unknown, least: number, most: number, integer: boolean): void {
   if (value === undefined) return;
-  const fits = typeof value === 'number' && value >= least && value <= most && (!integer || Number.isInteger(value));
+  const fits =
+    typeof value === 'number' && value >= least && value <= most && (!integer || Number.isInteger(value));
   if (!fits) {
     const kind = integer ? 'a whole number' : 'a number';
     const range = most === Number.MAX_SAFE_INTEGER ? `of ${least} or more` : `from ${least} to ${most}`;
-    refuse(field, `${typeof value === 'number' ? value : JSON.stringify(value)} is not ${kind} ${range}`, `Give ${kind} ${range}`);
+    refuse(
+      field,
+      `${typeof value === 'number' ? value : JSON.stringify(value)} is not ${kind} ${range}`,
+      `Give ${kind} ${range}`,
+    );
   }
 }
 
 function checkTexts(field: string, value: unknown): void {
   if (value === undefined || typeof value === 'string') return;
   if (!Array.isArray(value) || value.length === 0 || !value.every((text) => typeof text === 'string'))
-    refuse(field, 'it is neither a string nor a list of strings', 'Give a string, or a non-empty list of strings');
+    refuse(
+      field,
+      'it is neither a string nor a list of strings',
+      'Give a string, or a non-empty list of strings',
+    );
 }
 
 function checkTensor(field: string, tensor: Tensor | undefined): void {
   if (tensor === undefined) return;
   const count = tensor.shape.reduce((a, b) => a * b, 1);
   if (!(tensor.data instanceof Float32Array) || tensor.data.length !== count)
-    refuse(field, `its data does not hold the ${count} float32 values of [${tensor.shape.join(', ')}]`, 'Give { shape, data: Float32Array } with as many values as the shape says');
+    refuse(
+      field,
+      `its data does not hold the ${count} float32 values of [${tensor.shape.join(', ')}]`,
+      'Give { shape, data: Float32Array } with as many values as the shape says',
+    );
 }
 
 function checkPair(field: string, pair: readonly number[] | undefined): void {
@@ -157,7 +203,11 @@ export function checkOptions(
     if (KNOWN.some((known) => known === name) && isTaken(name)) continue;
     const names = KNOWN.filter(isTaken);
     const [guess] = nearestNames(name, names);
-    refuse(name, 'this pipeline has no such option', `Did you mean ${guess}? Its options are ${names.join(', ')}`);
+    refuse(
+      name,
+      'this pipeline has no such option',
+      `Did you mean ${guess}? Its options are ${names.join(', ')}`,
+    );
   }
   const checked: CheckedOptions = {
     numInferenceSteps: 50,
@@ -181,15 +231,33 @@ export function checkOptions(
   inRange('eta', checked.eta, 0, 1, false);
   inRange('numImagesPerPrompt', checked.numImagesPerPrompt, 1, 1024, true);
   inRange('clipSkip', checked.clipSkip, 0, 1024, true);
-  for (const field of ['prompt', 'prompt2', 'negativePrompt', 'negativePrompt2'] as const) checkTexts(field, checked[field]);
-  for (const field of ['latents', 'promptEmbeds', 'negativePromptEmbeds', 'pooledPromptEmbeds', 'negativePooledPromptEmbeds'] as const)
+  for (const field of ['prompt', 'prompt2', 'negativePrompt', 'negativePrompt2'] as const)
+    checkTexts(field, checked[field]);
+  for (const field of [
+    'latents',
+    'promptEmbeds',
+    'negativePromptEmbeds',
+    'pooledPromptEmbeds',
+    'negativePooledPromptEmbeds',
+  ] as const)
     checkTensor(field, checked[field]);
-  for (const field of ['originalSize', 'cropsCoordsTopLeft', 'targetSize', 'negativeOriginalSize', 'negativeCropsCoordsTopLeft', 'negativeTargetSize'] as const)
+  for (const field of [
+    'originalSize',
+    'cropsCoordsTopLeft',
+    'targetSize',
+    'negativeOriginalSize',
+    'negativeCropsCoordsTopLeft',
+    'negativeTargetSize',
+  ] as const)
     checkPair(field, checked[field]);
   if (!['image', 'np', 'latent'].includes(checked.outputType))
     refuse('outputType', `"${checked.outputType}" is not an output type`, "Use 'image', 'np' or 'latent'");
   if ((checked.prompt === undefined) === (checked.promptEmbeds === undefined))
-    refuse('prompt', 'exactly one of prompt and promptEmbeds is needed', 'Give a prompt (an empty one is fine) or its embeddings');
+    refuse(
+      'prompt',
+      'exactly one of prompt and promptEmbeds is needed',
+      'Give a prompt (an empty one is fine) or its embeddings',
+    );
   if (checked.negativePrompt !== undefined && checked.negativePromptEmbeds !== undefined)
     refuse('negativePrompt', 'it was given together with negativePromptEmbeds', 'Give one of the two');
   if (checked.timesteps !== undefined && checked.sigmas !== undefined)

@@ -12,7 +12,11 @@ function joinChannels(parts: readonly EncodedText[]): Float32Array {
   const tokens = parts[0]?.tokens ?? 0;
   return stack(
     Array.from({ length: tokens }, (_, t) =>
-      stack(parts.map(({ hidden }) => hidden.subarray((t * hidden.length) / tokens, ((t + 1) * hidden.length) / tokens))),
+      stack(
+        parts.map(({ hidden }) =>
+          hidden.subarray((t * hidden.length) / tokens, ((t + 1) * hidden.length) / tokens),
+        ),
+      ),
     ),
   );
 }
@@ -46,7 +50,11 @@ export class StableDiffusionXLConditioner implements Conditioner {
       const pooled = parts.at(-1)?.pooled;
       return { hidden: joinChannels(parts), ...(pooled && { pooled }) };
     };
-    const encodeAll = async (first: readonly string[], second: readonly string[], skip: number): Promise<PromptEmbedding[]> => {
+    const encodeAll = async (
+      first: readonly string[],
+      second: readonly string[],
+      skip: number,
+    ): Promise<PromptEmbedding[]> => {
       const embeddings: PromptEmbedding[] = [];
       for (const [i, text] of first.entries())
         embeddings.push(await encodeOne([text, second[i] ?? text].slice(-this.#encoders.length), skip));
@@ -94,7 +102,11 @@ export class StableDiffusionXLConditioner implements Conditioner {
         ? [...negativeOriginalSize, ...(options.negativeCropsCoordsTopLeft ?? [0, 0]), ...negativeTargetSize]
         : positive;
     const block = guided ? [negative, positive] : [positive];
-    return { time_ids: stack(Array.from({ length: rows }, (_, row) => Float32Array.from(block[row % block.length] ?? positive))) };
+    return {
+      time_ids: stack(
+        Array.from({ length: rows }, (_, row) => Float32Array.from(block[row % block.length] ?? positive)),
+      ),
+    };
   }
 
   dispose(): void {

@@ -10,7 +10,9 @@ import type { PromptEncoder } from './text-encoder.ts';
 export function rowsOf(tensor: Tensor): PromptEmbedding[] {
   const [count = 0, ...rest] = tensor.shape;
   const length = rest.reduce((a, b) => a * b, 1);
-  return Array.from({ length: count }, (_, i) => ({ hidden: tensor.data.subarray(i * length, (i + 1) * length) }));
+  return Array.from({ length: count }, (_, i) => ({
+    hidden: tensor.data.subarray(i * length, (i + 1) * length),
+  }));
 }
 
 /** Conditioning of StableDiffusionPipeline (diffusers pipelines/stable_diffusion/pipeline_stable_diffusion.py). */

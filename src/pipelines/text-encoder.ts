@@ -58,7 +58,11 @@ export class PromptEncoder {
     const hiddenName = `${layer.normed ? 'normed_' : ''}hidden_states.${numHiddenLayers - layer.skip}`;
     const tokens = ids.length;
     const program = await this.#programs.get(`${hiddenName}/${tokens}`, () =>
-      this.#network.compile(selectOutputs(this.#graph, [hiddenName, this.#pooled]), { batch: 1, tokens }, options),
+      this.#network.compile(
+        selectOutputs(this.#graph, [hiddenName, this.#pooled]),
+        { batch: 1, tokens },
+        options,
+      ),
     );
     program.write('input_ids', ids);
     program.write('pooled_index', Int32Array.of(pooledTokenIndex(ids, this.config)));

@@ -182,7 +182,10 @@ function randomSeed(): number {
 }
 
 /** Draws noise for all images: from one generator, or image by image from a generator each, as diffusers does. */
-function noiseDrawer(seed: Seed | readonly Seed[], shape: readonly [number, number, number, number]): () => Float32Array {
+function noiseDrawer(
+  seed: Seed | readonly Seed[],
+  shape: readonly [number, number, number, number],
+): () => Float32Array {
   const open = (one: Seed): NoiseSource =>
     typeof one === 'number'
       ? new Generator(one)
@@ -213,7 +216,11 @@ function isList(seed: Seed | readonly Seed[]): seed is readonly Seed[] {
 }
 
 /** Given latents do not move the generator on, as in diffusers. */
-function initialLatents(given: Tensor | undefined, shape: readonly number[], draw: () => Float32Array): Float32Array {
+function initialLatents(
+  given: Tensor | undefined,
+  shape: readonly number[],
+  draw: () => Float32Array,
+): Float32Array {
   if (!given) return draw();
   if (given.shape.length !== shape.length || given.shape.some((size, i) => size !== shape[i]))
     throw new OptionError(`they are [${given.shape.join(', ')}], but this call needs [${shape.join(', ')}]`, {

@@ -33,9 +33,11 @@ export class Vae {
     this.kind = kind;
     this.#network = network;
     const { className, config } = kind;
-    const levels = className === 'AutoencoderKL' ? config.blockOutChannels.length : config.numDecoderBlocks.length;
+    const levels =
+      className === 'AutoencoderKL' ? config.blockOutChannels.length : config.numDecoderBlocks.length;
     this.scaleFactor = 2 ** (levels - 1);
-    this.#decoder = className === 'AutoencoderKL' ? buildAutoencoderKLDecoder(config) : buildAutoencoderTinyDecoder(config);
+    this.#decoder =
+      className === 'AutoencoderKL' ? buildAutoencoderKLDecoder(config) : buildAutoencoderTinyDecoder(config);
   }
 
   /** Compiles the decoder for latents of this shape. */
@@ -46,7 +48,11 @@ export class Vae {
   }
 
   /** Decodes latents [images, channels, height, width] as pipelines hold them (scaled). */
-  async decode(latents: Float32Array, shape: ImageShape, options: ProgramOptions = {}): Promise<DecodedImages> {
+  async decode(
+    latents: Float32Array,
+    shape: ImageShape,
+    options: ProgramOptions = {},
+  ): Promise<DecodedImages> {
     const program = await this.prepare(shape, options);
     program.write('latents', toNhwc(this.#unscale(latents, shape), shape));
     program.run();
@@ -63,7 +69,9 @@ export class Vae {
     const pixels = height * width;
     return latents.map((value, i) => {
       const channel = Math.floor(i / pixels) % channels;
-      const scaled = statistics ? (value * statistics.std[channel]) / scalingFactor + statistics.mean[channel] : value / scalingFactor;
+      const scaled = statistics
+        ? (value * statistics.std[channel]) / scalingFactor + statistics.mean[channel]
+        : value / scalingFactor;
       return statistics ? scaled : scaled + (shiftFactor ?? 0);
     });
   }

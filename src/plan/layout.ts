@@ -47,10 +47,13 @@ const BLAME = 0.6;
 export function layOut(blocks: readonly Block[], limits: LayoutLimits): Layout {
   for (const { name, bytes } of blocks)
     if (bytes > limits.maxBufferBytes)
-      throw new OutOfMemoryError(`needs ${bytes} bytes in one buffer, the device allows ${limits.maxBufferBytes}`, {
-        field: name,
-        remedy: 'Use a smaller size or batch, or a device with larger buffers',
-      });
+      throw new OutOfMemoryError(
+        `needs ${bytes} bytes in one buffer, the device allows ${limits.maxBufferBytes}`,
+        {
+          field: name,
+          remedy: 'Use a smaller size or batch, or a device with larger buffers',
+        },
+      );
   const span = (block: Block): number => block.last - block.first + 1;
   const starts: ((block: Block) => number)[] = [
     (block) => block.bytes,
@@ -97,13 +100,19 @@ function place(
       for (const other of block.apart) if (buffer.members.has(other)) return;
       const offset = firstGap(buffer.placed, block, size);
       const growth = Math.max(0, offset + size - buffer.size);
-      if (offset + size <= limits.maxBufferBytes && growth < choice.growth) choice = { buffer: number, offset, growth };
+      if (offset + size <= limits.maxBufferBytes && growth < choice.growth)
+        choice = { buffer: number, offset, growth };
     });
     const buffer = (buffers[choice.buffer] ??= { size: 0, placed: [], members: new Set() });
     buffer.size = Math.max(buffer.size, choice.offset + size);
     buffer.members.add(index);
     grown[index] = choice.growth;
-    insert(buffer.placed, { offset: choice.offset, end: choice.offset + size, first: block.first, last: block.last });
+    insert(buffer.placed, {
+      offset: choice.offset,
+      end: choice.offset + size,
+      first: block.first,
+      last: block.last,
+    });
     places[index] = { buffer: choice.buffer, offset: choice.offset };
   }
   return { layout: { places, buffers: buffers.map((buffer) => buffer.size) }, growth: grown };

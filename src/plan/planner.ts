@@ -43,7 +43,11 @@ export function layOutGraph(graph: Graph, target: Target): Plan {
   const fixed = fixedPlaces(graph, root);
   const { blocks, blockOf, scratchOf } = makeBlocks(nodes, choices, root, fixed, bytesOf, target);
   const { places, buffers } = layOut(blocks, target);
-  const placeOfBlock = (index: number): Place => ({ kind: 'arena', buffer: places[index].buffer, offset: places[index].offset });
+  const placeOfBlock = (index: number): Place => ({
+    kind: 'arena',
+    buffer: places[index].buffer,
+    offset: places[index].offset,
+  });
 
   const placeOf = (id: ValueId): Place => {
     const at = roots.rootOf(id);
@@ -51,7 +55,8 @@ export function layOutGraph(graph: Graph, target: Target): Plan {
     const place = fixed.places.get(at.value) ?? (block === undefined ? undefined : placeOfBlock(block));
     if (!place) throw bug(graph, `value ${id} has no place`);
     const offset = place.offset + at.offset;
-    if (at.offset % target.alignment !== 0) throw bug(graph, `value ${id} begins at byte ${at.offset} of its place`);
+    if (at.offset % target.alignment !== 0)
+      throw bug(graph, `value ${id} begins at byte ${at.offset} of its place`);
     return { ...place, offset };
   };
   const values = new Map<ValueId, PlannedValue>();
@@ -65,7 +70,10 @@ export function layOutGraph(graph: Graph, target: Target): Plan {
     return {
       node,
       kernel: choice.kernel,
-      scratch: (scratchOf.get(i) ?? []).map((block) => ({ bytes: blocks[block].bytes, place: placeOfBlock(block) })),
+      scratch: (scratchOf.get(i) ?? []).map((block) => ({
+        bytes: blocks[block].bytes,
+        place: placeOfBlock(block),
+      })),
       ...(inPlace === undefined ? {} : { inPlace }),
     };
   });
@@ -85,7 +93,10 @@ export function layOutGraph(graph: Graph, target: Target): Plan {
     }),
     arena: buffers,
     memory: {
-      unplannedBytes: nodes.reduce((sum, node) => sum + (fixed.places.has(node.output) ? 0 : bytesOf(node.output)), 0),
+      unplannedBytes: nodes.reduce(
+        (sum, node) => sum + (fixed.places.has(node.output) ? 0 : bytesOf(node.output)),
+        0,
+      ),
       largestLiveSetBytes: largestLiveSet(blocks, nodes.length),
       arenaBytes: buffers.reduce((sum, bytes) => sum + bytes, 0),
     },
@@ -94,7 +105,10 @@ export function layOutGraph(graph: Graph, target: Target): Plan {
 }
 
 function bug(graph: Graph, problem: string): GraphError {
-  return new GraphError(problem, { file: `graph "${graph.name}"`, remedy: 'This is a bug in the planner or a pass' });
+  return new GraphError(problem, {
+    file: `graph "${graph.name}"`,
+    remedy: 'This is a bug in the planner or a pass',
+  });
 }
 
 /** A range of another value's place. */
@@ -114,11 +128,15 @@ interface Roots {
 /** What each view, and each part of a join, is a range of; one step each. */
 function viewLinks(graph: Graph, bytesOf: (id: ValueId) => number): Map<ValueId, Root> {
   const links = new Map<ValueId, Root>();
-  const elementBytes = (id: ValueId): number => bytesOf(id) / concrete(valueOf(graph, id).shape).reduce((a, b) => a * b, 1);
+  const elementBytes = (id: ValueId): number =>
+    bytesOf(id) / concrete(valueOf(graph, id).shape).reduce((a, b) => a * b, 1);
   for (const node of graph.nodes) {
     if (node.kind === 'reshape') links.set(node.output, { value: node.inputs.x, offset: 0 });
     if (node.kind === 'window')
-      links.set(node.output, { value: node.inputs.x, offset: node.attrs.start * elementBytes(node.inputs.x) });
+      links.set(node.output, {
+        value: node.inputs.x,
+        offset: node.attrs.start * elementBytes(node.inputs.x),
+      });
     if (node.kind !== 'join') continue;
     let offset = 0;
     for (const [, part] of inputsOf(node)) {
@@ -139,17 +157,23 @@ function findRoots(
   const inPlace = new Map<ValueId, string>();
   const rootOf = (id: ValueId): Root => {
     let at: Root = { value: id, offset: 0 };
-    for (let link = links.get(id); link; link = links.get(link.value)) at = { value: link.value, offset: at.offset + link.offset };
+    for (let link = links.get(id); link; link = links.get(link.value))
+      at = { value: link.value, offset: at.offset + link.offset };
     return at;
   };
   const position = new Map(graph.nodes.map((node, i) => [node.output, i]));
   const lastUse = new Map<ValueId, number>();
   graph.nodes.forEach((node, i) => {
-    if (definitionOf(node.kind).isView !== true) for (const [, id] of inputsOf(node)) lastUse.set(rootOf(id).value, i);
+    if (definitionOf(node.kind).isView !== true)
+      for (const [, id] of inputsOf(node)) lastUse.set(rootOf(id).value, i);
   });
-  const kept = new Set([...graph.inputs, ...graph.weights, ...graph.outputs].map(({ value }) => rootOf(value).value));
+  const kept = new Set(
+    [...graph.inputs, ...graph.weights, ...graph.outputs].map(({ value }) => rootOf(value).value),
+  );
   const updated = new Map(
-    graph.outputs.flatMap(({ value, updates }): [ValueId, string][] => (updates === undefined ? [] : [[value, updates]])),
+    graph.outputs.flatMap(({ value, updates }): [ValueId, string][] =>
+      updates === undefined ? [] : [[value, updates]],
+    ),
   );
   const inputByName = new Map(graph.inputs.map(({ name, value }) => [name, value]));
 
@@ -158,7 +182,10 @@ function findRoots(
     const source = name === undefined ? undefined : inputsOf(node).find(([key]) => key === name)?.[1];
     const update = updated.get(node.output);
     if (update !== undefined && (source === undefined || source !== inputByName.get(update)))
-      throw bug(graph, `output "${node.name}" must be made in place of input "${update}", but its kernel does not`);
+      throw bug(
+        graph,
+        `output "${node.name}" must be made in place of input "${update}", but its kernel does not`,
+      );
     if (name === undefined || source === undefined) return;
     const target = rootOf(source);
     const readOnce = inputsOf(node).filter(([, id]) => rootOf(id).value === target.value).length === 1;
@@ -212,13 +239,16 @@ function makeBlocks(
     let output = blockOf.get(at);
     if (!fixed.places.has(at)) {
       if (output === undefined) {
-        output = blocks.push({ name: node.name, bytes: bytesOf(at), first: step, last: step, apart: new Set() }) - 1;
+        output =
+          blocks.push({ name: node.name, bytes: bytesOf(at), first: step, last: step, apart: new Set() }) - 1;
         blockOf.set(at, output);
       }
       written.push(output);
     }
     const scratch = choices[step].scratchBytes.map(
-      (bytes, i) => blocks.push({ name: `${node.name}.scratch${i}`, bytes, first: step, last: step, apart: new Set() }) - 1,
+      (bytes, i) =>
+        blocks.push({ name: `${node.name}.scratch${i}`, bytes, first: step, last: step, apart: new Set() }) -
+        1,
     );
     if (scratch.length > 0) scratchOf.set(step, scratch);
     written.push(...scratch);

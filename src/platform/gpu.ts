@@ -19,7 +19,8 @@ function isGpu(value: unknown): value is GPU {
 /** `navigator.gpu`, in pages, workers and Deno. */
 function navigatorGpu(): GPU | undefined {
   const navigator: unknown = Reflect.get(globalThis, 'navigator');
-  const gpu: unknown = typeof navigator === 'object' && navigator !== null ? Reflect.get(navigator, 'gpu') : undefined;
+  const gpu: unknown =
+    typeof navigator === 'object' && navigator !== null ? Reflect.get(navigator, 'gpu') : undefined;
   return isGpu(gpu) ? gpu : undefined;
 }
 

@@ -42,8 +42,7 @@ export async function nodeGpu(
 
 /** What it means when Dawn finds no adapter. On Linux that is the Vulkan loader or its drivers. */
 function noAdapter(): { reason: string; remedy: string } {
-  if (process.platform !== 'linux')
-    return { reason: 'Dawn finds no GPU', remedy: 'Update the GPU driver' };
+  if (process.platform !== 'linux') return { reason: 'Dawn finds no GPU', remedy: 'Update the GPU driver' };
   const folders = [
     ...(process.env['LD_LIBRARY_PATH'] ?? '').split(':').filter((folder) => folder !== ''),
     '/usr/lib',
@@ -57,6 +56,12 @@ function noAdapter(): { reason: string; remedy: string } {
   const software =
     'without a GPU, start the process with LD_LIBRARY_PATH and VK_DRIVER_FILES set to a software driver (the calotype command does this by itself)';
   return hasLoader
-    ? { reason: 'Vulkan has no driver that Dawn takes', remedy: `Install the GPU's Vulkan driver; ${software}` }
-    : { reason: 'there is no Vulkan loader (libvulkan.so.1)', remedy: `Install libvulkan1 and a Vulkan driver; ${software}` };
+    ? {
+        reason: 'Vulkan has no driver that Dawn takes',
+        remedy: `Install the GPU's Vulkan driver; ${software}`,
+      }
+    : {
+        reason: 'there is no Vulkan loader (libvulkan.so.1)',
+        remedy: `Install libvulkan1 and a Vulkan driver; ${software}`,
+      };
 }

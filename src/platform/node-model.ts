@@ -21,13 +21,15 @@ export async function resolveNodeModel(
   { revision, onProgress }: FromPretrainedOptions,
   onNotice: (notice: string) => void,
 ): Promise<ModelSource> {
-  if (isAbsolute(source) || /^\.{1,2}([\\/]|$)/.test(source) || (await isFolder(source))) return nodeFolderSource(source);
+  if (isAbsolute(source) || /^\.{1,2}([\\/]|$)/.test(source) || (await isFolder(source)))
+    return nodeFolderSource(source);
   return cachedHubSource(hubRepository(source, revision), {
     settings: hubSettings(process.env),
     cacheFolder: hubCacheFolder(process.env),
     onNotice,
     ...(onProgress && {
-      onProgress: ({ phase, file, loaded, total }) => onProgress({ phase, item: file, done: loaded, total: total ?? loaded }),
+      onProgress: ({ phase, file, loaded, total }) =>
+        onProgress({ phase, item: file, done: loaded, total: total ?? loaded }),
     }),
   });
 }

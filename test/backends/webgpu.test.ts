@@ -23,7 +23,9 @@ const opened = await webgpu({
 }).open();
 const backend: Backend | undefined = 'reason' in opened ? undefined : opened;
 const where =
-  'reason' in opened ? `skipped: ${opened.reason}. ${opened.remedy}` : `${opened.description}, ${opened.dtypes.join(' and ')}`;
+  'reason' in opened
+    ? `skipped: ${opened.reason}. ${opened.remedy}`
+    : `${opened.description}, ${opened.dtypes.join(' and ')}`;
 
 const reference = createReferenceBackend();
 afterAll(() => backend?.dispose());
@@ -44,10 +46,13 @@ async function compute(on: Backend, dtype: 'f32' | 'f16', testCase: OpCase): Pro
 
 describe.skipIf(!backend)(`webgpu ops on ${where}`, () => {
   describe.each(backend?.dtypes ?? [])('%s', (dtype) => {
-    test.each(TEST_CASES.map((testCase) => [testCase.name, testCase] as const))('%s', async (_name, testCase) => {
-      const expected = await compute(reference, 'f32', testCase);
-      const actual = await compute(backend!, dtype, testCase);
-      expect(nmse(actual, expected)).toBeLessThanOrEqual(testCase.nmse[dtype]);
-    });
+    test.each(TEST_CASES.map((testCase) => [testCase.name, testCase] as const))(
+      '%s',
+      async (_name, testCase) => {
+        const expected = await compute(reference, 'f32', testCase);
+        const actual = await compute(backend!, dtype, testCase);
+        expect(nmse(actual, expected)).toBeLessThanOrEqual(testCase.nmse[dtype]);
+      },
+    );
   });
 });

@@ -181,7 +181,7 @@ function appendOp<K extends OpKind>(
   ids: Record<string, number>,
 ): number {
   // The keys of `ids` are those of the case's inputs, whose type is that of the op's inputs.
-  return builder.op(kind, kind, ids as OpMap[K]['inputs'], attrs);
+  return builder.op(kind, kind, ids, attrs);
 }
 
 /** Data for the graph's inputs, by name. */

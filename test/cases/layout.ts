@@ -86,7 +86,12 @@ export const upsampleNearestCases: readonly CaseOf<'upsampleNearest'>[] = [
 ];
 
 /** Parts begin at multiples of 256 bytes in f16 too, as devices ask of views. */
-function windowCase(name: string, x: readonly number[], start: number, shape: readonly number[]): CaseOf<'window'> {
+function windowCase(
+  name: string,
+  x: readonly number[],
+  start: number,
+  shape: readonly number[],
+): CaseOf<'window'> {
   return {
     name: `window/${name}`,
     kind: 'window',
@@ -103,7 +108,11 @@ export const windowCases: readonly CaseOf<'window'>[] = [
   windowCase('all of it', [3, 128], 0, [3, 128]),
 ];
 
-function joinCase(name: string, parts: readonly (readonly number[])[], shape: readonly number[]): CaseOf<'join'> {
+function joinCase(
+  name: string,
+  parts: readonly (readonly number[])[],
+  shape: readonly number[],
+): CaseOf<'join'> {
   return {
     name: `join/${name}`,
     kind: 'join',
@@ -115,6 +124,14 @@ function joinCase(name: string, parts: readonly (readonly number[])[], shape: re
 }
 
 export const joinCases: readonly CaseOf<'join'>[] = [
-  joinCase('bands of an image', [[1, 2, 8, 16], [1, 4, 8, 16], [1, 1, 8, 16]], [1, 7, 8, 16]),
+  joinCase(
+    'bands of an image',
+    [
+      [1, 2, 8, 16],
+      [1, 4, 8, 16],
+      [1, 1, 8, 16],
+    ],
+    [1, 7, 8, 16],
+  ),
   joinCase('one part', [[2, 64]], [2, 64]),
 ];

@@ -115,7 +115,13 @@ export const layerNormCases: readonly CaseOf<'layerNorm'>[] = [
 
 function statsCase(
   name: string,
-  options: { readonly x: readonly number[]; readonly x2?: number; readonly groups?: number; readonly mean?: number; readonly previous?: boolean },
+  options: {
+    readonly x: readonly number[];
+    readonly x2?: number;
+    readonly groups?: number;
+    readonly mean?: number;
+    readonly previous?: boolean;
+  },
 ): CaseOf<'groupNormStats'> {
   const { x, x2 = 0, groups = 32, mean = 0.25, previous = false } = options;
   return {
@@ -147,7 +153,12 @@ export const groupNormStatsCases: readonly CaseOf<'groupNormStats'>[] = [
 
 function applyCase(
   name: string,
-  options: { readonly x: readonly number[]; readonly x2?: number; readonly groups?: number; readonly activation?: Activation },
+  options: {
+    readonly x: readonly number[];
+    readonly x2?: number;
+    readonly groups?: number;
+    readonly activation?: Activation;
+  },
 ): CaseOf<'groupNormApply'> {
   const { x, x2 = 0, groups = 32 } = options;
   const channels = (x.at(-1) ?? 0) + x2;
@@ -170,5 +181,10 @@ function applyCase(
 export const groupNormApplyCases: readonly CaseOf<'groupNormApply'>[] = [
   applyCase('3 channels a group', { x: [2, 40, 96] }),
   applyCase('9 channels a group, silu', { x: [1, 35, 288], activation: 'silu' }),
-  applyCase('two sources, boundary inside a group', { x: [1, 20, 40], x2: 24, groups: 4, activation: 'silu' }),
+  applyCase('two sources, boundary inside a group', {
+    x: [1, 20, 40],
+    x2: 24,
+    groups: 4,
+    activation: 'silu',
+  }),
 ];

@@ -24,11 +24,19 @@ const BASE: DeviceTraits = {
 };
 
 /** The kinds of device that variants exist for. */
-const DEVICES: readonly { readonly name: string; readonly dtype: 'f32' | 'f16'; readonly traits: DeviceTraits }[] = [
+const DEVICES: readonly {
+  readonly name: string;
+  readonly dtype: 'f32' | 'f16';
+  readonly traits: DeviceTraits;
+}[] = [
   { name: 'software, f32', dtype: 'f32', traits: { ...BASE, software: true, subgroupSize: 4 } },
   { name: 'f32', dtype: 'f32', traits: BASE },
   { name: 'f16', dtype: 'f16', traits: { ...BASE, f16: true } },
-  { name: 'f16, small workgroup memory', dtype: 'f16', traits: { ...BASE, f16: true, maxWorkgroupStorageBytes: 16384 } },
+  {
+    name: 'f16, small workgroup memory',
+    dtype: 'f16',
+    traits: { ...BASE, f16: true, maxWorkgroupStorageBytes: 16384 },
+  },
   { name: 'f16, 32 lanes', dtype: 'f16', traits: { ...BASE, f16: true, subgroupSize: 32 } },
   {
     name: 'f16, subgroup matrices',
@@ -75,17 +83,21 @@ function variants(testCase: OpCase, { dtype, traits }: (typeof DEVICES)[number])
         if (!kernel.supports(node, context)) continue;
         used.add(kernel);
         const placed = { ...context, inPlace: inPlace && kernel.inPlace(node, context) };
-        for (const launch of kernel.launches(node, placed)) found.set(shaderOf(launch, node, placed).code, launch.name);
+        for (const launch of kernel.launches(node, placed))
+          found.set(shaderOf(launch, node, placed).code, launch.name);
       }
   return found;
 }
 
 describe.each(DEVICES)('shaders for $name', (config) => {
   test('are valid WGSL', async () => {
-    const shaders = new Map([...TEST_CASES, ...BENCH_CASES].flatMap((testCase) => [...variants(testCase, config)]));
+    const shaders = new Map(
+      [...TEST_CASES, ...BENCH_CASES].flatMap((testCase) => [...variants(testCase, config)]),
+    );
     const failures: string[] = [];
     for (const [code, name] of shaders)
-      for (const problem of await problems(code)) if (failures.length < 5) failures.push(`${name}:${problem}\n${code}`);
+      for (const problem of await problems(code))
+        if (failures.length < 5) failures.push(`${name}:${problem}\n${code}`);
     expect(failures.join('\n\n')).toBe('');
     expect(shaders.size).toBeGreaterThan(50);
   });

@@ -58,7 +58,10 @@ describe(`starter on ${pipe.backend.name} (${pipe.backend.description}), ${half 
     const measured = nmse(latents!.data, expected);
     const picture = decodePng(readFileSync(fixturePath(`${FOLDER}/${spec.picture}`))).image.data;
     const drawn = images[0].data;
-    const off = picture.reduce((count, value, i) => count + (Math.abs(value - drawn[i]) > (half ? 8 : 1) ? 1 : 0), 0);
+    const off = picture.reduce(
+      (count, value, i) => count + (Math.abs(value - drawn[i]) > (half ? 8 : 1) ? 1 : 0),
+      0,
+    );
     process.stdout.write(
       `${spec.prompt}: latents NMSE ${measured.toExponential(2)}, ${off} of ${picture.length} bytes off, ` +
         `denoise ${timings.denoise.toFixed(2)} s, decode ${timings.decode.toFixed(2)} s\n`,

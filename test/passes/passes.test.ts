@@ -27,7 +27,10 @@ async function results(graph: Graph): Promise<Map<string, ArrayLike<number>>> {
 }
 
 /** Runs passes, checks the graph, and compares every output before and after. */
-async function sameAfter(graph: Graph, passes: readonly Pass[]): Promise<{ graph: Graph; applied: number; refused: object }> {
+async function sameAfter(
+  graph: Graph,
+  passes: readonly Pass[],
+): Promise<{ graph: Graph; applied: number; refused: object }> {
   let current = graph;
   let applied = 0;
   let refused = {};
@@ -52,7 +55,9 @@ function build(make: (b: GraphBuilder, image: ValueId) => ValueId): Graph {
 
 describe('bias', () => {
   it('goes into convolutions and linear layers', async () => {
-    const graph = build((b, x) => b.linear(b.conv2d(x, 'conv', { channels: 6, kernel: 3 }), 'fc', { channels: 4 }));
+    const graph = build((b, x) =>
+      b.linear(b.conv2d(x, 'conv', { channels: 6, kernel: 3 }), 'fc', { channels: 4 }),
+    );
     const { graph: fused, applied } = await sameAfter(graph, [passNamed('bias')]);
     expect(applied).toBe(2);
     expect(kinds(fused)).toEqual(['conv2d', 'linear']);
@@ -128,7 +133,9 @@ describe('activation', () => {
 describe('geglu', () => {
   it('halves the projection in its epilogue', async () => {
     const graph = build((b, x) => b.op('geglu', 'ff', { x: b.linear(x, 'proj', { channels: 12 }) }, {}));
-    expect(kinds((await sameAfter(graph, [passNamed('bias'), passNamed('geglu')])).graph)).toEqual(['linear']);
+    expect(kinds((await sameAfter(graph, [passNamed('bias'), passNamed('geglu')])).graph)).toEqual([
+      'linear',
+    ]);
   });
 });
 
@@ -146,11 +153,17 @@ describe('qkv', () => {
     const passes = ['merge-duplicates', 'bias', 'qkv'].map(passNamed);
     const { graph: fused } = await sameAfter(graph, passes);
     expect(kinds(fused)).toEqual(['reshape', 'linear', 'attention']);
-    expect(fused.weights[0].parts.map((part) => part.name)).toEqual(['to_q.weight', 'to_k.weight', 'to_v.weight']);
+    expect(fused.weights[0].parts.map((part) => part.name)).toEqual([
+      'to_q.weight',
+      'to_k.weight',
+      'to_v.weight',
+    ]);
   });
 
   it('joins k and v of cross-attention', async () => {
-    const graph = build((b, x) => attention(b, b.toTokens(x), b.input('text', [2, 7, 10], 'float', 'prompt'), false));
+    const graph = build((b, x) =>
+      attention(b, b.toTokens(x), b.input('text', [2, 7, 10], 'float', 'prompt'), false),
+    );
     const { graph: fused } = await sameAfter(graph, [passNamed('qkv')]);
     expect(kinds(fused)).toEqual(['reshape', 'linear', 'linear', 'attention']);
   });
@@ -180,7 +193,9 @@ describe('upsample', () => {
     build((b, x) => b.conv2d(b.upsampleNearest(x, height, width), 'conv', { channels: 4, kernel: 3 }));
 
   it('is read through where it doubles', async () => {
-    expect(kinds((await sameAfter(resized(10, 12), [passNamed('upsample')])).graph)).not.toContain('upsampleNearest');
+    expect(kinds((await sameAfter(resized(10, 12), [passNamed('upsample')])).graph)).not.toContain(
+      'upsampleNearest',
+    );
   });
 
   it('stays where it does not', async () => {
@@ -204,6 +219,8 @@ describe('targets', () => {
     const without = { ...target, fusions: new Set(FUSIONS.filter((fusion) => fusion !== 'bias')) };
     const { graph: kept, reports } = runPasses(graph, without);
     expect(countOps(kept)).toBe(2);
-    expect(reports.find((report) => report.pass === 'bias')?.refused).toEqual({ 'not a fusion of reference': 1 });
+    expect(reports.find((report) => report.pass === 'bias')?.refused).toEqual({
+      'not a fusion of reference': 1,
+    });
   });
 });

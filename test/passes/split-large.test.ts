@@ -37,15 +37,21 @@ function largestBinding(graph: Graph): number {
     .filter((node) => definitionOf(node.kind).isView !== true)
     .flatMap((node) => [...inputsOf(node).map(([, id]) => id), node.output])
     .filter((id) => !weights.has(id));
-  return Math.max(...touched.map((id) => valueOf(graph, id).shape.reduce<number>((a, b) => a * Number(b), 4)));
+  return Math.max(
+    ...touched.map((id) => valueOf(graph, id).shape.reduce<number>((a, b) => a * Number(b), 4)),
+  );
 }
 
 async function runPlanned(graph: Graph, target: Target): Promise<Map<string, Float32Array>> {
   const backend = createReferenceBackend();
-  const program = await backend.compile(plan(graph, target), { weights: backend.createWeights(graphWeights(graph)) });
+  const program = await backend.compile(plan(graph, target), {
+    weights: backend.createWeights(graphWeights(graph)),
+  });
   for (const [name, data] of graphInputs(graph)) program.write(name, data);
   program.run();
-  return new Map(await Promise.all(graph.outputs.map(async ({ name }) => [name, await program.read(name)] as const)));
+  return new Map(
+    await Promise.all(graph.outputs.map(async ({ name }) => [name, await program.read(name)] as const)),
+  );
 }
 
 describe.each([
@@ -74,7 +80,10 @@ describe.each([
 describe('limits', () => {
   const b = new GraphBuilder('test');
   const x = b.input('x', [1, 64, 64, 8], 'float', 'latent');
-  b.output('y', b.op('selectToken', 'pick', { x: b.toTokens(x), index: b.input('i', [1], 'i32', 'latent') }, {}));
+  b.output(
+    'y',
+    b.op('selectToken', 'pick', { x: b.toTokens(x), index: b.input('i', [1], 'i32', 'latent') }, {}),
+  );
   const graph = b.build();
 
   it('are named where an op cannot be split', () => {

@@ -43,8 +43,14 @@ const fixtureSchema = v.looseObject({ cases: v.record(v.string(), caseSchema) })
 type Case = v.InferOutput<typeof caseSchema>;
 
 /** diffusers' keyword arguments as options of a call. */
-function callOptions({ scheduler: _scheduler, embeds: _embeds, output_type: _type, ...rest }: Case): CallOptions {
-  const camel = (name: string): string => name.replace(/_([a-z0-9])/g, (_match, letter: string) => letter.toUpperCase());
+function callOptions({
+  scheduler: _scheduler,
+  embeds: _embeds,
+  output_type: _type,
+  ...rest
+}: Case): CallOptions {
+  const camel = (name: string): string =>
+    name.replace(/_([a-z0-9])/g, (_match, letter: string) => letter.toUpperCase());
   const given = Object.entries(rest).filter(([, value]) => value !== null && value !== undefined);
   return Object.fromEntries(given.map(([name, value]) => [camel(name), value]));
 }
@@ -74,7 +80,9 @@ describe.each(backends)('on $name', ({ name: backend, factory }) => {
           spec.scheduler?.class === 'EulerAncestralDiscreteScheduler'
             ? EulerAncestralDiscreteScheduler.fromConfig(own.config)
             : spec.scheduler?.class === 'DPMSolverMultistepScheduler'
-              ? DPMSolverMultistepScheduler.fromConfig(own.config, { useKarrasSigmas: options['use_karras_sigmas'] === true })
+              ? DPMSolverMultistepScheduler.fromConfig(own.config, {
+                  useKarrasSigmas: options['use_karras_sigmas'] === true,
+                })
               : own;
         const wantsImages = expected.names.includes(`${name}.images`);
         const { latents, np } = await pipe({

@@ -7,11 +7,20 @@ import '../support/nmse.ts';
 
 let pipe: DiffusionPipeline;
 beforeAll(async () => {
-  pipe = await DiffusionPipeline.fromPretrained(fixturePath('pipelines/tiny-sd'), { backends: [reference()] });
+  pipe = await DiffusionPipeline.fromPretrained(fixturePath('pipelines/tiny-sd'), {
+    backends: [reference()],
+  });
 });
 afterAll(() => pipe.dispose());
 
-const small = { prompt: 'fox', height: 64, width: 64, numInferenceSteps: 2, seed: 1, outputType: 'latent' } as const;
+const small = {
+  prompt: 'fox',
+  height: 64,
+  width: 64,
+  numInferenceSteps: 2,
+  seed: 1,
+  outputType: 'latent',
+} as const;
 const tensor = (...shape: number[]): { shape: number[]; data: Float32Array } => ({
   shape,
   data: new Float32Array(shape.reduce((a, b) => a * b, 1)),
@@ -53,9 +62,9 @@ describe('bad options', () => {
 
   it('of fromPretrained are refused too', async () => {
     const misspelt: object = { backend: [reference()] };
-    await expect(DiffusionPipeline.fromPretrained(fixturePath('pipelines/tiny-sd'), misspelt)).rejects.toThrow(
-      /Did you mean backends\?/,
-    );
+    await expect(
+      DiffusionPipeline.fromPretrained(fixturePath('pipelines/tiny-sd'), misspelt),
+    ).rejects.toThrow(/Did you mean backends\?/);
   });
 });
 
@@ -77,7 +86,9 @@ describe('a call', () => {
     const shape = [1, 4, 8, 8];
     const noise = (await import('../../src/index.ts')).Generator;
     const data = new noise(1).randn(shape);
-    expect((await pipe({ ...small, seed: 99, latents: { shape, data } })).latents!.data).toEqual((await pipe(small)).latents!.data);
+    expect((await pipe({ ...small, seed: 99, latents: { shape, data } })).latents!.data).toEqual(
+      (await pipe(small)).latents!.data,
+    );
   });
 
   it('takes seeds image by image', async () => {
@@ -98,7 +109,7 @@ describe('a call', () => {
     expect(images[0]).toMatchObject({ width: 64, height: 64 });
     const { np } = await pipe({ ...small, outputType: 'np' });
     expect(np!.shape).toEqual([1, 64, 64, 3]);
-    expect(Math.round(np!.data[0]! * 255)).toBeCloseTo(images[0]!.data[0]!, -0.5);
+    expect(Math.round(np!.data[0] * 255)).toBeCloseTo(images[0].data[0], -0.5);
   });
 });
 
@@ -152,7 +163,10 @@ describe('the pipeline', () => {
   });
 
   it('refuses a backend that cannot be opened, with the reasons', async () => {
-    const absent = { name: 'absent', open: () => Promise.resolve({ backend: 'absent', reason: 'not here', remedy: 'buy one' }) };
+    const absent = {
+      name: 'absent',
+      open: () => Promise.resolve({ backend: 'absent', reason: 'not here', remedy: 'buy one' }),
+    };
     await expect(
       DiffusionPipeline.fromPretrained(fixturePath('pipelines/tiny-sd'), { backends: [absent] }),
     ).rejects.toMatchObject({ code: 'backend-unavailable', attempts: [{ reason: 'not here' }] });

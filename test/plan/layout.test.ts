@@ -33,7 +33,10 @@ describe.each(['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'])('layout of random blocks
       blocks.slice(0, i).forEach((b, j) => {
         const [p, q] = [places[i], places[j]];
         if (p.buffer !== q.buffer || !meet(a, b)) return;
-        expect(p.offset + a.bytes <= q.offset || q.offset + b.bytes <= p.offset, `${a.name} and ${b.name}`).toBe(true);
+        expect(
+          p.offset + a.bytes <= q.offset || q.offset + b.bytes <= p.offset,
+          `${a.name} and ${b.name}`,
+        ).toBe(true);
       }),
     );
   });
@@ -57,7 +60,13 @@ describe.each(['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'])('layout of random blocks
 });
 
 describe('layout limits', () => {
-  const block = (name: string, bytes: number): Block => ({ name, bytes, first: 0, last: 0, apart: new Set() });
+  const block = (name: string, bytes: number): Block => ({
+    name,
+    bytes,
+    first: 0,
+    last: 0,
+    apart: new Set(),
+  });
 
   it('opens another buffer where one would grow over the limit', () => {
     const { buffers } = layOut([block('a', 800), block('b', 800)], { alignment: 1, maxBufferBytes: 1000 });
@@ -65,12 +74,22 @@ describe('layout limits', () => {
   });
 
   it('names the block that no buffer can hold', () => {
-    expect(() => layOut([block('too much', 2000)], { alignment: 1, maxBufferBytes: 1000 })).toThrow(OutOfMemoryError);
-    expect(() => layOut([block('too much', 2000)], { alignment: 1, maxBufferBytes: 1000 })).toThrow(/too much.*2000/);
+    expect(() => layOut([block('too much', 2000)], { alignment: 1, maxBufferBytes: 1000 })).toThrow(
+      OutOfMemoryError,
+    );
+    expect(() => layOut([block('too much', 2000)], { alignment: 1, maxBufferBytes: 1000 })).toThrow(
+      /too much.*2000/,
+    );
   });
 
   it('reuses memory of a chain of equal blocks', () => {
-    const chain = Array.from({ length: 20 }, (_, i): Block => ({ name: `${i}`, bytes: 100, first: i, last: i + 1, apart: new Set([i - 1, i + 1].filter((j) => j >= 0 && j < 20)) }));
+    const chain = Array.from({ length: 20 }, (_, i): Block => ({
+      name: `${i}`,
+      bytes: 100,
+      first: i,
+      last: i + 1,
+      apart: new Set([i - 1, i + 1].filter((j) => j >= 0 && j < 20)),
+    }));
     const { buffers } = layOut(chain, { alignment: 1, maxBufferBytes: 1e6 });
     expect(buffers.reduce((a, b) => a + b, 0)).toBe(200);
   });

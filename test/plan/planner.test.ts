@@ -35,7 +35,13 @@ interface Model {
 function planOf(file: string, size: number, microConditions: number): Model {
   const path = new URL(`../fixtures/configs/${file}`, import.meta.url);
   const config = parseUNet2DConditionConfig(JSON.parse(readFileSync(path, 'utf8')), { file });
-  const graph = denoiseGraph(config, { guided: true, rescale: false, slots: 1, noise: false, microConditions });
+  const graph = denoiseGraph(config, {
+    guided: true,
+    rescale: false,
+    slots: 1,
+    noise: false,
+    microConditions,
+  });
   checkGraph(graph);
   const split = splitByRate(runPasses(graph, target, PASSES_BEFORE_SPLIT).graph);
   const bindings = { images: 1, height: size, width: size, tokens: 77, steps: 32, rows: 64, prompts: 2 };
@@ -43,7 +49,11 @@ function planOf(file: string, size: number, microConditions: number): Model {
 }
 
 const bufferOf = (place: Place): string =>
-  place.kind === 'arena' ? `arena ${place.buffer}` : place.kind === 'weight' ? `weight ${place.index}` : place.tensor;
+  place.kind === 'arena'
+    ? `arena ${place.buffer}`
+    : place.kind === 'weight'
+      ? `weight ${place.index}`
+      : place.tensor;
 
 describe.each([
   ['SD1.5', 'sd15/unet/config.json', 64, 0, 1.12],
@@ -72,7 +82,8 @@ describe.each([
     for (const { node, inPlace } of planned.dispatches) {
       const written = bufferOf(planned.values.get(node.output)!.place);
       for (const [name, id] of inputsOf(node))
-        if (name !== inPlace) expect(bufferOf(planned.values.get(id)!.place), `${node.name} ${name}`).not.toBe(written);
+        if (name !== inPlace)
+          expect(bufferOf(planned.values.get(id)!.place), `${node.name} ${name}`).not.toBe(written);
     }
   });
 

@@ -104,9 +104,9 @@ export class ReferenceProgram implements Program {
   profile(): Promise<DispatchTime[]> {
     const times: DispatchTime[] = [];
     let last = performance.now();
-    this.#run((kernel, node) => {
+    this.#run((kernel, dispatch) => {
       const now = performance.now();
-      times.push({ kernel, node, milliseconds: now - last });
+      times.push({ kernel, dispatch, milliseconds: now - last });
       last = now;
     });
     return Promise.resolve(times);
@@ -116,13 +116,13 @@ export class ReferenceProgram implements Program {
     this.#values.clear();
   }
 
-  #run(done: (kernel: string, node: string) => void): void {
+  #run(done: (kernel: string, dispatch: number) => void): void {
     for (const buffer of this.#arena)
       new Float32Array(buffer, 0, Math.floor(buffer.byteLength / 4)).fill(Number.NaN);
-    for (const { node, kernel } of this.plan.dispatches) {
+    for (const [i, { node, kernel }] of this.plan.dispatches.entries()) {
       const output = this.#tensorOf(node.output);
       output.data.set(computeNode(node, (id) => this.#tensorOf(id), output.shape));
-      done(kernel, node.name);
+      done(kernel, i);
     }
     for (const { value, updates } of this.plan.outputs) {
       const input = updates === undefined ? undefined : this.plan.inputs.find(({ name }) => name === updates);

@@ -20,7 +20,12 @@ export interface WebGpuOptions {
 }
 
 /** Features that kernels use where they are offered. */
-const WANTED_FEATURES: ReadonlySet<string> = new Set(['shader-f16', 'subgroups', 'timestamp-query', SUBGROUP_MATRIX]);
+const WANTED_FEATURES: ReadonlySet<string> = new Set([
+  'shader-f16',
+  'subgroups',
+  'timestamp-query',
+  SUBGROUP_MATRIX,
+]);
 
 /** Limits that are asked for at their largest. */
 const WANTED_LIMITS = [
@@ -59,7 +64,11 @@ export async function acquireDevice(options: WebGpuOptions = {}): Promise<OpenDe
       remedy: "Use webgpu({ adapter: 'software' }) if that is meant, or install a GPU driver with Vulkan",
     };
   if (kind === 'software' && !software)
-    return { backend: 'webgpu', reason: `the only adapter is a GPU (${name})`, remedy: 'Use webgpu() for GPUs' };
+    return {
+      backend: 'webgpu',
+      reason: `the only adapter is a GPU (${name})`,
+      remedy: 'Use webgpu() for GPUs',
+    };
   try {
     const device = await adapter.requestDevice({
       label: 'calotype',
@@ -86,5 +95,7 @@ async function findAdapter(gpu: GPU, options: WebGpuOptions): Promise<GPUAdapter
   const plain = (): Promise<GPUAdapter | null> => gpu.requestAdapter({ powerPreference });
   if (kind === 'hardware') return plain();
   const fallback = (): Promise<GPUAdapter | null> => gpu.requestAdapter({ forceFallbackAdapter: true });
-  return kind === 'software' ? ((await fallback()) ?? (await plain())) : ((await plain()) ?? (await fallback()));
+  return kind === 'software'
+    ? ((await fallback()) ?? (await plain()))
+    : ((await plain()) ?? (await fallback()));
 }

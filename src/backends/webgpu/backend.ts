@@ -29,7 +29,8 @@ function createBackend(device: OpenDevice): Backend {
       if (dtype === 'f16' && !device.traits.f16)
         throw new OptionError(`${device.description} has no shader-f16`, {
           field: 'dtype',
-          remedy: 'Use f32 (on NVIDIA cards, Chrome wants --enable-dawn-features=vulkan_enable_f16_on_nvidia)',
+          remedy:
+            'Use f32 (on NVIDIA cards, Chrome wants --enable-dawn-features=vulkan_enable_f16_on_nvidia)',
         });
       return createTarget(dtype, device.traits, device.limits);
     },

@@ -13,9 +13,17 @@ import { padded, sharedTensor, WebGpuTensor } from './tensor.ts';
 import { requestKey, WebGpuWeights, type WeightRequest } from './weights.ts';
 
 /** Compiles a plan; see `Backend.compile`. */
-export async function compileProgram(device: OpenDevice, plan: Plan, options: CompileOptions): Promise<WebGpuProgram> {
+export async function compileProgram(
+  device: OpenDevice,
+  plan: Plan,
+  options: CompileOptions,
+): Promise<WebGpuProgram> {
   const { weights, signal } = options;
-  if (plan.target !== targetName(plan.dtype) || !(weights instanceof WebGpuWeights) || weights.device !== device)
+  if (
+    plan.target !== targetName(plan.dtype) ||
+    !(weights instanceof WebGpuWeights) ||
+    weights.device !== device
+  )
     throw new GraphError('the plan or the weights are those of another backend', {
       file: `plan "${plan.name}"`,
       remedy: 'Plan for the target of the backend that compiles, and use its createWeights',
@@ -23,7 +31,10 @@ export async function compileProgram(device: OpenDevice, plan: Plan, options: Co
   device.check();
   const launches = planLaunches(plan, device.traits);
   const outputRequests = plainOutputs(plan);
-  const requests = [...launches.flatMap((launch) => [...launch.weights.values()]), ...outputRequests.values()];
+  const requests = [
+    ...launches.flatMap((launch) => [...launch.weights.values()]),
+    ...outputRequests.values(),
+  ];
   const loaded = await loadWeights(weights, requests, options);
   const pipelines = await compilePipelines(device, launches, options);
   signal?.throwIfAborted();
@@ -52,7 +63,9 @@ export async function compileProgram(device: OpenDevice, plan: Plan, options: Co
         weightBuffer,
         bufferAt(place) {
           const buffer =
-            place.kind === 'arena' ? arena[place.buffer] : place.kind === 'external' && tensors.get(place.tensor)?.buffer;
+            place.kind === 'arena'
+              ? arena[place.buffer]
+              : place.kind === 'external' && tensors.get(place.tensor)?.buffer;
           if (buffer) return buffer;
           throw new KernelError('the plan places a value in a buffer that it does not list', {
             file: `plan "${plan.name}"`,
@@ -60,7 +73,9 @@ export async function compileProgram(device: OpenDevice, plan: Plan, options: Co
           });
         },
       });
-      const outputWeights = new Map([...outputRequests].map(([index, request]) => [index, weightBuffer(request)]));
+      const outputWeights = new Map(
+        [...outputRequests].map(([index, request]) => [index, weightBuffer(request)]),
+      );
       return new WebGpuProgram({ device, plan, recording, arena, tensors, ownTensors, outputWeights });
     });
   } catch (error) {
@@ -79,7 +94,12 @@ function plainOutputs(plan: Plan): Map<number, WeightRequest> {
     const weight = plan.weights[place.index];
     const stored = plan.values.get(weight.value);
     if (stored && stored.dtype !== 'i32')
-      requests.set(place.index, { weight, shape: stored.shape, dtype: stored.dtype, packing: { kind: 'plain' } });
+      requests.set(place.index, {
+        weight,
+        shape: stored.shape,
+        dtype: stored.dtype,
+        packing: { kind: 'plain' },
+      });
   }
   return requests;
 }
@@ -115,7 +135,11 @@ async function compilePipelines(
   const compiled = new Map(
     await Promise.all(
       [...unique].map(async ([code, { shader, launch, dispatch }]): Promise<[string, CompiledPipeline]> => {
-        const pipeline = await compilePipeline(device, { shader, kernel: launch.name, node: dispatch.node.name });
+        const pipeline = await compilePipeline(device, {
+          shader,
+          kernel: launch.name,
+          node: dispatch.node.name,
+        });
         signal?.throwIfAborted();
         done++;
         onProgress?.({ phase: 'kernels', done, total: unique.size });

@@ -38,10 +38,14 @@ export class OpenDevice {
       this.#failure ??= typedError(error, 'a run');
     };
     void gpu.lost.then(({ reason, message }) => {
-      this.#failure = new DeviceLostError(`the GPU device was lost (${reason || 'unknown'}${message ? `: ${message}` : ''})`, {
-        field: this.description,
-        remedy: 'Open the backend again; if it happens again, use a smaller size or batch, or another adapter',
-      });
+      this.#failure = new DeviceLostError(
+        `the GPU device was lost (${reason || 'unknown'}${message ? `: ${message}` : ''})`,
+        {
+          field: this.description,
+          remedy:
+            'Open the backend again; if it happens again, use a smaller size or batch, or another adapter',
+        },
+      );
     });
   }
 
@@ -57,7 +61,8 @@ export class OpenDevice {
    */
   async scoped<T>(what: string, make: () => T): Promise<T> {
     this.check();
-    for (const filter of ['validation', 'out-of-memory', 'internal'] as const) this.gpu.pushErrorScope(filter);
+    for (const filter of ['validation', 'out-of-memory', 'internal'] as const)
+      this.gpu.pushErrorScope(filter);
     let result: { readonly value: T } | { readonly thrown: unknown };
     try {
       result = { value: make() };

@@ -47,7 +47,10 @@ export function compilePipeline(device: OpenDevice, request: PipelineRequest): P
   return compiling;
 }
 
-async function compile(device: OpenDevice, { shader, kernel, node }: PipelineRequest): Promise<CompiledPipeline> {
+async function compile(
+  device: OpenDevice,
+  { shader, kernel, node }: PipelineRequest,
+): Promise<CompiledPipeline> {
   const layout = bindGroupLayout(device, shader);
   const module = await device.scoped(`the shader of kernel ${kernel} for "${node}"`, () =>
     device.gpu.createShaderModule({ label: kernel, code: shader.code }),
@@ -61,11 +64,15 @@ async function compile(device: OpenDevice, { shader, kernel, node }: PipelineReq
     return { pipeline, layout };
   } catch (cause) {
     device.check();
-    throw new KernelError(`the device cannot compile kernel ${kernel}: ${cause instanceof Error ? cause.message : String(cause)}`, {
-      field: node,
-      remedy: 'This is a bug in the kernel or in the driver: report it with the output of "calotype doctor"',
-      cause,
-    });
+    throw new KernelError(
+      `the device cannot compile kernel ${kernel}: ${cause instanceof Error ? cause.message : String(cause)}`,
+      {
+        field: node,
+        remedy:
+          'This is a bug in the kernel or in the driver: report it with the output of "calotype doctor"',
+        cause,
+      },
+    );
   }
 }
 
@@ -76,7 +83,11 @@ function bindGroupLayout(device: OpenDevice, { bindings }: Shader): GPUBindGroup
     layouts.get(key) ??
     device.gpu.createBindGroupLayout({
       label: key,
-      entries: bindings.map(({ index, type }) => ({ binding: index, visibility: COMPUTE_STAGE, buffer: { type } })),
+      entries: bindings.map(({ index, type }) => ({
+        binding: index,
+        visibility: COMPUTE_STAGE,
+        buffer: { type },
+      })),
     });
   layouts.set(key, layout);
   return layout;

@@ -8,7 +8,11 @@ import type { Recording } from './recording.ts';
 /** Timestamps a query set may hold. */
 const MAX_QUERIES = 4096;
 
-function encode(pass: GPUComputePassEncoder, { pipelines, bindGroups, workgroups }: Recording, i: number): void {
+function encode(
+  pass: GPUComputePassEncoder,
+  { pipelines, bindGroups, workgroups }: Recording,
+  i: number,
+): void {
   pass.setPipeline(pipelines[i]);
   pass.setBindGroup(0, bindGroups[i]);
   pass.dispatchWorkgroups(workgroups[3 * i], workgroups[3 * i + 1], workgroups[3 * i + 2]);
@@ -23,8 +27,14 @@ export async function profileOnDevice(device: OpenDevice, recording: Recording):
     const names = recording.names.slice(start, start + step);
     const bytes = names.length * 16;
     const querySet = device.gpu.createQuerySet({ type: 'timestamp', count: names.length * 2 });
-    const resolved = device.gpu.createBuffer({ size: bytes, usage: BUFFER_USAGE.QUERY_RESOLVE | BUFFER_USAGE.COPY_SRC });
-    const staging = device.gpu.createBuffer({ size: bytes, usage: BUFFER_USAGE.COPY_DST | BUFFER_USAGE.MAP_READ });
+    const resolved = device.gpu.createBuffer({
+      size: bytes,
+      usage: BUFFER_USAGE.QUERY_RESOLVE | BUFFER_USAGE.COPY_SRC,
+    });
+    const staging = device.gpu.createBuffer({
+      size: bytes,
+      usage: BUFFER_USAGE.COPY_DST | BUFFER_USAGE.MAP_READ,
+    });
     const encoder = device.gpu.createCommandEncoder();
     names.forEach((_, i) => {
       const timestampWrites = { querySet, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 };
@@ -35,7 +45,9 @@ export async function profileOnDevice(device: OpenDevice, recording: Recording):
     device.gpu.queue.submit([encoder.finish()]);
     await staging.mapAsync(MAP_READ);
     const stamps = new BigUint64Array(staging.getMappedRange());
-    names.forEach((name, i) => times.push({ ...name, milliseconds: Number(stamps[2 * i + 1] - stamps[2 * i]) / 1e6 }));
+    names.forEach((name, i) =>
+      times.push({ ...name, milliseconds: Number(stamps[2 * i + 1] - stamps[2 * i]) / 1e6 }),
+    );
     staging.destroy();
     resolved.destroy();
     querySet.destroy();
@@ -46,13 +58,13 @@ export async function profileOnDevice(device: OpenDevice, recording: Recording):
 /** Runs all dispatches once, each submitted alone; times include the round trip, which the kernel's name says. */
 export async function profileOnHost(device: OpenDevice, recording: Recording): Promise<DispatchTime[]> {
   const times: DispatchTime[] = [];
-  for (const [i, { kernel, node }] of recording.names.entries()) {
+  for (const [i, { kernel, dispatch }] of recording.names.entries()) {
     const start = performance.now();
     const encoder = device.gpu.createCommandEncoder();
     encode(encoder.beginComputePass(), recording, i);
     device.gpu.queue.submit([encoder.finish()]);
     await device.gpu.queue.onSubmittedWorkDone();
-    times.push({ kernel: `${kernel} (host clock)`, node, milliseconds: performance.now() - start });
+    times.push({ kernel: `${kernel} (host clock)`, dispatch, milliseconds: performance.now() - start });
   }
   return times;
 }

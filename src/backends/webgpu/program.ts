@@ -51,13 +51,22 @@ export class WebGpuProgram implements Program {
     const length = elementCount(value.shape);
     const isInteger = data instanceof Int32Array;
     if (data.length !== length || isInteger !== (value.dtype === 'i32'))
-      throw new OptionError(`is ${isInteger ? 'an Int32Array' : 'a Float32Array'} of ${data.length} elements`, {
-        file: `plan "${this.plan.name}"`,
-        field: name,
-        remedy: `Give ${value.dtype === 'i32' ? 'an Int32Array' : 'a Float32Array'} of ${length} elements`,
-      });
+      throw new OptionError(
+        `is ${isInteger ? 'an Int32Array' : 'a Float32Array'} of ${data.length} elements`,
+        {
+          file: `plan "${this.plan.name}"`,
+          field: name,
+          remedy: `Give ${value.dtype === 'i32' ? 'an Int32Array' : 'a Float32Array'} of ${length} elements`,
+        },
+      );
     const elements = encodeElements(data, value.dtype);
-    this.#parts.device.gpu.queue.writeBuffer(tensor.buffer, value.place.offset, elements.buffer, elements.byteOffset, elements.byteLength);
+    this.#parts.device.gpu.queue.writeBuffer(
+      tensor.buffer,
+      value.place.offset,
+      elements.buffer,
+      elements.byteOffset,
+      elements.byteLength,
+    );
   }
 
   run(): void {
@@ -83,7 +92,10 @@ export class WebGpuProgram implements Program {
     const { place, bytes, dtype, shape } = this.#valueOf(name);
     const size = Math.ceil(bytes / 4) * 4;
     const staging = await device.scoped(`a copy of "${name}"`, () => {
-      const buffer = device.gpu.createBuffer({ size: padded(size), usage: BUFFER_USAGE.COPY_DST | BUFFER_USAGE.MAP_READ });
+      const buffer = device.gpu.createBuffer({
+        size: padded(size),
+        usage: BUFFER_USAGE.COPY_DST | BUFFER_USAGE.MAP_READ,
+      });
       const encoder = device.gpu.createCommandEncoder();
       encoder.copyBufferToBuffer(this.#bufferAt(place, name), place.offset, buffer, 0, size);
       device.gpu.queue.submit([encoder.finish()]);
@@ -113,7 +125,9 @@ export class WebGpuProgram implements Program {
   poison(): void {
     const { device, arena, tensors } = this.#parts;
     const inputs = new Set(
-      this.plan.inputs.map(({ value }) => this.plan.values.get(value)?.place).map((place) => place?.kind === 'external' && place.tensor),
+      this.plan.inputs
+        .map(({ value }) => this.plan.values.get(value)?.place)
+        .map((place) => place?.kind === 'external' && place.tensor),
     );
     const outputs = [...tensors].filter(([name]) => !inputs.has(name)).map(([, tensor]) => tensor.buffer);
     for (const buffer of [...arena, ...outputs])

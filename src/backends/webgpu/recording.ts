@@ -36,7 +36,8 @@ export function planLaunches(plan: Plan, traits: DeviceTraits): PlannedLaunch[] 
       dtypeOf: (value) => planned(plan, value, node).dtype,
       inPlace: dispatch.inPlace,
     };
-    if (!kernel.supports(node, context)) throw bug(node, `was planned for kernel ${kernel.id}, which cannot run it on this device`);
+    if (!kernel.supports(node, context))
+      throw bug(node, `was planned for kernel ${kernel.id}, which cannot run it on this device`);
     const packings = kernel.packing(node, context);
     const weights = new Map<string, WeightRequest>();
     for (const [name, value] of inputsOf(node)) {
@@ -47,13 +48,17 @@ export function planLaunches(plan: Plan, traits: DeviceTraits): PlannedLaunch[] 
         const weight = plan.weights[place.index];
         // Plain weights are shared by everything that reads them, windows on them too; packed ones are made for this shape.
         const stored = packing.kind === 'plain' ? planned(plan, weight.value, node).shape : shape;
-        if (elementCount(stored) !== elementCount(planned(plan, weight.value, node).shape)) throw bug(node, `needs all of ${name}`);
+        if (elementCount(stored) !== elementCount(planned(plan, weight.value, node).shape))
+          throw bug(node, `needs all of ${name}`);
         weights.set(name, { weight, shape: stored, dtype, packing });
       } else if (packing.kind !== 'plain') throw bug(node, `needs ${name} to be a stored weight`);
     }
-    return kernel
-      .launches(node, context)
-      .map((launch): PlannedLaunch => ({ dispatch, launch, shader: shaderOf(launch, node, context), weights }));
+    return kernel.launches(node, context).map((launch): PlannedLaunch => ({
+      dispatch,
+      launch,
+      shader: shaderOf(launch, node, context),
+      weights,
+    }));
   });
 }
 
@@ -64,7 +69,10 @@ function planned(plan: Plan, value: ValueId, node: Node): PlannedValue {
 }
 
 function bug(node: Node, problem: string): KernelError {
-  return new KernelError(`${node.kind} ${problem}`, { field: node.name, remedy: 'Plan for the target of the backend that compiles' });
+  return new KernelError(`${node.kind} ${problem}`, {
+    field: node.name,
+    remedy: 'Plan for the target of the backend that compiles',
+  });
 }
 
 /** Where buffers of a program are. */
@@ -81,8 +89,8 @@ export interface Recording {
   readonly bindGroups: readonly GPUBindGroup[];
   /** Workgroups, three numbers a dispatch. */
   readonly workgroups: Uint32Array;
-  /** Kernel and node of each dispatch. */
-  readonly names: readonly { readonly kernel: string; readonly node: string }[];
+  /** Kernel of each launch, and which of the plan's dispatches it belongs to. */
+  readonly names: readonly { readonly kernel: string; readonly dispatch: number }[];
   /** The `Dims` of all dispatches. */
   readonly uniforms: GPUBuffer | undefined;
 }
@@ -104,7 +112,8 @@ export function record(
       layout: pipelines[i].layout,
       entries: planned.shader.bindings.map(({ name, index }) => ({
         binding: index,
-        resource: name === 'dims' ? dimsOf(uniforms, device, i, planned) : bindingOf(name, plan, planned, buffers),
+        resource:
+          name === 'dims' ? dimsOf(uniforms, device, i, planned) : bindingOf(name, plan, planned, buffers),
       })),
     });
   });
@@ -112,7 +121,10 @@ export function record(
     pipelines: pipelines.map(({ pipeline }) => pipeline),
     bindGroups,
     workgroups,
-    names: launches.map(({ launch, dispatch }) => ({ kernel: launch.name, node: dispatch.node.name })),
+    names: launches.map(({ launch, dispatch }) => ({
+      kernel: launch.name,
+      dispatch: plan.dispatches.indexOf(dispatch),
+    })),
     uniforms,
   };
 }
@@ -123,8 +135,10 @@ function createUniforms(device: OpenDevice, launches: readonly PlannedLaunch[]):
   const data = new Uint32Array(launches.length * slot);
   launches.forEach(({ shader, launch, dispatch }, i) => {
     shader.dims.forEach((name, member) => {
-      const value = launch.dims[name];
-      if (value === undefined) throw bug(dispatch.node, `has no value for ${name} of shader ${launch.name}`);
+      const value =
+        launch.dims[name] ?? (launch.uniforms?.includes(name) ? launch.constants[name] : undefined);
+      if (typeof value !== 'number')
+        throw bug(dispatch.node, `has no value for ${name} of shader ${launch.name}`);
       data[i * slot + member] = value;
     });
   });
@@ -137,20 +151,33 @@ function createUniforms(device: OpenDevice, launches: readonly PlannedLaunch[]):
   return buffer;
 }
 
-function dimsOf(uniforms: GPUBuffer | undefined, device: OpenDevice, index: number, { shader, dispatch }: PlannedLaunch): GPUBufferBinding {
+function dimsOf(
+  uniforms: GPUBuffer | undefined,
+  device: OpenDevice,
+  index: number,
+  { shader, dispatch }: PlannedLaunch,
+): GPUBufferBinding {
   if (!uniforms) throw bug(dispatch.node, 'has no uniforms');
   return { buffer: uniforms, offset: index * device.uniformAlignment, size: padded(shader.dims.length * 4) };
 }
 
 /** The range behind a binding's name: an input, the output `y`, or `scratch0`, `scratch1`, ... */
-function bindingOf(binding: string, plan: Plan, { dispatch, launch, weights }: PlannedLaunch, buffers: BufferSource): GPUBufferBinding {
+function bindingOf(
+  binding: string,
+  plan: Plan,
+  { dispatch, launch, weights }: PlannedLaunch,
+  buffers: BufferSource,
+): GPUBufferBinding {
   const { node, scratch } = dispatch;
   const name = launch.aliases?.[binding] ?? binding;
   const weight = weights.get(name);
   if (weight && weight.packing.kind !== 'plain') return { buffer: buffers.weightBuffer(weight) };
   const [, scratchIndex] = /^scratch(\d+)$/.exec(name) ?? [];
   const value = name === 'y' ? node.output : inputsOf(node).find(([input]) => input === name)?.[1];
-  const range = scratchIndex === undefined ? value !== undefined && planned(plan, value, node) : scratch[Number(scratchIndex)];
+  const range =
+    scratchIndex === undefined
+      ? value !== undefined && planned(plan, value, node)
+      : scratch[Number(scratchIndex)];
   if (!range || (range.place.kind === 'weight' && !weight)) throw bug(node, `has nothing to bind as ${name}`);
   const part = launch.ranges?.[name];
   return {

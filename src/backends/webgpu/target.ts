@@ -58,17 +58,30 @@ export function createTarget(dtype: 'f32' | 'f16', traits: DeviceTraits, limits:
 }
 
 /** Every value must fit one binding, unless its kernel binds it in parts; passes/split-large.ts has cut what can be cut. */
-function checkBindings(node: Node, context: KernelContext, splits: readonly string[], limits: MemoryLimits): void {
+function checkBindings(
+  node: Node,
+  context: KernelContext,
+  splits: readonly string[],
+  limits: MemoryLimits,
+): void {
   const whole = inputsOf(node).filter(([name]) => !splits.includes(name));
   const values: [string, ValueId][] = [...whole, ['output', node.output]];
   for (const [name, value] of values)
-    checkBytes(elementCount(context.shapeOf(value)) * DEVICE_DTYPE_BYTES[context.dtypeOf(value)], name, node, limits);
+    checkBytes(
+      elementCount(context.shapeOf(value)) * DEVICE_DTYPE_BYTES[context.dtypeOf(value)],
+      name,
+      node,
+      limits,
+    );
 }
 
 function checkBytes(bytes: number, name: string, node: Node, { maxBindingBytes }: MemoryLimits): void {
   if (bytes <= maxBindingBytes) return;
-  throw new KernelError(`${name} takes ${bytes} bytes, and this device binds at most ${maxBindingBytes} at a time`, {
-    field: node.name,
-    remedy: 'Use a smaller size or batch, 16-bit weights, or a device with larger bindings',
-  });
+  throw new KernelError(
+    `${name} takes ${bytes} bytes, and this device binds at most ${maxBindingBytes} at a time`,
+    {
+      field: node.name,
+      remedy: 'Use a smaller size or batch, 16-bit weights, or a device with larger bindings',
+    },
+  );
 }

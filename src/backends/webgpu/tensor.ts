@@ -52,7 +52,10 @@ export function sharedTensor(device: OpenDevice, wanted: ExternalTensor, given: 
 }
 
 /** Elements as the device stores them, in whole multiples of 4 bytes. */
-export function encodeElements(data: Float32Array | Int32Array, dtype: DeviceDType): Float32Array | Int32Array | Uint16Array {
+export function encodeElements(
+  data: Float32Array | Int32Array,
+  dtype: DeviceDType,
+): Float32Array | Int32Array | Uint16Array {
   if (dtype !== 'f16' || data instanceof Int32Array) return data;
   const halves = new Uint16Array(Math.ceil(data.length / 2) * 2);
   encodeF16(data, halves);

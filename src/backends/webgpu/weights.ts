@@ -120,7 +120,11 @@ export class WebGpuWeights implements WeightStore {
   }
 
   /** Reads a weight's parts one after the other and packs each; the result is padded to `length` elements. */
-  async #pack({ weight, shape, dtype, packing }: WeightRequest, length: number, signal?: AbortSignal): Promise<Elements> {
+  async #pack(
+    { weight, shape, dtype, packing }: WeightRequest,
+    length: number,
+    signal?: AbortSignal,
+  ): Promise<Elements> {
     const target: Elements = dtype === 'f16' ? new Uint16Array(length) : new Float32Array(length);
     const packed = target.subarray(0, packedLength(packing, shape));
     const rowLength = elementCount(shape.slice(1));

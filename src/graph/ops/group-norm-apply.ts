@@ -1,7 +1,16 @@
 /** @file Group normalisation of a part of an image by statistics of all its parts. Made by passes only. */
 
 import { addDims, mulDims, sizeOf } from '../../tensor/shape.ts';
-import { check, checkDim, checkShape, dimOf, withChannels, type Activation, type OpDefinition, type ValueId } from '../op.ts';
+import {
+  check,
+  checkDim,
+  checkShape,
+  dimOf,
+  withChannels,
+  type Activation,
+  type OpDefinition,
+  type ValueId,
+} from '../op.ts';
 
 export interface GroupNormApplyOp {
   readonly inputs: {
@@ -24,7 +33,10 @@ export const groupNormApply: OpDefinition<GroupNormApplyOp> = {
   infer({ x, x2, stats, weight, bias }, { groups }) {
     if (x2) x.shape.slice(0, -1).forEach((dim, axis) => checkDim('x2', x2, axis, dim));
     const channels = x2 ? addDims(dimOf(x, -1), dimOf(x2, -1)) : dimOf(x, -1);
-    check(typeof channels === 'number' && channels % groups === 0, `channels must be a multiple of ${groups} groups`);
+    check(
+      typeof channels === 'number' && channels % groups === 0,
+      `channels must be a multiple of ${groups} groups`,
+    );
     checkShape('stats', stats, [dimOf(x, 0), groups, 3]);
     checkShape('weight', weight, [channels]);
     checkShape('bias', bias, [channels]);

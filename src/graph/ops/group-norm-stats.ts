@@ -21,7 +21,10 @@ export const groupNormStats: OpDefinition<GroupNormStatsOp> = {
   infer({ x, x2, previous }, { groups }) {
     if (x2) x.shape.slice(0, -1).forEach((dim, axis) => checkDim('x2', x2, axis, dim));
     const channels = x2 ? addDims(dimOf(x, -1), dimOf(x2, -1)) : dimOf(x, -1);
-    check(typeof channels === 'number' && channels % groups === 0, `channels must be a multiple of ${groups} groups`);
+    check(
+      typeof channels === 'number' && channels % groups === 0,
+      `channels must be a multiple of ${groups} groups`,
+    );
     const shape = [dimOf(x, 0), groups, 3];
     if (previous) checkShape('previous', previous, shape);
     return { shape, dtype: 'f32' };

@@ -11,7 +11,10 @@ export const sliceChannels: OpDefinition<SliceChannelsOp> = {
   summary: 'a range of the last axis',
   infer({ x }, { start, length }) {
     const channels = dimOf(x, -1);
-    check(typeof channels === 'number' && start >= 0 && start + length <= channels, 'the range leaves the axis');
+    check(
+      typeof channels === 'number' && start >= 0 && start + length <= channels,
+      'the range leaves the axis',
+    );
     return { shape: withChannels(x, length), dtype: 'float' };
   },
 };

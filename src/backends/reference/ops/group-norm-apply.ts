@@ -18,6 +18,8 @@ export const groupNormApply: ReferenceOp<GroupNormApplyOp> = (
     const channel = i % channels;
     const group = Math.floor(i / rowElements) * groups + Math.floor(channel / (channels / groups));
     const [count, mean, squares] = stats.data.subarray(3 * group, 3 * group + 3);
-    return activate(((source[i] - mean) / Math.sqrt(squares / count + eps)) * weight.data[channel] + bias.data[channel]);
+    return activate(
+      ((source[i] - mean) / Math.sqrt(squares / count + eps)) * weight.data[channel] + bias.data[channel],
+    );
   });
 };
