@@ -69,14 +69,16 @@ class Splitter {
       else this.nodes.push(node);
     }
     for (const { name, value } of this.#graph.outputs)
-      if (this.#scattered.has(value))
-        throw new OutOfMemoryError(
-          `needs ${this.#bytes(value)} bytes in one buffer, the device allows ${this.#target.maxBufferBytes}`,
-          {
-            field: name,
-            remedy: 'Use a smaller size or batch, or a device with larger buffers',
-          },
-        );
+      if (this.#scattered.has(value)) throw this.#noBuffer(value, name);
+  }
+
+  /** The error for a value that is needed as a whole, in a device whose buffers cannot hold it. */
+  #noBuffer(value: ValueId, field: string): OutOfMemoryError {
+    const { maxBufferBytes } = this.#target;
+    return new OutOfMemoryError(
+      `needs ${this.#bytes(value)} bytes in one buffer, the device allows ${maxBufferBytes}`,
+      { field, remedy: 'Use a smaller size or batch, or a device with larger buffers' },
+    );
   }
 
   #isTooLarge(node: Node): boolean {
@@ -97,6 +99,7 @@ class Splitter {
     else if (node.kind === 'conv2d') this.#splitConvolution(node);
     else if (node.kind === 'groupNorm') this.#splitGroupNorm(node);
     else {
+      for (const [, id] of inputsOf(node)) if (this.#scattered.has(id)) throw this.#noBuffer(id, node.name);
       this.nodes.push(node);
       const reason = `${node.kind} cannot be split by rows`;
       this.refused[reason] = (this.refused[reason] ?? 0) + 1;

@@ -6,16 +6,22 @@
  */
 
 import { afterAll, describe, expect, test } from 'vitest';
-import type { Backend, Program } from '../../src/backends/backend.ts';
+import type { Backend, CompileProgress, Program, WeightStore } from '../../src/backends/backend.ts';
+import { evaluateGraph } from '../../src/backends/reference/evaluate.ts';
 import { createReferenceBackend } from '../../src/backends/reference/reference.ts';
 import { webgpu } from '../../src/backends/webgpu/backend.ts';
 import { WebGpuProgram } from '../../src/backends/webgpu/program.ts';
-import { FileFormatError, GraphError, OptionError } from '../../src/errors.ts';
+import { FileFormatError, OptionError } from '../../src/errors.ts';
 import { GraphBuilder } from '../../src/graph/builder.ts';
-import { layOutGraph } from '../../src/plan/planner.ts';
+import { bindGraph, type Graph } from '../../src/graph/graph.ts';
+import { parseAutoencoderKLConfig } from '../../src/loaders/configs/autoencoder-kl.ts';
+import { buildAutoencoderKLDecoder } from '../../src/models/autoencoder-kl.ts';
+import { layOutGraph, plan } from '../../src/plan/planner.ts';
+import { coefficientColumns, packCoefficients } from '../../src/schedulers/coefficients.ts';
 import { caseGraph, caseInputs, caseWeights, type OpCase } from '../cases/case.ts';
 import { TEST_CASES } from '../cases/index.ts';
 import { nmse } from '../support/nmse.ts';
+import { graphInputs, graphWeights } from '../support/random-graph-data.ts';
 
 const opened = await webgpu({
   adapter: 'any',
@@ -32,9 +38,9 @@ afterAll(() => backend?.dispose());
 
 /** Compiles a case, runs it once with everything poisoned, and reads its output. */
 async function compute(on: Backend, dtype: 'f32' | 'f16', testCase: OpCase): Promise<Float32Array> {
-  const plan = layOutGraph(caseGraph(testCase), on.target(dtype));
+  const planned = layOutGraph(caseGraph(testCase), on.target(dtype));
   const weights = on.createWeights(caseWeights(testCase));
-  const program: Program = await on.compile(plan, { weights });
+  const program: Program = await on.compile(planned, { weights });
   for (const [name, data] of caseInputs(testCase)) program.write(name, data);
   if (program instanceof WebGpuProgram) program.poison();
   program.run();
@@ -54,5 +60,156 @@ describe.skipIf(!backend)(`webgpu ops on ${where}`, () => {
         expect(nmse(actual, expected)).toBeLessThanOrEqual(testCase.nmse[dtype]);
       },
     );
+  });
+});
+
+describe.skipIf(!backend)(`webgpu programs on ${where}`, () => {
+  const on = backend!;
+
+  /** y = x * weight^T + bias */
+  function linearGraph(name: string): Graph {
+    const b = new GraphBuilder(name);
+    const x = b.input('x', [4, 8], 'float', 'latent');
+    b.output('y', b.linear(x, 'fc', { channels: 16 }));
+    return b.build();
+  }
+  const weightsOf = (graph: Graph): WeightStore => on.createWeights(graphWeights(graph));
+
+  test('share tensors', async () => {
+    const first = linearGraph('first');
+    const b = new GraphBuilder('second');
+    b.output('z', b.activate(b.input('y', [4, 16], 'float', 'latent'), 'relu'));
+    const second = b.build();
+    const weights = weightsOf(first);
+    const producer = await on.compile(layOutGraph(first, on.target('f32')), { weights });
+    const tensors = new Map([['y', producer.tensor('y')]]);
+    const consumer = await on.compile(layOutGraph(second, on.target('f32')), { weights, tensors });
+    producer.write('x', new Float32Array(32).fill(0.5));
+    producer.run();
+    consumer.run();
+    const y = await producer.read('y');
+    expect(await consumer.read('z')).toEqual(y.map((value) => Math.max(0, value)));
+    consumer.dispose();
+    producer.dispose();
+    weights.dispose();
+  });
+
+  test('keep a state from run to run', async () => {
+    const b = new GraphBuilder('state');
+    const state = b.input('state', [1, 2, 3, 3, 4], 'f32', 'latent');
+    const output = b.input('output', [2, 3, 3, 4], 'float', 'latent');
+    const coefficients = b.input('coefficients', [1, coefficientColumns(1).count], 'f32', 'latent');
+    const row = b.input('row', [2], 'i32', 'latent');
+    b.output(
+      'state',
+      b.op('schedulerStep', 'step', { state, output, coefficients, row }, { slots: 1 }),
+      'state',
+    );
+    const graph = b.build();
+    const weights = weightsOf(graph);
+    const program = await on.compile(layOutGraph(graph, on.target('f32')), { weights });
+    const step = {
+      timestep: 0,
+      input: [1],
+      x0: { state: [0], output: 0, clip: Infinity },
+      next: { state: [[2]], output: [1], x0: [0], noise: [0] },
+      usesNoise: false,
+    };
+    program.write('coefficients', packCoefficients([step], { scale: 1, rescale: 0 }));
+    program.write('row', new Int32Array(2));
+    program.write('output', new Float32Array(72).fill(1));
+    program.write('state', new Float32Array(72).fill(3));
+    program.run();
+    program.run();
+    // 3 -> 2 * 3 + 1 = 7 -> 2 * 7 + 1 = 15
+    expect(await program.read('state')).toEqual(new Float32Array(72).fill(15));
+    program.dispose();
+    weights.dispose();
+  });
+
+  test('refuse inputs and tensors that do not fit, by name', async () => {
+    const graph = linearGraph('test');
+    const weights = weightsOf(graph);
+    const planned = layOutGraph(graph, on.target('f32'));
+    const program = await on.compile(planned, { weights });
+    expect(() => program.write('x', new Float32Array(31))).toThrow(OptionError);
+    expect(() => program.write('nothing', new Float32Array(1))).toThrow(/nothing/);
+    await expect((async () => program.read('nothing'))()).rejects.toThrow(/nothing/);
+    const tensors = new Map([['x', program.tensor('y')]]);
+    await expect(on.compile(planned, { weights, tensors })).rejects.toThrow(/x: cannot be shared/);
+    program.dispose();
+    weights.dispose();
+  });
+
+  test('refuse weights of another shape before reading them', async () => {
+    const graph = linearGraph('test');
+    const reader = graphWeights(graph);
+    const wrong = {
+      info: (name: string) => ({ ...reader.info(name), shape: [3, 3], file: 'model.safetensors' }),
+      read: () => Promise.reject(new Error('must not be read')),
+    };
+    const weights = on.createWeights(wrong);
+    const compiling = on.compile(layOutGraph(graph, on.target('f32')), { weights });
+    await expect(compiling).rejects.toThrow(FileFormatError);
+    await expect(compiling).rejects.toThrow(/model\.safetensors.*fc/);
+    weights.dispose();
+  });
+
+  test('report progress to its end, and stop when told', async () => {
+    const graph = linearGraph('test');
+    const planned = layOutGraph(graph, on.target('f32'));
+    const seen: string[] = [];
+    const weights = weightsOf(graph);
+    const onProgress = ({ phase, done, total }: CompileProgress): void => {
+      if (done === total) seen.push(phase);
+    };
+    (await on.compile(planned, { weights, onProgress })).dispose();
+    expect(new Set(seen)).toEqual(new Set(['weights', 'kernels']));
+    const signal = AbortSignal.abort(new Error('enough'));
+    await expect(on.compile(planned, { weights: weightsOf(graph), signal })).rejects.toThrow('enough');
+    weights.dispose();
+  });
+
+  test.each([1e9, 230_000])(
+    'split a VAE by rows under small limits (buffers of %d bytes)',
+    async (maxBufferBytes) => {
+      const config = parseAutoencoderKLConfig(
+        {
+          _class_name: 'AutoencoderKL',
+          block_out_channels: [8, 16],
+          down_block_types: ['DownEncoderBlock2D', 'DownEncoderBlock2D'],
+          up_block_types: ['UpDecoderBlock2D', 'UpDecoderBlock2D'],
+          norm_num_groups: 4,
+        },
+        { file: 'test' },
+      );
+      const graph = bindGraph(buildAutoencoderKLDecoder(config), { batch: 1, height: 32, width: 32 });
+      const target = { ...on.target('f32'), maxBindingBytes: 60_000, maxBufferBytes };
+      const planned = plan(graph, target);
+      expect(planned.passes.at(-1)).toMatchObject({ pass: 'split-large', refused: {} });
+      expect(planned.passes.at(-1)?.applied).toBeGreaterThan(3);
+      const weights = weightsOf(graph);
+      const program = await on.compile(planned, { weights });
+      for (const [name, data] of graphInputs(graph)) program.write(name, data);
+      if (program instanceof WebGpuProgram) program.poison();
+      program.run();
+      const expected = (await evaluateGraph(graph, graphInputs(graph), graphWeights(graph))).get('image');
+      expect(nmse(await program.read('image'), expected ?? [])).toBeLessThanOrEqual(1e-10);
+      program.dispose();
+      weights.dispose();
+    },
+  );
+
+  test('time every dispatch', async () => {
+    const graph = linearGraph('test');
+    const weights = weightsOf(graph);
+    const program = await on.compile(layOutGraph(graph, on.target('f32')), { weights });
+    const times = (await program.profile?.()) ?? [];
+    expect(new Set(times.map((time) => time.dispatch))).toEqual(
+      new Set(program.plan.dispatches.map((_, i) => i)),
+    );
+    expect(times.every((time) => time.milliseconds >= 0)).toBe(true);
+    program.dispose();
+    weights.dispose();
   });
 });

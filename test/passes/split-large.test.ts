@@ -91,6 +91,16 @@ describe('limits', () => {
     expect(reports.at(-1)!.refused).toEqual({ 'selectToken cannot be split by rows': 1 });
   });
 
+  it('are an error where a value over the buffer limit is needed whole', () => {
+    const c = new GraphBuilder('test');
+    const input = c.input('x', [1, 64, 64, 8], 'float', 'latent');
+    const index = c.input('i', [1], 'i32', 'latent');
+    c.output('y', c.op('selectToken', 'pick', { x: c.toTokens(c.activate(input, 'relu')), index }, {}));
+    expect(() => runPasses(c.build(), limited(24_000, 100_000))).toThrow(
+      /pick: needs 131072 bytes in one buffer/,
+    );
+  });
+
   it('change nothing where everything fits', () => {
     const { graph: same, reports } = runPasses(graph, limited(1e9, 1e9));
     expect(same.nodes).toEqual(graph.nodes);
