@@ -4,10 +4,10 @@
 // Variants: CAUSAL.
 //
 // Why this one: 4 queries as the columns of a mat4x4 share each load of k and v, which are gathers on SwiftShader. The loops
-// over a head's channels are not written out: that ran no faster and took SwiftShader 4 s to compile for heads of 48
-// (170 s for 512), against 0.1 s.
+// over a head's channels are not written out, and have their count as a uniform so that no compiler does: that ran no
+// faster, and took SwiftShader 4 s for heads of 48 (170 s for 512) and lavapipe 10 s (over 100 s for 128), against 0.3 s.
 #include "lib/flat.wgsl"
-struct Dims { count: u32, tiles: u32, queries: u32, keys: u32 }
+struct Dims { count: u32, tiles: u32, queries: u32, keys: u32, vectors: u32 }
 @group(0) @binding(0) var<uniform> dims: Dims;
 @group(0) @binding(1) var<storage, read> q: array<vec4<q_t>>;
 @group(0) @binding(2) var<storage, read> k: array<vec4<k_t>>;
@@ -42,7 +42,7 @@ fn main(
   let row3 = row0 + min(3u, last - query) * Q_VECTORS;
   var scaled: array<mat4x4f, HEAD_VECTORS>;
   var sums: array<mat4x4f, HEAD_VECTORS>;
-  for (var d = 0u; d < HEAD_VECTORS; d++) {
+  for (var d = 0u; d < dims.vectors; d++) {
     scaled[d] = SCALE * transpose(mat4x4f(vec4f(q[row0 + d]), vec4f(q[row1 + d]), vec4f(q[row2 + d]), vec4f(q[row3 + d])));
   }
   let queries = vec4u(query, query + 1u, query + 2u, query + 3u);
@@ -59,7 +59,7 @@ fn main(
     let k$n = key$n * K_VECTORS + K_OFFSET + head * HEAD_VECTORS;
     var score$n = vec4f();
 #endfor
-    for (var d = 0u; d < HEAD_VECTORS; d++) {
+    for (var d = 0u; d < dims.vectors; d++) {
       let m = scaled[d];
 #for n 4
       score$n += m * vec4f(k[k$n + d]);
@@ -81,13 +81,13 @@ fn main(
     let v$n = key$n * V_VECTORS + V_OFFSET + head * HEAD_VECTORS;
 #endfor
     let shares = transpose(mat4x4f(p0, p1, p2, p3));
-    for (var d = 0u; d < HEAD_VECTORS; d++) {
+    for (var d = 0u; d < dims.vectors; d++) {
       let values = mat4x4f(vec4f(v[v0 + d]), vec4f(v[v1 + d]), vec4f(v[v2 + d]), vec4f(v[v3 + d]));
       sums[d] = scaleColumns(sums[d], fade) + values * shares;
     }
   }
   let out = (image * dims.queries + query) * HEADS * HEAD_VECTORS + head * HEAD_VECTORS;
-  for (var d = 0u; d < HEAD_VECTORS; d++) {
+  for (var d = 0u; d < dims.vectors; d++) {
     let sum = sums[d];
 #for n 4
     if (query + $nu <= last) {

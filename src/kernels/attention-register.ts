@@ -35,7 +35,7 @@ export const attentionRegister = defineKernel({
           CAUSAL: causal,
         },
         ...(context.traits.software ? { uniforms: SIZES } : {}),
-        dims: { count, tiles, queries, keys },
+        dims: { count, tiles, queries, keys, vectors: headDim / 4 },
         workgroups: fold(Math.ceil(count / 64), context.traits),
       },
     ];
