@@ -22,6 +22,8 @@ export interface BenchmarkOptions {
   readonly microConditions: number;
   /** Steps that are timed, after two that are not. */
   readonly steps: number;
+  /** Bytes of JavaScript objects now, where the runtime can tell (Node: process.memoryUsage().heapUsed). */
+  readonly heapUsed?: () => number;
   readonly onProgress?: ProgressListener;
   readonly signal?: AbortSignal;
 }
@@ -36,6 +38,8 @@ export interface StepBenchmark {
   readonly throughputMs: number;
   /** Host time to encode and submit one step, in milliseconds. */
   readonly hostMs: number;
+  /** Most bytes of JavaScript objects that one step allocated; undefined without `heapUsed`. */
+  readonly allocatedBytes: number | undefined;
   /** Seconds to upload weights and compile kernels. */
   readonly compileSeconds: number;
   /** Per dispatch, if the device can tell. */
@@ -166,7 +170,7 @@ function fillInputs(
 async function timeSteps(
   backend: Backend,
   session: DenoisePrograms,
-  { steps, signal }: BenchmarkOptions,
+  { steps, signal, heapUsed }: BenchmarkOptions,
 ): Promise<Omit<StepBenchmark, 'compileSeconds'>> {
   for (let i = 0; i < 2; i++) session.step(0);
   await backend.idle();
@@ -180,10 +184,14 @@ async function timeSteps(
   }
   const begin = performance.now();
   let host = 0;
+  let allocated = 0;
   for (let i = 0; i < steps; i++) {
+    const before = heapUsed?.() ?? 0;
     const queued = performance.now();
     session.step(0);
     host += performance.now() - queued;
+    // A collection in between makes a step's figure too small, so the largest is the one to believe.
+    allocated = Math.max(allocated, (heapUsed?.() ?? 0) - before);
   }
   await backend.idle();
   const throughputMs = (performance.now() - begin) / steps;
@@ -196,6 +204,7 @@ async function timeSteps(
     latencyMs: latencies.sort((a, b) => a - b)[Math.floor(steps / 2)] ?? Number.NaN,
     throughputMs,
     hostMs: host / steps,
+    allocatedBytes: heapUsed && allocated,
     profile: times.length === 0 ? [] : work.map((op, i) => ({ ...op, milliseconds: timeOf(times, i) })),
   };
 }

@@ -2,6 +2,7 @@
 
 import type { Backend, WeightReader } from '../backends/backend.ts';
 import type { Graph } from '../graph/graph.ts';
+import { OptionError } from '../errors.ts';
 import { expectTensor, type WeightSource } from '../loaders/weight-source.ts';
 import { STORED_DTYPES } from '../tensor/dtype.ts';
 import { Network } from './network.ts';
@@ -28,7 +29,8 @@ function storedName(source: WeightSource, name: string, aliases: Aliases): strin
 /**
  * A network on a backend. Nothing is read but headers: weights follow when programs are compiled.
  * @param graphs all graphs that the network may run; their tensors must be in `source`
- * @throws NotFoundError for a missing tensor, FileFormatError for one of another shape
+ * @throws NotFoundError for a missing tensor, FileFormatError for one of another shape, OptionError for f16 on a
+ * device that has none
  */
 export function loadNetwork(
   name: string,
@@ -45,8 +47,13 @@ export function loadNetwork(
     const { dtype: stored } = expectTensor(source, storedName(source, tensor, aliases), shape);
     widest = Math.max(widest, STORED_DTYPES[stored]);
   }
-  const half =
-    backend.dtypes.includes('f16') && !upcast && (dtype === 'f16' || (dtype === 'auto' && widest <= 2));
+  const offered = backend.dtypes.includes('f16');
+  if (dtype === 'f16' && !offered)
+    throw new OptionError(`${backend.description} computes in f32 only`, {
+      field: 'dtype',
+      remedy: "Use 'auto' or 'f32', or a device with shader-f16",
+    });
+  const half = offered && !upcast && (dtype === 'f16' || (dtype === 'auto' && widest <= 2));
   const reader: WeightReader = {
     info: (tensor) => source.info(storedName(source, tensor, aliases)),
     read: (tensor, signal) => source.read(storedName(source, tensor, aliases), signal),

@@ -33,6 +33,7 @@ describe('bench', () => {
     latencyMs: 12,
     throughputMs: 10,
     hostMs: 0.006,
+    allocatedBytes: 2048,
     compileSeconds: 1.5,
     profile: [
       { kernel: 'gemm', node: 'a', kind: 'linear', shape: [4], milliseconds: 4, flops: 2e9, bytes: 1e6 },

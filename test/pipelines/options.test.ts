@@ -172,3 +172,11 @@ describe('the pipeline', () => {
     ).rejects.toMatchObject({ code: 'backend-unavailable', attempts: [{ reason: 'not here' }] });
   });
 });
+
+describe('dtype', () => {
+  it('f16 is refused where the backend has none', async () => {
+    const f16 = { backends: [reference()], dtype: 'f16' } as const;
+    const loading = DiffusionPipeline.fromPretrained(fixturePath('pipelines/tiny-sd'), f16);
+    await expect(loading).rejects.toMatchObject({ code: 'option', field: 'dtype' });
+  });
+});

@@ -7,7 +7,7 @@ import { readChoice, readInteger, readNumber, readSize } from '../options.ts';
 import { prepareAdapters } from '../prepare.ts';
 import { Progress } from '../progress.ts';
 import { starterModel } from '../starter.ts';
-import { decimal, table } from '../table.ts';
+import { binaryBytes, decimal, table } from '../table.ts';
 
 export const bench = defineCommand({
   meta: { name: 'bench', description: 'Time a denoising step, whole and op by op, with random weights' },
@@ -61,6 +61,7 @@ export const bench = defineCommand({
           dtype: storage,
           ...size,
           steps,
+          heapUsed: () => process.memoryUsage().heapUsed,
           signal,
           onProgress: ({ phase, item, done, total }) =>
             progress.report({ phase: `${phase} of ${item}`, done, total }),
@@ -84,13 +85,14 @@ interface Roof {
 
 /** The whole result as text. */
 export function formatBenchmark(result: StepBenchmark, roof: Roof): string {
-  const { dispatches, flops, latencyMs, throughputMs, hostMs, compileSeconds, profile } = result;
+  const { dispatches, flops, latencyMs, throughputMs, hostMs, allocatedBytes, compileSeconds, profile } =
+    result;
   const rate = `${decimal(flops / (throughputMs / 1000))}FLOP/s`;
   const host = `${((hostMs * 1000) / dispatches).toFixed(1)} us a dispatch`;
   return [
     `weights and kernels ready in ${compileSeconds.toFixed(1)} s; ${dispatches} dispatches, ${decimal(flops)}FLOP a step`,
     `step: ${throughputMs.toFixed(2)} ms queued (${rate}), ${latencyMs.toFixed(2)} ms waited for (median)`,
-    `host: ${hostMs.toFixed(2)} ms a step, ${host}`,
+    `host: ${hostMs.toFixed(2)} ms a step, ${host}, ${binaryBytes(allocatedBytes ?? 0)} allocated`,
     profile.length > 0 ? `\n${formatOps(profile, roof)}` : '\nThis device cannot time single dispatches.',
   ].join('\n');
 }

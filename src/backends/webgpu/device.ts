@@ -114,7 +114,8 @@ export function isSoftware(info: GPUAdapterInfo): boolean {
 function readTraits(gpu: GPUDevice, info: GPUAdapterInfo): DeviceTraits {
   const { subgroupMinSize: least = 0, subgroupMaxSize: most = 0 } = info;
   return {
-    software: isSoftware(info),
+    // llvmpipe computes on the CPU too, but takes the kernels of GPUs better than SwiftShader's.
+    software: isSoftware(info) && !/llvmpipe/i.test(describeAdapter(info)),
     f16: gpu.features.has('shader-f16'),
     subgroupSize: gpu.features.has('subgroups') && least === most ? least : 0,
     subgroupMatrix: hasFeature(gpu.features, SUBGROUP_MATRIX) && hasMatrices(info),
