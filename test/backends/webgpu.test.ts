@@ -11,9 +11,10 @@ import { evaluateGraph } from '../../src/backends/reference/evaluate.ts';
 import { createReferenceBackend } from '../../src/backends/reference/reference.ts';
 import { webgpu } from '../../src/backends/webgpu/backend.ts';
 import { WebGpuProgram } from '../../src/backends/webgpu/program.ts';
-import { FileFormatError, OptionError } from '../../src/errors.ts';
+import { FileFormatError, GraphError, KernelError, OptionError } from '../../src/errors.ts';
 import { GraphBuilder } from '../../src/graph/builder.ts';
 import { bindGraph, type Graph } from '../../src/graph/graph.ts';
+import type { DeviceTraits } from '../../src/kernels/kernel.ts';
 import { parseAutoencoderKLConfig } from '../../src/loaders/configs/autoencoder-kl.ts';
 import { buildAutoencoderKLDecoder } from '../../src/models/autoencoder-kl.ts';
 import { layOutGraph, plan } from '../../src/plan/planner.ts';
@@ -23,10 +24,15 @@ import { TEST_CASES } from '../cases/index.ts';
 import { nmse } from '../support/nmse.ts';
 import { graphInputs, graphWeights } from '../support/random-graph-data.ts';
 
-const opened = await webgpu({
-  adapter: 'any',
-  toggles: ['enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia'],
-}).open();
+/** No robustness toggles: shaders run with every check that a page has. */
+const open = (traits: Partial<DeviceTraits> = {}) =>
+  webgpu({
+    adapter: 'any',
+    traits,
+    toggles: ['enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia'],
+  }).open();
+
+const opened = await open();
 const backend: Backend | undefined = 'reason' in opened ? undefined : opened;
 const where =
   'reason' in opened
@@ -60,6 +66,36 @@ describe.skipIf(!backend)(`webgpu ops on ${where}`, () => {
         expect(nmse(actual, expected)).toBeLessThanOrEqual(testCase.nmse[dtype]);
       },
     );
+  });
+});
+
+/** Cases that reach what only the kernels of GPUs have: tiles, split sums, gates, barriers. */
+const TILED = [
+  'conv2d/two sources with everything',
+  'conv2d/320 to 4 channels (conv_out)',
+  'conv2d/stride 2, odd size',
+  'conv2d/upsample, odd size, 33 to 7 channels',
+  'linear/geglu, odd half',
+  'linear/deep sum, K = 2560',
+  'attention/head of 40',
+  'attention/causal, fused QKV',
+  'groupNorm/two sources, boundary inside a group, 7 + 33',
+  'groupNormStats/after other parts',
+  'layerNorm/33 channels',
+  'layerNorm/768 channels, 77 tokens',
+  'guidance/rescale, 3 images, odd size',
+];
+
+describe.skipIf(!backend)(`the kernels of GPUs on ${where}`, () => {
+  test.each(TILED)('%s', async (name) => {
+    const on = await open({ software: false });
+    if ('reason' in on) throw new Error(on.reason);
+    const testCase = TEST_CASES.find((candidate) => candidate.name === name);
+    if (!testCase) throw new RangeError(`no case ${name}`);
+    const expected = await compute(reference, 'f32', testCase);
+    const actual = await compute(on, 'f32', testCase);
+    expect(nmse(actual, expected)).toBeLessThanOrEqual(testCase.nmse.f32);
+    on.dispose();
   });
 });
 
@@ -200,6 +236,53 @@ describe.skipIf(!backend)(`webgpu programs on ${where}`, () => {
     },
   );
 
+  test('can be compiled again after a load was stopped half way', async () => {
+    const graph = linearGraph('test');
+    const planned = layOutGraph(graph, on.target('f32'));
+    const stop = new AbortController();
+    const reads: string[] = [];
+    const reader = graphWeights(graph);
+    const weights = on.createWeights({
+      info: (name) => reader.info(name),
+      read(name) {
+        reads.push(name);
+        if (reads.length === 1) stop.abort(new Error('enough'));
+        return reader.read(name);
+      },
+    });
+    await expect(on.compile(planned, { weights, signal: stop.signal })).rejects.toThrow('enough');
+    expect(reads).toHaveLength(1);
+    const program = await on.compile(planned, { weights });
+    program.write('x', new Float32Array(32));
+    program.run();
+    expect((await program.read('y')).every(Number.isFinite)).toBe(true);
+    program.dispose();
+    weights.dispose();
+  });
+
+  test('refuse plans and weights of other backends, and use after disposal', async () => {
+    const graph = linearGraph('test');
+    const weights = weightsOf(graph);
+    const planned = layOutGraph(graph, on.target('f32'));
+    const foreign = layOutGraph(graph, reference.target('f32'));
+    await expect(on.compile(foreign, { weights })).rejects.toThrow(GraphError);
+    const foreignWeights = reference.createWeights(graphWeights(graph));
+    await expect(on.compile(planned, { weights: foreignWeights })).rejects.toThrow(GraphError);
+    const program = await on.compile(planned, { weights });
+    program.dispose();
+    expect(() => program.run()).toThrow(OptionError);
+    weights.dispose();
+  });
+
+  test('refuse what is over the largest binding, naming the node', () => {
+    const b = new GraphBuilder('large');
+    const x = b.input('x', [on.target('f32').maxBindingBytes / 4 + 1], 'f32', 'latent');
+    b.output('y', b.affine(x, 2, 0, 'twice'));
+    const planning = (): unknown => layOutGraph(b.build(), on.target('f32'));
+    expect(planning).toThrow(KernelError);
+    expect(planning).toThrow(/twice/);
+  });
+
   test('time every dispatch', async () => {
     const graph = linearGraph('test');
     const weights = weightsOf(graph);
@@ -212,4 +295,20 @@ describe.skipIf(!backend)(`webgpu programs on ${where}`, () => {
     program.dispose();
     weights.dispose();
   });
+});
+
+test.skipIf(!backend)('software adapters are taken only where they are asked for', async () => {
+  const attempts = await Promise.all([
+    webgpu({ adapter: 'hardware' }).open(),
+    webgpu({ adapter: 'software' }).open(),
+  ]);
+  for (const attempt of attempts)
+    if ('reason' in attempt) expect(attempt.remedy).not.toBe('');
+    else attempt.dispose();
+  expect(attempts.some((attempt) => !('reason' in attempt))).toBe(true);
+});
+
+test("Dawn's null backend is refused: it computes nothing", async () => {
+  const attempt = await webgpu({ adapter: 'any', toggles: ['backend=null'] }).open();
+  expect('reason' in attempt ? attempt.reason : '').toContain('null');
 });
