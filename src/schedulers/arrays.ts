@@ -45,3 +45,15 @@ export function interpolate(table: ArrayLike<number>, x: number): number {
   if (x <= below) return table[below];
   return (table[below + 1] - table[below]) * (x - below) + table[below];
 }
+
+/** The x with sum_k x[k] * nodes[k]^i = moments[i] for each i (Björck and Pereyra, 1970). */
+export function solveVandermonde(nodes: readonly number[], moments: readonly number[]): number[] {
+  const x = [...moments];
+  const last = x.length - 1;
+  for (let k = 0; k < last; k++) for (let i = last; i > k; i--) x[i] -= nodes[k] * x[i - 1];
+  for (let k = last - 1; k >= 0; k--) {
+    for (let i = k + 1; i <= last; i++) x[i] /= nodes[i] - nodes[i - k - 1];
+    for (let i = k; i < last; i++) x[i] -= x[i + 1];
+  }
+  return x;
+}

@@ -9,40 +9,37 @@ import { linspaceF32 } from './arrays.ts';
 
 const f32 = Math.fround;
 
+/** How betas rise from `beta_start` to `beta_end`; the cosine one ignores both. */
+export type BetaSchedule = 'linear' | 'scaled_linear' | 'squaredcos_cap_v2';
+
 /** The settings that describe a training schedule (diffusers' names). */
 export interface BetaConfig {
   readonly num_train_timesteps: number;
   readonly beta_start: number;
   readonly beta_end: number;
-  readonly beta_schedule: 'linear' | 'scaled_linear' | 'squaredcos_cap_v2';
+  readonly beta_schedule: BetaSchedule;
   readonly trained_betas: readonly number[] | null;
-  readonly rescale_betas_zero_snr: boolean;
 }
 
 /**
  * alphas_cumprod: the share of signal power left at each training timestep, float32.
  *
+ * @param rescale whether betas are rescaled to zero terminal SNR. It is no part of `config`, as classes without this
+ *   setting ignore it in the files of others.
  * @throws ConfigError when trained_betas has another length than num_train_timesteps.
  */
-export function alphasCumprod(config: BetaConfig): Float32Array {
+export function alphasCumprod(config: BetaConfig, rescale: boolean): Float32Array {
   const betas = trainingBetas(config);
-  return cumulativeProduct(
-    (config.rescale_betas_zero_snr ? rescaleZeroTerminalSnr(betas) : betas).map(complement),
-  );
+  return cumulativeProduct((rescale ? rescaleZeroTerminalSnr(betas) : betas).map(complement));
 }
 
 /**
- * As `alphasCumprod` for schedulers that count in sigmas: zero terminal SNR would make the last sigma infinite, so
- * diffusers puts 2^-24 (a sigma of 4096) in its place.
+ * sigma = sqrt((1 - alpha) / alpha) of each training timestep, float32. Zero terminal SNR would make the last sigma
+ * infinite, so diffusers puts an alpha of 2^-24 (a sigma of 4096) in its place.
  */
-export function alphasCumprodForSigmas(config: BetaConfig): Float32Array {
-  const alphas = alphasCumprod(config);
-  if (config.rescale_betas_zero_snr) alphas[alphas.length - 1] = 2 ** -24;
-  return alphas;
-}
-
-/** sigma = sqrt((1 - alpha) / alpha) of each training timestep, float32. */
-export function trainingSigmas(alphas: Float32Array): Float32Array {
+export function trainingSigmas(config: BetaConfig, rescale: boolean): Float32Array {
+  const alphas = alphasCumprod(config, rescale);
+  if (rescale) alphas[alphas.length - 1] = 2 ** -24;
   return alphas.map((alpha) => Math.sqrt(f32(f32(1 - alpha) / alpha)));
 }
 

@@ -2,32 +2,33 @@
  * @file DDIM: Song, Meng and Ermon, "Denoising diffusion implicit models" (2020), as diffusers' `DDIMScheduler`.
  */
 import * as v from 'valibot';
-import { OptionError } from '../errors.ts';
 import { flag, supported } from '../loaders/config.ts';
-import { roundHalfEven } from './arrays.ts';
-import { alphasCumprod } from './betas.ts';
-import { predictionForms, type PredictionType } from './prediction.ts';
-import { checkIndex, existing, finiteSteps } from './schedule.ts';
-import type {
-  CustomSchedule,
-  NoiseCoefficients,
-  Scheduler,
-  SchedulerConfig,
-  StepCoefficients,
-  StepOptions,
-} from './scheduler.ts';
-import { above, type Overrides, type Resolved, resolveSettings, TRAINING_SETTINGS } from './settings.ts';
-import { spaceTimesteps, spacingSetting, stepCount } from './spacing.ts';
+import { AlphaScheduler, checkEta, checkFirstTimestep } from './alpha-scheduler.ts';
+import type { Schedule } from './base-scheduler.ts';
+import type { PredictionType } from './prediction.ts';
+import type { CustomSchedule, SchedulerConfig, StepCoefficients } from './scheduler.ts';
+import {
+  above,
+  OFFSET_SETTINGS,
+  type Overrides,
+  RESCALE_SETTINGS,
+  type Resolved,
+  resolveSettings,
+  THRESHOLDING_SETTINGS,
+  TRAINING_SETTINGS,
+} from './settings.ts';
+import { spacingSetting, stepCount, wholeTimesteps } from './spacing.ts';
+import { combine, toCoefficients } from './sums.ts';
 
 const SETTINGS = v.object({
   ...TRAINING_SETTINGS,
+  ...OFFSET_SETTINGS,
+  ...RESCALE_SETTINGS,
+  ...THRESHOLDING_SETTINGS,
   clip_sample: flag(true),
   clip_sample_range: v.optional(above(0), 1),
   set_alpha_to_one: flag(true),
   prediction_type: supported<PredictionType>('epsilon', 'sample', 'v_prediction'),
-  thresholding: supported(false),
-  dynamic_thresholding_ratio: v.optional(v.number(), 0.995),
-  sample_max_value: v.optional(v.number(), 1),
   timestep_spacing: spacingSetting('leading'),
 });
 
@@ -37,13 +38,9 @@ const SETTINGS = v.object({
  * As in diffusers, a step goes down by floor(train steps / inference steps) whatever the spacing, so with 'trailing'
  * spacing and a count that does not divide, the last step may end at timestep 0 rather than at clean latents.
  */
-export class DDIMScheduler implements Scheduler {
+export class DDIMScheduler extends AlphaScheduler<Resolved<typeof SETTINGS.entries>, DDIMSchedule> {
   static readonly className = 'DDIMScheduler';
-  readonly config: Resolved<typeof SETTINGS.entries>;
   readonly slots = 1;
-  readonly initNoiseSigma = 1;
-  readonly #alphas: Float32Array;
-  #schedule: { readonly timesteps: readonly number[]; readonly stride: number } | undefined;
 
   /** @throws ConfigError, OptionError: see `resolveSettings`. */
   static fromConfig(
@@ -55,70 +52,48 @@ export class DDIMScheduler implements Scheduler {
   }
 
   private constructor(config: Resolved<typeof SETTINGS.entries>) {
-    this.config = config;
-    this.#alphas = alphasCumprod(config);
-  }
-
-  get timesteps(): readonly number[] {
-    return existing(this.#schedule).timesteps;
+    super(config, config.rescale_betas_zero_snr);
   }
 
   /** Takes a number of steps only. */
-  setTimesteps(numInferenceSteps: number | undefined, custom: CustomSchedule = {}): void {
-    const {
-      num_train_timesteps: trainSteps,
-      timestep_spacing: spacing,
-      steps_offset: stepsOffset,
-    } = this.config;
+  protected plan(numInferenceSteps: number | undefined, custom: CustomSchedule): DDIMSchedule {
+    const { num_train_timesteps: trainSteps } = this.config;
     const count = stepCount(numInferenceSteps, custom, trainSteps);
-    const options = { spacing, trainSteps, stepsOffset, skipLowest: false };
-    const timesteps = spaceTimesteps(count, options).map(roundHalfEven);
-    if (timesteps[0] >= trainSteps)
-      throw new OptionError(
-        `steps_offset ${stepsOffset} puts the first timestep beyond the last training timestep`,
-        {
-          field: 'numInferenceSteps',
-          remedy: 'Take fewer steps, or another timestepSpacing',
-        },
-      );
-    this.#schedule = { timesteps, stride: Math.floor(trainSteps / count) };
-  }
-
-  steps({ eta = 0, beginIndex = 0 }: StepOptions = {}): StepCoefficients[] {
-    const { timesteps, stride } = existing(this.#schedule);
-    checkIndex(beginIndex, timesteps.length, 'beginIndex');
-    if (!(eta >= 0 && eta <= 1))
-      throw new OptionError(`${eta} is not a share`, { field: 'eta', remedy: 'Give a number from 0 to 1' });
-    const steps = timesteps.slice(beginIndex).map((timestep) => this.#step(timestep, timestep - stride, eta));
-    return finiteSteps(steps, DDIMScheduler.className);
-  }
-
-  noiseCoefficients(index: number): NoiseCoefficients {
-    checkIndex(index, this.timesteps.length, 'index');
-    const alpha = this.#alphas[this.timesteps[index]];
-    return { sample: Math.sqrt(alpha), noise: Math.sqrt(1 - alpha) };
+    const timesteps = wholeTimesteps(count, this.config);
+    checkFirstTimestep(timesteps, trainSteps);
+    return { timesteps, stride: Math.floor(trainSteps / count) };
   }
 
   /** Formulas (12) and (16) of the paper; `alpha` is its alpha, the cumulative product. */
-  #step(timestep: number, previous: number, eta: number): StepCoefficients {
-    const { prediction_type, clip_sample, clip_sample_range, set_alpha_to_one } = this.config;
-    const finalAlpha = set_alpha_to_one ? 1 : this.#alphas[0];
-    const alpha = this.#alphas[timestep];
-    const alphaNext = previous >= 0 ? this.#alphas[previous] : finalAlpha;
-    const { x0, noise } = predictionForms(prediction_type, Math.sqrt(alpha), Math.sqrt(1 - alpha));
-    const deviation = eta * Math.sqrt(((1 - alphaNext) / (1 - alpha)) * (1 - alpha / alphaNext));
-    const direction = Math.sqrt(Math.max(1 - alphaNext - deviation ** 2, 0));
-    return {
-      timestep,
-      input: [1],
-      x0: { state: [x0.sample], output: x0.output, clip: clip_sample ? clip_sample_range : Infinity },
-      next: {
-        state: [[direction * noise.sample]],
-        output: [direction * noise.output],
-        x0: [Math.sqrt(alphaNext)],
-        noise: [deviation],
-      },
-      usesNoise: eta > 0,
-    };
+  protected solve(begin: number, eta: number): StepCoefficients[] {
+    checkEta(eta);
+    const { clip_sample, clip_sample_range, set_alpha_to_one } = this.config;
+    const {
+      state: [x],
+      output,
+      x0,
+      noise,
+    } = this.basis();
+    const { timesteps, stride } = this.schedule;
+    return timesteps.slice(begin).map((timestep) => {
+      const alpha = this.alpha(timestep);
+      const alphaNext = this.alpha(timestep - stride, this.finalAlpha(set_alpha_to_one));
+      const predicted = this.predictions(timestep, x, output);
+      const deviation = eta * Math.sqrt(((1 - alphaNext) / (1 - alpha)) * (1 - alpha / alphaNext));
+      const direction = Math.sqrt(Math.max(1 - alphaNext - deviation ** 2, 0));
+      return toCoefficients(this.slots, {
+        timestep,
+        input: x,
+        x0: predicted.x0,
+        clip: clip_sample ? clip_sample_range : Infinity,
+        next: [combine([Math.sqrt(alphaNext), x0], [direction, predicted.epsilon], [deviation, noise])],
+        usesNoise: eta > 0,
+      });
+    });
   }
+}
+
+interface DDIMSchedule extends Schedule {
+  /** Training timesteps that a step goes down. */
+  readonly stride: number;
 }

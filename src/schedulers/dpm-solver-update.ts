@@ -1,7 +1,11 @@
 /**
- * @file One multistep update of DPM-Solver: Lu et al., "DPM-Solver" (2022) and "DPM-Solver++" (2022), with the
- * stochastic variants and the choice of second-order formulas that diffusers has.
+ * @file One update of DPM-Solver, multistep or singlestep: Lu et al., "DPM-Solver" (2022) and "DPM-Solver++" (2022),
+ * with the stochastic variants and the choice of formulas that diffusers has, and the settings that choose.
  */
+import * as v from 'valibot';
+import { ConfigError } from '../errors.ts';
+import { oneOf, supported } from '../loaders/config.ts';
+import type { PredictionType } from './prediction.ts';
 
 /** What is integrated: predictions of the noise (dpmsolver) or of the clean latents (++), as an ODE or an SDE. */
 export type AlgorithmType = 'dpmsolver' | 'dpmsolver++' | 'sde-dpmsolver' | 'sde-dpmsolver++';
@@ -9,8 +13,57 @@ export type AlgorithmType = 'dpmsolver' | 'dpmsolver++' | 'sde-dpmsolver' | 'sde
 /** The second-order formula. */
 export type SolverType = 'midpoint' | 'heun';
 
-/** next latents = sample * latents + sum_i predictions[i] * (the i-th latest prediction) + noise * normal noise */
-export interface MultistepUpdate {
+/** Settings of both classes. */
+export const SOLVER_SETTINGS = {
+  solver_order: v.optional(oneOf(1, 2, 3), 2),
+  prediction_type: supported<PredictionType>('epsilon', 'sample', 'v_prediction'),
+  // Files of DEIS and UniPC hold their own names here, which stand for the default.
+  solver_type: v.optional(
+    v.pipe(
+      oneOf('midpoint', 'heun', 'logrho', 'bh1', 'bh2'),
+      v.transform((type): SolverType => (type === 'heun' ? 'heun' : 'midpoint')),
+    ),
+    'midpoint',
+  ),
+  lambda_min_clipped: v.optional(v.number(), -Infinity),
+  // Files of DDPM hold these, which have no effect; the learned ones need networks with two outputs.
+  variance_type: supported(null, 'fixed_small', 'fixed_small_log', 'fixed_large', 'fixed_large_log'),
+};
+
+/** The setting `algorithm_type` of a class that has these, the first being the default. */
+export function algorithmTypeSetting<const Type extends AlgorithmType>(
+  byDefault: Type,
+  ...others: readonly Type[]
+) {
+  return v.optional(
+    v.pipe(
+      oneOf<Type | 'deis'>(byDefault, ...others, 'deis'),
+      // Files of DEIS hold its own name here, which stands for the default.
+      v.transform((type): Type => (type === 'deis' ? byDefault : type)),
+    ),
+    byDefault,
+  );
+}
+
+/** Whether an algorithm integrates predictions of clean latents, rather than of the noise. */
+export function predictsClean(algorithm: AlgorithmType): boolean {
+  return algorithm === 'dpmsolver++' || algorithm === 'sde-dpmsolver++';
+}
+
+/** Throws ConfigError for an algorithm that cannot go where sigmas end. */
+export function checkFinalSigma(algorithm: AlgorithmType, finalSigmasType: 'zero' | 'sigma_min'): void {
+  if (!predictsClean(algorithm) && finalSigmasType === 'zero')
+    throw new ConfigError(`algorithm_type ${algorithm} cannot end at a sigma of zero`, {
+      field: 'final_sigmas_type',
+      remedy: 'Set final_sigmas_type to sigma_min, or take dpmsolver++ or sde-dpmsolver++',
+    });
+}
+
+/**
+ * next latents = sample * latents + sum_i predictions[i] * (the i-th latest prediction) + noise * normal noise, where
+ * a multistep update takes the current latents and a singlestep update those that the group of steps began with.
+ */
+export interface SolverUpdate {
   readonly sample: number;
   /** As many as the order; the first is of this step's own prediction. */
   readonly predictions: readonly number[];
@@ -32,7 +85,7 @@ export function multistepUpdate(
   algorithm: AlgorithmType,
   solver: SolverType,
   sigmas: readonly number[],
-): MultistepUpdate {
+): SolverUpdate {
   // lambda = log(alpha / sigma); a target without noise is infinitely far, which the formulas below allow for.
   const [target, ...lambdas] = sigmas.map((sigma) => -Math.log(sigma));
   const h = target - lambdas[0];
@@ -49,6 +102,40 @@ export function multistepUpdate(
   const a = (d1 + ofDifference) / r0;
   const b = -ofDifference / r1;
   return { sample, predictions: [d0 + a, b - a, -b], noise };
+}
+
+/**
+ * @param sigmas as for `multistepUpdate`, where the earlier steps are those of the group, back to its first latents.
+ */
+export function singlestepUpdate(
+  algorithm: AlgorithmType,
+  solver: SolverType,
+  sigmas: readonly number[],
+): SolverUpdate {
+  const [target, ...lambdas] = sigmas.map((sigma) => -Math.log(sigma));
+  const order = lambdas.length;
+  const midpoint = solver === 'midpoint';
+  const first = lambdas[order - 1];
+  const h = target - first;
+  const { sample, differences, noise } = expand(
+    algorithm,
+    order === 2 && midpoint,
+    [sigmas[0], sigmas[order]],
+    h,
+  );
+  const [d0, d1, d2] = differences;
+  if (order === 1) return { sample, predictions: [d0], noise };
+  const r0 = (lambdas[0] - first) / h;
+  // D0 = the group's first prediction, D1 = (m0 - D0) / r0
+  if (order === 2 || midpoint) {
+    const between = lambdas.slice(2).map(() => 0);
+    return { sample, predictions: [d1 / r0, ...between, d0 - d1 / r0], noise };
+  }
+  // With a = (m1 - D0) / r1 and b = (m0 - D0) / r0: D1 = (r0 a - r1 b) / (r0 - r1), D2 = 2 (b - a) / (r0 - r1).
+  const r1 = (lambdas[1] - first) / h;
+  const a = (d1 * r0 - 2 * d2) / (r0 - r1) / r1;
+  const b = (2 * d2 - d1 * r1) / (r0 - r1) / r0;
+  return { sample, predictions: [b, a, d0 - a - b], noise };
 }
 
 function expand(

@@ -4,39 +4,32 @@
  */
 import * as v from 'valibot';
 import { supported } from '../loaders/config.ts';
-import { alphasCumprodForSigmas, trainingSigmas } from './betas.ts';
+import type { SigmaSchedule } from './base-scheduler.ts';
+import type { CustomSchedule, SchedulerConfig, StepCoefficients } from './scheduler.ts';
 import {
-  eulerInitNoiseSigma,
-  eulerNoiseCoefficients,
-  eulerStep,
-  sigmasAt,
-  type SigmaSchedule,
-} from './euler.ts';
-import { checkIndex, existing, finiteSteps } from './schedule.ts';
-import type {
-  CustomSchedule,
-  NoiseCoefficients,
-  Scheduler,
-  SchedulerConfig,
-  StepCoefficients,
-  StepOptions,
-} from './scheduler.ts';
-import { type Overrides, type Resolved, resolveSettings, TRAINING_SETTINGS } from './settings.ts';
-import { spaceTimesteps, spacingSetting, stepCount } from './spacing.ts';
+  OFFSET_SETTINGS,
+  type Overrides,
+  RESCALE_SETTINGS,
+  type Resolved,
+  resolveSettings,
+  TRAINING_SETTINGS,
+} from './settings.ts';
+import { SigmaScheduler } from './sigma-scheduler.ts';
+import { spacingSetting, stepCount } from './spacing.ts';
+import { basis, combine, toCoefficients } from './sums.ts';
 
 const SETTINGS = v.object({
   ...TRAINING_SETTINGS,
+  ...OFFSET_SETTINGS,
+  ...RESCALE_SETTINGS,
   prediction_type: supported('epsilon', 'v_prediction'),
   timestep_spacing: spacingSetting('linspace'),
 });
 
 /** Euler steps with ancestral noise. Draws noise at every step, the last one included, where it counts for nothing. */
-export class EulerAncestralDiscreteScheduler implements Scheduler {
+export class EulerAncestralDiscreteScheduler extends SigmaScheduler<Resolved<typeof SETTINGS.entries>> {
   static readonly className = 'EulerAncestralDiscreteScheduler';
-  readonly config: Resolved<typeof SETTINGS.entries>;
   readonly slots = 1;
-  readonly #trainingSigmas: Float32Array;
-  #schedule: SigmaSchedule | undefined;
 
   /** @throws ConfigError, OptionError: see `resolveSettings`. */
   static fromConfig(
@@ -50,53 +43,32 @@ export class EulerAncestralDiscreteScheduler implements Scheduler {
   }
 
   private constructor(config: Resolved<typeof SETTINGS.entries>) {
-    this.config = config;
-    this.#trainingSigmas = trainingSigmas(alphasCumprodForSigmas(config));
-  }
-
-  get timesteps(): readonly number[] {
-    return existing(this.#schedule).timesteps;
-  }
-
-  /** Noise levels of the schedule, one more than it has timesteps; the last is 0. */
-  get sigmas(): readonly number[] {
-    return existing(this.#schedule).sigmas;
-  }
-
-  get initNoiseSigma(): number {
-    return eulerInitNoiseSigma(this.sigmas, this.config.timestep_spacing);
+    super(config, undefined, config.rescale_betas_zero_snr);
   }
 
   /** Takes a number of steps only. */
-  setTimesteps(numInferenceSteps: number | undefined, custom: CustomSchedule = {}): void {
+  protected plan(numInferenceSteps: number | undefined, custom: CustomSchedule): SigmaSchedule {
+    const count = stepCount(numInferenceSteps, custom, this.config.num_train_timesteps);
+    const { timesteps, sigmas } = this.spaceSigmas(this.spacedTimesteps(count));
+    return { timesteps, sigmas: [...sigmas, 0].map(Math.fround) };
+  }
+
+  protected solve(begin: number): StepCoefficients[] {
     const {
-      num_train_timesteps: trainSteps,
-      timestep_spacing: spacing,
-      steps_offset: stepsOffset,
-    } = this.config;
-    const count = stepCount(numInferenceSteps, custom, trainSteps);
-    const options = { spacing, trainSteps, stepsOffset, skipLowest: false };
-    const timesteps = spaceTimesteps(count, options).map(Math.fround);
-    this.#schedule = {
-      timesteps,
-      sigmas: [...sigmasAt(timesteps, this.#trainingSigmas).map(Math.fround), 0],
-    };
-  }
-
-  steps({ beginIndex = 0 }: StepOptions = {}): StepCoefficients[] {
-    const { timesteps, sigmas } = existing(this.#schedule);
-    checkIndex(beginIndex, timesteps.length, 'beginIndex');
-    const steps = timesteps.map((timestep, i) => {
-      const [from, to] = [sigmas[i], sigmas[i + 1]];
-      // Noise of deviation `up` on top of latents at noise level `down` gives noise level `to`.
-      const down = to ** 2 / from;
-      const up = Math.sqrt(to ** 2 - down ** 2);
-      return { ...eulerStep(this.config.prediction_type, timestep, from, down, up), usesNoise: true };
+      state: [x],
+      noise,
+    } = basis(this.slots);
+    return this.timesteps.slice(begin).map((timestep, done) => {
+      const [sigma, target] = this.sigmas.slice(begin + done);
+      // Noise of deviation `up` on top of latents at noise level `down` gives noise level `target`.
+      const down = target ** 2 / sigma;
+      const up = Math.sqrt(target ** 2 - down ** 2);
+      return toCoefficients(this.slots, {
+        timestep,
+        ...this.predict(sigma),
+        next: [combine([1, x], [down - sigma, this.derivative(sigma)], [up, noise])],
+        usesNoise: true,
+      });
     });
-    return finiteSteps(steps.slice(beginIndex), EulerAncestralDiscreteScheduler.className);
-  }
-
-  noiseCoefficients(index: number): NoiseCoefficients {
-    return eulerNoiseCoefficients(existing(this.#schedule), index);
   }
 }

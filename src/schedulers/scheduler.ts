@@ -43,7 +43,7 @@ export interface StepCoefficients {
 
 /** Options of `steps`. */
 export interface StepOptions {
-  /** Share of fresh noise, from 0 (none, the default) to 1 (as DDPM); DDIM only, others ignore it as diffusers does. */
+  /** Share of fresh noise, from 0 (none, the default) to 1; DDIM and TCD only, others ignore it as diffusers does. */
   readonly eta?: number;
   /** Index of the timestep to begin at, 0 by default; image-to-image begins later. */
   readonly beginIndex?: number;
@@ -69,8 +69,12 @@ export interface Scheduler {
   readonly config: SchedulerConfig;
   /** Number of tensors in the state. */
   readonly slots: number;
+  /** diffusers' `order`: 2 where each step but the last lists two timesteps, for two network calls; else 1. */
+  readonly order: 1 | 2;
   /** The timesteps of the schedule, first one first. Throws OptionError before `setTimesteps`. */
   readonly timesteps: readonly number[];
+  /** Noise levels, for schedulers that count in them, as diffusers lists them; the last is where the schedule ends. */
+  readonly sigmas?: readonly number[];
   /** Factor from standard normal noise to initial latents. Throws OptionError before `setTimesteps` if it depends on it. */
   readonly initNoiseSigma: number;
 

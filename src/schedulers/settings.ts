@@ -5,6 +5,7 @@
 import * as v from 'valibot';
 import { ConfigError, OptionError } from '../errors.ts';
 import { flag, list, supported, whole } from '../loaders/config.ts';
+import type { BetaSchedule } from './betas.ts';
 import type { SchedulerConfig } from './scheduler.ts';
 import type { SigmaSpacing } from './sigmas.ts';
 
@@ -15,23 +16,57 @@ export function above(bound: number) {
 
 const beta = v.pipe(above(0), v.ltValue(1));
 
-/** Settings that all schedulers for noise-predicting models share, with diffusers' defaults. */
+/** Settings of the training schedule, which all classes have, with the defaults of most of them. */
 export const TRAINING_SETTINGS = {
   num_train_timesteps: v.optional(v.pipe(whole(), v.maxValue(1_000_000)), 1000),
   beta_start: v.optional(beta, 0.0001),
   beta_end: v.optional(beta, 0.02),
-  beta_schedule: supported('linear', 'scaled_linear', 'squaredcos_cap_v2'),
+  beta_schedule: supported<BetaSchedule>('linear', 'scaled_linear', 'squaredcos_cap_v2'),
   trained_betas: v.nullish(list(beta), null),
-  steps_offset: v.optional(whole(0), 0),
-  rescale_betas_zero_snr: flag(false),
 };
+
+/** `TRAINING_SETTINGS` of classes whose defaults are the betas of Stable Diffusion. */
+export const STABLE_DIFFUSION_TRAINING_SETTINGS = {
+  ...TRAINING_SETTINGS,
+  beta_start: v.optional(beta, 0.00085),
+  beta_end: v.optional(beta, 0.012),
+};
+
+/** The setting `steps_offset`: how far 'leading' spacing is shifted up. */
+export const OFFSET_SETTINGS = { steps_offset: v.optional(whole(0), 0) };
+
+/** The setting `rescale_betas_zero_snr` (Lin et al., 2023). */
+export const RESCALE_SETTINGS = { rescale_betas_zero_snr: flag(false) };
 
 /** Ways to space sigmas other than by timesteps. At most one may be on; see `sigmaSpacingOf`. */
 export const SIGMA_SPACING_SETTINGS = {
   use_karras_sigmas: flag(false),
   use_exponential_sigmas: flag(false),
   use_beta_sigmas: flag(false),
-  final_sigmas_type: supported('zero', 'sigma_min'),
+};
+
+/** Where sigmas end: at 0, or at the smallest one of training. */
+export const FINAL_SIGMA_SETTINGS = { final_sigmas_type: supported('zero', 'sigma_min') };
+
+/** Limits of clean latents; dynamic thresholding is for pixels and not supported. */
+export const THRESHOLDING_SETTINGS = {
+  thresholding: supported(false),
+  dynamic_thresholding_ratio: v.optional(v.number(), 0.995),
+  sample_max_value: v.optional(v.number(), 1),
+};
+
+/** Settings of flow-matching models, which these schedulers have in diffusers but not here. */
+export const FLOW_SETTINGS = {
+  use_flow_sigmas: supported(false),
+  flow_shift: v.optional(v.number(), 1),
+  use_dynamic_shifting: supported(false),
+  time_shift_type: supported('exponential'),
+};
+
+/** What sigmas may be spaced between, in place of the bounds that follow from the timesteps. */
+export const SIGMA_BOUND_SETTINGS = {
+  sigma_min: v.nullish(above(0), null),
+  sigma_max: v.nullish(above(0), null),
 };
 
 /** diffusers lists here the settings that a record holds only because they are its own class's defaults. */
@@ -116,16 +151,19 @@ function camelCase(name: string): string {
   return name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
 }
 
+/** `SIGMA_SPACING_SETTINGS`, checked. */
+export interface SigmaSpacingConfig {
+  readonly use_karras_sigmas: boolean;
+  readonly use_exponential_sigmas: boolean;
+  readonly use_beta_sigmas: boolean;
+}
+
 /**
  * Which way of spacing sigmas is on, if any.
  *
  * @throws ConfigError when several are.
  */
-export function sigmaSpacingOf(config: {
-  readonly use_karras_sigmas: boolean;
-  readonly use_exponential_sigmas: boolean;
-  readonly use_beta_sigmas: boolean;
-}): SigmaSpacing | undefined {
+export function sigmaSpacingOf(config: SigmaSpacingConfig): SigmaSpacing | undefined {
   const on = (
     [
       ['karras', config.use_karras_sigmas],

@@ -2,7 +2,7 @@
  * @file Noise levels: the ways of spacing sigmas that are not taken from timesteps, and back from sigma to timestep.
  */
 import { ConfigError } from '../errors.ts';
-import { linspace } from './arrays.ts';
+import { interpolate, linspace } from './arrays.ts';
 import { betaQuantile } from './beta-quantile.ts';
 
 /** Ways to space sigmas: those of the `use_*_sigmas` settings, and of `use_lu_lambdas`. */
@@ -52,16 +52,30 @@ const SPACINGS: Readonly<Record<SigmaSpacing, Spacing>> = {
   lu: luSigmas,
 };
 
+/** The bounds `sigma_min` and `sigma_max` of a configuration, which diffusers obeys in classes without them too. */
+export function sigmaBounds(config: Readonly<Record<string, unknown>>): { min?: number; max?: number } {
+  const { sigma_min: min, sigma_max: max } = config;
+  return { ...(typeof min === 'number' && { min }), ...(typeof max === 'number' && { max }) };
+}
+
+/** Training sigmas at timesteps, fractional ones too. */
+export function sigmasAt(timesteps: readonly number[], trainingSigmas: Float32Array): number[] {
+  return timesteps.map((timestep) => interpolate(trainingSigmas, timestep));
+}
+
 /**
- * The timestep, fractional, at which training had this sigma: linear between the logarithms of the training sigmas
- * (float32, ascending), and the first or last timestep beyond them.
+ * The timesteps, fractional, at which training had these sigmas: linear between the logarithms of the training sigmas
+ * (ascending), and the first or last timestep beyond them.
  */
-export function sigmaToTimestep(sigma: number, logSigmas: Float32Array): number {
-  const logSigma = Math.log(Math.max(sigma, 1e-10));
-  const above = logSigmas.findIndex((entry) => entry > logSigma);
-  const next = above < 0 ? logSigmas.length - 1 : Math.max(above, 1);
-  const low = next - 1;
-  const weight = (logSigmas[low] - logSigma) / Math.fround(logSigmas[low] - logSigmas[next]);
-  const clipped = Math.min(Math.max(weight, 0), 1);
-  return (1 - clipped) * low + clipped * next;
+export function toTimesteps(sigmas: readonly number[], trainingSigmas: Float32Array): number[] {
+  const logSigmas = trainingSigmas.map(Math.log);
+  return sigmas.map((sigma) => {
+    const logSigma = Math.log(Math.max(sigma, 1e-10));
+    const above = logSigmas.findIndex((entry) => entry > logSigma);
+    const next = above < 0 ? logSigmas.length - 1 : Math.max(above, 1);
+    const low = next - 1;
+    const weight = (logSigmas[low] - logSigma) / Math.fround(logSigmas[low] - logSigmas[next]);
+    const clipped = Math.min(Math.max(weight, 0), 1);
+    return (1 - clipped) * low + clipped * next;
+  });
 }

@@ -48,6 +48,32 @@ export function spaceTimesteps(count: number, options: SpacingOptions): number[]
   return descending(Array.from({ length: points }, (_, i) => i * ratio)).map((t) => t + stepsOffset);
 }
 
+/** Settings of timesteps (diffusers' names). */
+interface SpacingConfig {
+  readonly num_train_timesteps: number;
+  readonly timestep_spacing: TimestepSpacing;
+  readonly steps_offset: number;
+}
+
+/** `count` whole timesteps as DDIM and its kin place them, descending. */
+export function wholeTimesteps(
+  count: number,
+  { num_train_timesteps: trainSteps, timestep_spacing: spacing, steps_offset: stepsOffset }: SpacingConfig,
+): number[] {
+  const options = { spacing, trainSteps, stepsOffset, skipLowest: false };
+  return spaceTimesteps(count, options).map(roundHalfEven);
+}
+
+/** As `wholeTimesteps`, for solvers that end short of timestep 0. */
+export function wholeTimestepsAboveZero(
+  count: number,
+  { num_train_timesteps: trainSteps, timestep_spacing: spacing, steps_offset: stepsOffset }: SpacingConfig,
+  clipped = 0,
+): number[] {
+  const options = { spacing, trainSteps, lastStep: trainSteps - clipped, stepsOffset, skipLowest: true };
+  return spaceTimesteps(count, options).map(roundHalfEven);
+}
+
 /** A schedule by number of steps or by timesteps, after checks. */
 export type TimestepRequest =
   | { readonly kind: 'count'; readonly count: number }

@@ -1,6 +1,13 @@
 /** @file Sequences against NumPy and torch, quantiles against SciPy. */
 import { describe, expect, test } from 'vitest';
-import { arange, interpolate, linspace, linspaceF32, roundHalfEven } from '../../src/schedulers/arrays.ts';
+import {
+  arange,
+  interpolate,
+  linspace,
+  linspaceF32,
+  roundHalfEven,
+  solveVandermonde,
+} from '../../src/schedulers/arrays.ts';
 import { betaQuantile } from '../../src/schedulers/beta-quantile.ts';
 
 test('halves round to even', () => {
@@ -20,6 +27,17 @@ test("arange can be one longer than it should, as NumPy's", () => {
 
 test('interpolation is constant beyond the ends', () => {
   expect([-1, 0, 0.25, 1, 2, 5].map((x) => interpolate([10, 20, 40], x))).toEqual([10, 10, 12.5, 20, 40, 40]);
+});
+
+test('weights of nodes have the given moments', () => {
+  const nodes = [-2, -0.5, 1];
+  const moments = [3, -1, 0.25];
+  const weights = solveVandermonde(nodes, moments);
+  moments.forEach((moment, i) => {
+    const sum = weights.reduce((total, weight, k) => total + weight * nodes[k] ** i, 0);
+    expect(sum).toBeCloseTo(moment, 12);
+  });
+  expect(solveVandermonde([3], [7])).toEqual([7]);
 });
 
 describe('betaQuantile is scipy.stats.beta.ppf(p, 0.6, 0.6)', () => {

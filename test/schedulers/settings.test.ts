@@ -2,11 +2,24 @@
 import { describe, expect, test } from 'vitest';
 import { ConfigError, OptionError } from '../../src/errors.ts';
 import { applyStep, predictOriginal } from '../../src/schedulers/apply-step.ts';
-import { DDIMScheduler } from '../../src/schedulers/ddim.ts';
-import { DPMSolverMultistepScheduler } from '../../src/schedulers/dpm-solver-multistep.ts';
-import { EulerAncestralDiscreteScheduler } from '../../src/schedulers/euler-ancestral-discrete.ts';
-import { EulerDiscreteScheduler } from '../../src/schedulers/euler-discrete.ts';
-import { forStableDiffusion, schedulerFromConfig } from '../../src/schedulers/index.ts';
+import {
+  DDIMScheduler,
+  DDPMScheduler,
+  DPMSolverMultistepScheduler,
+  EulerAncestralDiscreteScheduler,
+  EulerDiscreteScheduler,
+  forStableDiffusion,
+  HeunDiscreteScheduler,
+  KDPM2AncestralDiscreteScheduler,
+  LCMScheduler,
+  PNDMScheduler,
+  type SchedulerClass,
+  schedulerFromConfig,
+  SCHEDULERS,
+  TCDScheduler,
+  UniPCMultistepScheduler,
+} from '../../src/schedulers/index.ts';
+import { denoisingEndCount, denoisingStartIndex, strengthStart } from '../../src/schedulers/start.ts';
 
 /** The error that a call throws. */
 function thrown(call: () => unknown): unknown {
@@ -67,6 +80,50 @@ describe('configurations', () => {
         solver_order: 3,
       },
       'solver_order',
+    ],
+    ['a learned variance', { _class_name: 'DDPMScheduler', variance_type: 'learned_range' }, 'variance_type'],
+    [
+      'a variance that is NaN in diffusers',
+      { _class_name: 'DDPMScheduler', variance_type: 'fixed_large_log' },
+      'variance_type',
+    ],
+    [
+      'PNDM for clean latents',
+      { _class_name: 'PNDMScheduler', prediction_type: 'sample' },
+      'prediction_type',
+    ],
+    [
+      'KDPM2 for clean latents',
+      { _class_name: 'KDPM2DiscreteScheduler', prediction_type: 'sample' },
+      'prediction_type',
+    ],
+    ['a fourth order', { _class_name: 'UniPCMultistepScheduler', solver_order: 4 }, 'solver_order'],
+    [
+      'a corrector list of words',
+      { _class_name: 'UniPCMultistepScheduler', disable_corrector: ['0'] },
+      'disable_corrector.0',
+    ],
+    ['another predictor', { _class_name: 'UniPCMultistepScheduler', solver_p: 'DDIM' }, 'solver_p'],
+    [
+      'an SDE form of DEIS',
+      { _class_name: 'DEISMultistepScheduler', algorithm_type: 'sde-dpmsolver++' },
+      'algorithm_type',
+    ],
+    [
+      'sde-dpmsolver in single steps',
+      { _class_name: 'DPMSolverSinglestepScheduler', algorithm_type: 'sde-dpmsolver' },
+      'algorithm_type',
+    ],
+    [
+      'single dpmsolver steps down to zero',
+      { _class_name: 'DPMSolverSinglestepScheduler', algorithm_type: 'dpmsolver' },
+      'final_sigmas_type',
+    ],
+    ['no grid', { _class_name: 'LCMScheduler', original_inference_steps: 0 }, 'original_inference_steps'],
+    [
+      'two spacings of sigmas for Heun',
+      { _class_name: 'HeunDiscreteScheduler', use_exponential_sigmas: true, use_beta_sigmas: true },
+      'use_exponential_sigmas',
     ],
     [
       'two spacings of sigmas',
@@ -132,6 +189,67 @@ describe('configurations', () => {
   });
 });
 
+describe.each(Object.entries<SchedulerClass>(SCHEDULERS))('%s', (_, scheduler) => {
+  const { className } = scheduler;
+
+  test('is found by its class name, with the same settings', () => {
+    const made = schedulerFromConfig({ _class_name: className, steps_offset: 1 });
+    expect(made.config).toEqual(scheduler.fromConfig({ steps_offset: 1 }).config);
+  });
+
+  test("its configuration makes the same scheduler again, and keeps other classes' entries", () => {
+    const made = scheduler.fromConfig({ beta_schedule: 'scaled_linear', some_other_entry: [1] });
+    const again = scheduler.fromConfig(made.config);
+    expect(again.config).toEqual(made.config);
+    expect(again.config.some_other_entry).toEqual([1]);
+    expect(again.slots).toBe(made.slots);
+  });
+
+  test('refuses unknown options, wrong values and thresholding', () => {
+    const override = (name: string, value: unknown) => () =>
+      scheduler.fromConfig({}, Object.fromEntries([[name, value]]));
+    expect(thrown(override('noSuchOption', 1))).toBeInstanceOf(OptionError);
+    expect(thrown(override('betaEnd', 2))).toBeInstanceOf(OptionError);
+    expect(thrown(override('trainedBetas', []))).toBeInstanceOf(OptionError);
+    expect(thrown(override('thresholding', true))).toBeInstanceOf(OptionError);
+    expect(thrown(() => scheduler.fromConfig({ trained_betas: [0.1] }))).toBeInstanceOf(ConfigError);
+  });
+
+  test('refuses bad schedules, and steps before there is one', () => {
+    const made = scheduler.fromConfig({});
+    expect(thrown(() => made.timesteps)).toBeInstanceOf(OptionError);
+    expect(thrown(() => made.steps())).toBeInstanceOf(OptionError);
+    for (const count of [0, -1, 1.5, Number.NaN, 1001, undefined])
+      expect(thrown(() => made.setTimesteps(count))).toBeInstanceOf(OptionError);
+    for (const timesteps of [[], [1000, 1], [10, 20], [10, 10], [Number.NaN], [10, -1]])
+      expect(thrown(() => made.setTimesteps(undefined, { timesteps }))).toBeInstanceOf(OptionError);
+    expect(thrown(() => made.setTimesteps(5, { timesteps: [3, 2] }))).toBeInstanceOf(OptionError);
+    expect(thrown(() => made.setTimesteps(undefined, { sigmas: [1, 2] }))).toBeInstanceOf(OptionError);
+  });
+
+  test('has finite steps with a coefficient for every slot, one for each timestep', () => {
+    const made = scheduler.fromConfig({});
+    made.setTimesteps(20);
+    const steps = made.steps();
+    expect(steps.map((step) => step.timestep)).toEqual(made.timesteps);
+    for (const { input, x0, next } of steps) {
+      for (const row of [input, x0.state, ...next.state, next.output, next.x0, next.noise])
+        expect(row).toHaveLength(made.slots);
+      expect(next.state).toHaveLength(made.slots);
+    }
+  });
+
+  test('begins only where a step begins', () => {
+    const made = scheduler.fromConfig({});
+    made.setTimesteps(10);
+    for (const beginIndex of [-1, made.timesteps.length, 0.5, ...(made.order === 2 ? [1, 3] : [])]) {
+      expect(thrown(() => made.steps({ beginIndex }))).toBeInstanceOf(OptionError);
+    }
+    expect(thrown(() => made.noiseCoefficients(-1))).toBeInstanceOf(OptionError);
+    expect(made.steps({ beginIndex: 4 })).toHaveLength(made.timesteps.length - 4);
+  });
+});
+
 describe('schedules', () => {
   test.each([0, -1, 1.5, Number.NaN, 1001, undefined])('%s steps are refused', (count) => {
     for (const scheduler of [DDIMScheduler, EulerDiscreteScheduler, DPMSolverMultistepScheduler])
@@ -176,10 +294,48 @@ describe('schedules', () => {
   });
 
   test('61 trailing steps are 61 steps', () => {
-    const scheduler = EulerDiscreteScheduler.fromConfig({}, { timestepSpacing: 'trailing' });
-    scheduler.setTimesteps(61);
-    expect(scheduler.timesteps).toHaveLength(61);
-    expect(scheduler.timesteps.at(-1)).toBeGreaterThanOrEqual(0);
+    for (const made of [EulerDiscreteScheduler, DDPMScheduler, UniPCMultistepScheduler]) {
+      const scheduler = made.fromConfig({}, { timestepSpacing: 'trailing' });
+      scheduler.setTimesteps(61);
+      expect(scheduler.timesteps).toHaveLength(61);
+      expect(scheduler.timesteps.at(-1)).toBeGreaterThanOrEqual(0);
+    }
+  });
+
+  test('Runge-Kutta steps need four steps', () => {
+    const scheduler = PNDMScheduler.fromConfig({});
+    expect(() => scheduler.setTimesteps(3)).toThrow(OptionError);
+    scheduler.setTimesteps(4);
+    expect(scheduler.timesteps).toHaveLength(13);
+  });
+
+  test('distilled models have as many steps as their grid', () => {
+    for (const made of [LCMScheduler, TCDScheduler]) {
+      expect(() => made.fromConfig({}).setTimesteps(51)).toThrow(OptionError);
+      expect(() => made.fromConfig({}, { originalInferenceSteps: 1001 }).setTimesteps(5)).toThrow(
+        OptionError,
+      );
+      made.fromConfig({}, { originalInferenceSteps: 100 }).setTimesteps(51);
+    }
+  });
+
+  test('what diffusers makes NaN of is an error', () => {
+    for (const options of [
+      { solverType: 'bh1' },
+      { predictX0: false },
+      { lowerOrderFinal: false },
+    ] as const) {
+      const scheduler = UniPCMultistepScheduler.fromConfig({}, options);
+      scheduler.setTimesteps(10);
+      expect(() => scheduler.steps()).toThrow(ConfigError);
+    }
+  });
+
+  test('ancestral KDPM2 steps are finite however long they are', () => {
+    const scheduler = KDPM2AncestralDiscreteScheduler.fromConfig({ beta_schedule: 'squaredcos_cap_v2' });
+    scheduler.setTimesteps(4);
+    expect(scheduler.timesteps.every(Number.isFinite)).toBe(true);
+    expect(scheduler.steps()).toHaveLength(7);
   });
 
   test('the first timestep must be one of training', () => {
@@ -216,24 +372,26 @@ describe('steps', () => {
     const ddim = DDIMScheduler.fromConfig({});
     const ancestral = EulerAncestralDiscreteScheduler.fromConfig({});
     const sde = DPMSolverMultistepScheduler.fromConfig({}, { algorithmType: 'sde-dpmsolver++' });
-    for (const scheduler of [ddim, ancestral, sde]) scheduler.setTimesteps(4);
+    const tcd = TCDScheduler.fromConfig({});
+    const others = [LCMScheduler, KDPM2AncestralDiscreteScheduler, DDPMScheduler].map((made) =>
+      made.fromConfig({}),
+    );
+    for (const scheduler of [ddim, ancestral, sde, tcd, ...others]) scheduler.setTimesteps(4);
     const draws = (steps: readonly { usesNoise: boolean }[]): number =>
       steps.filter((step) => step.usesNoise).length;
     expect(draws(ddim.steps())).toBe(0);
     expect(draws(ddim.steps({ eta: 0.1 }))).toBe(4);
     expect(draws(ancestral.steps())).toBe(4);
     expect(draws(sde.steps())).toBe(4);
+    expect(draws(tcd.steps())).toBe(0);
+    expect(draws(tcd.steps({ eta: 0.3 }))).toBe(3);
+    expect(others.map((scheduler) => draws(scheduler.steps()))).toEqual([3, 3, 3]);
   });
 
-  test('every slot has its coefficients', () => {
-    const scheduler = DPMSolverMultistepScheduler.fromConfig({}, { solverOrder: 3 });
-    scheduler.setTimesteps(20);
-    expect(scheduler.slots).toBe(3);
-    for (const { input, x0, next } of scheduler.steps()) {
-      for (const row of [input, x0.state, ...next.state, next.output, next.x0, next.noise])
-        expect(row).toHaveLength(3);
-      expect(next.state).toHaveLength(3);
-    }
+  test('eta is a share where it counts', () => {
+    const tcd = TCDScheduler.fromConfig({});
+    tcd.setTimesteps(4);
+    expect(() => tcd.steps({ eta: 1.5 })).toThrow(OptionError);
   });
 
   test('the prediction is clipped, and the step goes on from it', () => {
@@ -259,5 +417,31 @@ describe('steps', () => {
       Float32Array.of(4, -2),
       Float32Array.of(1, -4),
     ]);
+  });
+});
+
+describe('parts of a schedule', () => {
+  const euler = EulerDiscreteScheduler.fromConfig({}, { timestepSpacing: 'trailing' });
+  euler.setTimesteps(10);
+  const heun = HeunDiscreteScheduler.fromConfig({}, { timestepSpacing: 'trailing' });
+  heun.setTimesteps(10);
+
+  test('what one run leaves another takes over', () => {
+    expect(denoisingEndCount(euler, 0.8)).toBe(8);
+    expect(denoisingStartIndex(euler, 0.8)).toBe(8);
+    expect(denoisingEndCount(heun, 1)).toBe(19);
+    expect(denoisingStartIndex(heun, 0)).toBe(0);
+  });
+
+  test.each([-0.1, 1.1, Number.NaN])('%d is no share', (share) => {
+    expect(() => strengthStart(euler, 10, share)).toThrow(OptionError);
+    expect(() => denoisingStartIndex(euler, share)).toThrow(OptionError);
+    expect(() => denoisingEndCount(euler, share)).toThrow(OptionError);
+  });
+
+  test('nothing left to do is an error', () => {
+    expect(() => strengthStart(euler, 10, 0.05)).toThrow(OptionError);
+    expect(() => denoisingStartIndex(euler, 1)).toThrow(OptionError);
+    expect(() => denoisingEndCount(euler, 0)).toThrow(OptionError);
   });
 });
