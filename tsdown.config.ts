@@ -1,12 +1,14 @@
-/** @file How the library and the command are built. */
+/** @file How the library, the command and the benchmarks are built. */
 import { chmod } from 'node:fs/promises';
 import { defineConfig } from 'tsdown';
+import { wasm } from './tools/wasm-plugin.ts';
 import { wgsl } from './tools/wgsl-plugin.ts';
 
 export default defineConfig([
   {
     name: 'calotype',
-    entry: { index: 'src/index.ts' },
+    // Workers are started from a file of their own beside the module that starts them.
+    entry: { index: 'src/index.ts', 'cpu-worker': 'src/platform/cpu-worker.js' },
     platform: 'neutral',
     target: 'es2022',
     dts: true,
@@ -15,7 +17,7 @@ export default defineConfig([
     // Imported only where they exist: by src/platform, behind dynamic imports.
     deps: { neverBundle: [/^node:/] },
     checks: { pluginTimings: false },
-    plugins: [wgsl],
+    plugins: [wgsl, wasm],
   },
   {
     name: '@calotype/cli',
@@ -33,5 +35,15 @@ export default defineConfig([
       // npm links the bin before `prepare` builds it, and a checkout may have lost the mode.
       'build:done': () => chmod('cli/bin/calotype.js', 0o755),
     },
+  },
+  {
+    name: 'bench',
+    entry: { run: 'bench/run.ts' },
+    outDir: 'bench/dist',
+    platform: 'node',
+    target: 'node20',
+    dts: false,
+    fixedExtension: false,
+    checks: { pluginTimings: false },
   },
 ]);

@@ -1,10 +1,11 @@
 /** @file How the tests run. */
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
+import { wasm } from './tools/wasm-plugin.ts';
 import { wgsl } from './tools/wgsl-plugin.ts';
 
 export default defineConfig({
-  plugins: [wgsl],
+  plugins: [wgsl, wasm],
   resolve: { alias: { calotype: fileURLToPath(new URL('src/index.ts', import.meta.url)) } },
   test: {
     include: ['test/**/*.test.ts'],

@@ -88,7 +88,10 @@ export async function nodeFolderSource(folder: string): Promise<ModelSource> {
   if (stats?.isDirectory() !== true)
     throw new NotFoundError(stats === undefined ? 'there is no such folder' : 'is not a folder', {
       file: folder,
-      remedy: 'Name the folder that holds model_index.json',
+      remedy:
+        stats?.isFile() === true
+          ? 'Load a single checkpoint with fromSingleFile, or name the folder that holds model_index.json'
+          : 'Name the folder that holds model_index.json',
     });
   return {
     name: folder,

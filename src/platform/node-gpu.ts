@@ -54,7 +54,7 @@ function noAdapter(): { reason: string; remedy: string } {
   ];
   const hasLoader = folders.some((folder) => existsSync(`${folder}/libvulkan.so.1`));
   const software =
-    'without a GPU, start the process with LD_LIBRARY_PATH and VK_DRIVER_FILES set to a software driver (the calotype command does this by itself)';
+    'without a GPU, start the process with LD_LIBRARY_PATH and VK_DRIVER_FILES set to a software driver (`calotype generate --backend webgpu --adapter software` does this by itself), or use the CPU backend';
   return hasLoader
     ? {
         reason: 'Vulkan has no driver that Dawn takes',

@@ -2,11 +2,12 @@
 
 import { isAbsolute } from 'node:path';
 import { stat } from 'node:fs/promises';
+import type { ByteSource } from '../loaders/byte-source.ts';
 import { hubRepository, hubSettings } from '../loaders/hub.ts';
 import type { ModelSource } from '../loaders/model-source.ts';
 import type { FromPretrainedOptions } from '../pipelines/from-pretrained.ts';
 import { cachedHubSource, hubCacheFolder } from './hub-cache.ts';
-import { nodeFolderSource } from './node-file-source.ts';
+import { isFile, nodeFolderSource, openNodeFile } from './node-file-source.ts';
 
 async function isFolder(path: string): Promise<boolean> {
   return stat(path).then(
@@ -15,14 +16,26 @@ async function isFolder(path: string): Promise<boolean> {
   );
 }
 
+/** Whether a name is written as a path, so that it cannot be meant as a Hub id. */
+function isWrittenAsPath(source: string): boolean {
+  return isAbsolute(source) || /^\.{1,2}([\\/]|$)/.test(source);
+}
+
+/**
+ * A local file: one that exists, or is written as a path and must then exist; undefined for other names.
+ * Throws NotFoundError and FileFormatError as `openNodeFile` does.
+ */
+export async function openLocalFile(source: string): Promise<ByteSource | undefined> {
+  return isWrittenAsPath(source) || (await isFile(source)) ? openNodeFile(source) : undefined;
+}
+
 /** A folder that exists, or is written as a path; else a Hub repository. */
 export async function resolveNodeModel(
   source: string,
   { revision, onProgress }: FromPretrainedOptions,
   onNotice: (notice: string) => void,
 ): Promise<ModelSource> {
-  if (isAbsolute(source) || /^\.{1,2}([\\/]|$)/.test(source) || (await isFolder(source)))
-    return nodeFolderSource(source);
+  if (isWrittenAsPath(source) || (await isFolder(source))) return nodeFolderSource(source);
   return cachedHubSource(hubRepository(source, revision), {
     settings: hubSettings(process.env),
     cacheFolder: hubCacheFolder(process.env),

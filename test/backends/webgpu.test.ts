@@ -6,10 +6,10 @@
  */
 
 import { afterAll, describe, expect, test } from 'vitest';
-import type { Backend, CompileProgress, Program, WeightStore } from '../../src/backends/backend.ts';
+import type { Backend, CompileProgress, WeightStore } from '../../src/backends/backend.ts';
 import { evaluateGraph } from '../../src/backends/reference/evaluate.ts';
 import { createReferenceBackend } from '../../src/backends/reference/reference.ts';
-import { webgpu } from '../../src/backends/webgpu/backend.ts';
+import { webgpu } from '../../src/backends/webgpu/webgpu.ts';
 import { WebGpuProgram } from '../../src/backends/webgpu/program.ts';
 import { FileFormatError, GraphError, KernelError, OptionError } from '../../src/errors.ts';
 import { GraphBuilder } from '../../src/graph/builder.ts';
@@ -19,8 +19,8 @@ import { parseAutoencoderKLConfig } from '../../src/loaders/configs/autoencoder-
 import { buildAutoencoderKLDecoder } from '../../src/models/autoencoder-kl.ts';
 import { layOutGraph, plan } from '../../src/plan/planner.ts';
 import { coefficientColumns, packCoefficients } from '../../src/schedulers/coefficients.ts';
-import { caseGraph, caseInputs, caseWeights, type OpCase } from '../cases/case.ts';
 import { TEST_CASES } from '../cases/index.ts';
+import { computeCase } from '../support/compute-case.ts';
 import { nmse } from '../support/nmse.ts';
 import { graphInputs, graphWeights } from '../support/random-graph-data.ts';
 
@@ -42,27 +42,13 @@ const where =
 const reference = createReferenceBackend();
 afterAll(() => backend?.dispose());
 
-/** Compiles a case, runs it once with everything poisoned, and reads its output. */
-async function compute(on: Backend, dtype: 'f32' | 'f16', testCase: OpCase): Promise<Float32Array> {
-  const planned = layOutGraph(caseGraph(testCase), on.target(dtype));
-  const weights = on.createWeights(caseWeights(testCase));
-  const program: Program = await on.compile(planned, { weights });
-  for (const [name, data] of caseInputs(testCase)) program.write(name, data);
-  if (program instanceof WebGpuProgram) program.poison();
-  program.run();
-  const result = await program.read('y');
-  program.dispose();
-  weights.dispose();
-  return result;
-}
-
 describe.skipIf(!backend)(`webgpu ops on ${where}`, () => {
   describe.each(backend?.dtypes ?? [])('%s', (dtype) => {
     test.each(TEST_CASES.map((testCase) => [testCase.name, testCase] as const))(
       '%s',
       async (_name, testCase) => {
-        const expected = await compute(reference, 'f32', testCase);
-        const actual = await compute(backend!, dtype, testCase);
+        const expected = await computeCase(reference, 'f32', testCase);
+        const actual = await computeCase(backend!, dtype, testCase);
         expect(nmse(actual, expected)).toBeLessThanOrEqual(testCase.nmse[dtype]);
       },
     );
@@ -92,9 +78,59 @@ describe.skipIf(!backend)(`the kernels of GPUs on ${where}`, () => {
     if ('reason' in on) throw new Error(on.reason);
     const testCase = TEST_CASES.find((candidate) => candidate.name === name);
     if (!testCase) throw new RangeError(`no case ${name}`);
-    const expected = await compute(reference, 'f32', testCase);
-    const actual = await compute(on, 'f32', testCase);
+    const expected = await computeCase(reference, 'f32', testCase);
+    const actual = await computeCase(on, 'f32', testCase);
     expect(nmse(actual, expected)).toBeLessThanOrEqual(testCase.nmse.f32);
+    on.dispose();
+  });
+});
+
+/** Filters, matrices and tables of the cases are f16 numbers, so halves hold them exactly. */
+const WEIGHTED = TEST_CASES.filter(
+  ({ kind, name }) =>
+    kind === 'embedTokens' ||
+    name === 'conv2d/two sources with everything' ||
+    name === 'linear/geglu, odd half',
+);
+
+describe.skipIf(!backend)(`weights in halves under f32 arithmetic on ${where}`, () => {
+  const without = { f16: false };
+  describe.each([
+    ['by default', without],
+    ['in the kernels of GPUs', { ...without, software: false }],
+  ])('%s', (_which, traits) => {
+    test.each(WEIGHTED.map((testCase) => [testCase.name, testCase] as const))(
+      '%s',
+      async (_name, testCase) => {
+        const on = await open(traits);
+        if ('reason' in on) throw new Error(on.reason);
+        expect(on.target('f16')).toMatchObject({ dtype: 'f32', weightDtype: 'f16' });
+        const expected = await computeCase(reference, 'f32', testCase);
+        const actual = await computeCase(on, 'f16', testCase);
+        expect(nmse(actual, expected)).toBeLessThanOrEqual(testCase.nmse.f32);
+        on.dispose();
+      },
+    );
+  });
+
+  test('take half the bytes, and are rounded', async () => {
+    const on = await open(without);
+    if ('reason' in on) throw new Error(on.reason);
+    const b = new GraphBuilder('halves');
+    b.output('y', b.linear(b.input('x', [1, 64], 'float', 'latent'), 'fc', { channels: 64, bias: false }));
+    const graph = b.build();
+    const third = Float32Array.from({ length: 64 * 64 }, (_, i) => (i % 65 === 0 ? 1 / 3 : 0));
+    const weights = on.createWeights({
+      info: () => ({ dtype: 'F32', shape: [64, 64], file: 'thirds' }),
+      read: () => Promise.resolve(new Uint8Array(third.buffer)),
+    });
+    const program = await on.compile(layOutGraph(graph, on.target('f16')), { weights });
+    expect(weights.bytes).toBe(64 * 64 * 2);
+    program.write('x', new Float32Array(64).fill(3));
+    program.run();
+    // 1365 / 4096 is the half nearest to a third.
+    expect(await program.read('y')).toEqual(new Float32Array(64).fill((3 * 1365) / 4096));
+    program.dispose();
     on.dispose();
   });
 });
@@ -276,7 +312,7 @@ describe.skipIf(!backend)(`webgpu programs on ${where}`, () => {
 
   test('refuse what is over the largest binding, naming the node', () => {
     const b = new GraphBuilder('large');
-    const x = b.input('x', [on.target('f32').maxBindingBytes / 4 + 1], 'f32', 'latent');
+    const x = b.input('x', [on.target('f32').maxBindingBytes / 4 + 1], 'float', 'latent');
     b.output('y', b.affine(x, 2, 0, 'twice'));
     const planning = (): unknown => layOutGraph(b.build(), on.target('f32'));
     expect(planning).toThrow(KernelError);

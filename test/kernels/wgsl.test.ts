@@ -6,9 +6,9 @@
 import { create } from 'webgpu';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { contextOf } from '../../src/backends/webgpu/target.ts';
-import { valueOf } from '../../src/graph/graph.ts';
 import { KERNELS, shaderOf } from '../../src/kernels/index.ts';
 import type { DeviceTraits, Kernel } from '../../src/kernels/kernel.ts';
+import { deviceTypes } from '../../src/plan/planner.ts';
 import { caseGraph, type OpCase } from '../cases/case.ts';
 import { BENCH_CASES, TEST_CASES } from '../cases/index.ts';
 
@@ -27,10 +27,19 @@ const BASE: DeviceTraits = {
 const DEVICES: readonly {
   readonly name: string;
   readonly dtype: 'f32' | 'f16';
+  /** Default `dtype`. */
+  readonly weightDtype?: 'f16';
   readonly traits: DeviceTraits;
 }[] = [
   { name: 'software, f32', dtype: 'f32', traits: { ...BASE, software: true, subgroupSize: 4 } },
   { name: 'f32', dtype: 'f32', traits: BASE },
+  { name: 'f32, weights in halves', dtype: 'f32', weightDtype: 'f16', traits: BASE },
+  {
+    name: 'software, f32, weights in halves',
+    dtype: 'f32',
+    weightDtype: 'f16',
+    traits: { ...BASE, software: true, subgroupSize: 4 },
+  },
   { name: 'f16', dtype: 'f16', traits: { ...BASE, f16: true } },
   {
     name: 'f16, small workgroup memory',
@@ -73,13 +82,14 @@ async function problems(code: string): Promise<string[]> {
 }
 
 /** The shaders that all kernels which support the case would run, by name. */
-function variants(testCase: OpCase, { dtype, traits }: (typeof DEVICES)[number]): Map<string, string> {
+function variants(testCase: OpCase, config: (typeof DEVICES)[number]): Map<string, string> {
   const graph = caseGraph(testCase);
+  const types = deviceTypes(graph, config);
   const found = new Map<string, string>();
   for (const node of graph.nodes)
     for (const kernel of KERNELS)
       for (const inPlace of [undefined, 'any'] as const) {
-        const context = contextOf(traits, dtype, (value) => valueOf(graph, value));
+        const context = contextOf(config.traits, (value) => types.get(value)!);
         if (!kernel.supports(node, context)) continue;
         used.add(kernel);
         const placed = { ...context, inPlace: inPlace && kernel.inPlace(node, context) };

@@ -1,0 +1,66 @@
+/**
+ * @file The table of CPU kernels. Its order is the policy: the first kernel that supports a node runs it, so fast and
+ * picky ones come before those that run anything.
+ */
+
+import { KernelError } from '../../../errors.ts';
+import type { Node } from '../../../graph/ops.ts';
+import type { CpuContext, CpuKernel } from '../kernel.ts';
+import { attention } from './attention.ts';
+import { copyRows } from './copy-rows.ts';
+import { elementwise } from './elementwise.ts';
+import { embedTokens } from './embed-tokens.ts';
+import { gatherRows } from './gather-rows.ts';
+import { geglu } from './geglu.ts';
+import { gemm } from './gemm.ts';
+import { groupNormApply } from './group-norm-apply.ts';
+import { groupNormStats } from './group-norm-stats.ts';
+import { groupNorm } from './group-norm.ts';
+import { guidance } from './guidance.ts';
+import { guidedStep } from './guided-step.ts';
+import { layerNorm } from './layer-norm.ts';
+import { modelInput } from './model-input.ts';
+import { timestepEmbedding } from './timestep-embedding.ts';
+import { upsampleNearest } from './upsample-nearest.ts';
+import { winograd } from './winograd.ts';
+
+/** All kernels, in order of preference. */
+const CPU_KERNELS: readonly CpuKernel[] = [
+  winograd,
+  gemm,
+  attention,
+  groupNorm,
+  groupNormStats,
+  groupNormApply,
+  layerNorm,
+  elementwise,
+  geglu,
+  copyRows,
+  upsampleNearest,
+  gatherRows,
+  embedTokens,
+  timestepEmbedding,
+  modelInput,
+  guidance,
+  guidedStep,
+];
+
+/** The kernel that runs a node; throws KernelError naming the node if there is none. */
+export function chooseKernel(node: Node, context: CpuContext): CpuKernel {
+  const kernel = CPU_KERNELS.find((candidate) => candidate.supports(node, context));
+  if (kernel) return kernel;
+  throw new KernelError(`no CPU kernel computes this ${node.kind}`, {
+    field: node.name,
+    remedy: 'Run the model on another backend, and report its configuration',
+  });
+}
+
+/** The kernel with this id; throws KernelError naming the node if there is none. */
+export function kernelById(id: string, node: Node): CpuKernel {
+  const kernel = CPU_KERNELS.find((candidate) => candidate.id === id);
+  if (kernel) return kernel;
+  throw new KernelError(`there is no CPU kernel "${id}"`, {
+    field: node.name,
+    remedy: 'Plan for the target of the backend that compiles',
+  });
+}

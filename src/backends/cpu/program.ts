@@ -1,0 +1,160 @@
+/** @file A plan compiled for the CPU: a launch list that every run works through. */
+
+import { OptionError } from '../../errors.ts';
+import type { Place, Plan, PlannedValue } from '../../plan/plan.ts';
+import type { DeviceTensor, DispatchTime, Program } from '../backend.ts';
+import type { Engine } from './engine.ts';
+import { elementCount } from './kernel.ts';
+import { writeLaunches, type BoundLaunch, type LaunchList } from './launch-list.ts';
+import type { Range } from './memory.ts';
+import type { CpuTensor } from './tensor.ts';
+
+/** What a program is made of. */
+export interface ProgramParts {
+  readonly engine: Engine;
+  readonly plan: Plan;
+  /** All launches, with the index of their dispatch. */
+  readonly launches: readonly (BoundLaunch & { readonly dispatch: number })[];
+  readonly list: LaunchList;
+  readonly arena: readonly Range[];
+  /** What it will free: arenas and launches. */
+  readonly ranges: readonly Range[];
+  /** The plan's tensors by name, its own and shared ones. */
+  readonly tensors: ReadonlyMap<string, CpuTensor>;
+  /** Those that it made and will free. */
+  readonly ownTensors: readonly CpuTensor[];
+  addressAt(place: Place): number;
+}
+
+/** A compiled plan; `run` queues its launches and returns. */
+export class CpuProgram implements Program {
+  readonly plan: Plan;
+  readonly #parts: ProgramParts;
+  #disposed = false;
+
+  constructor(parts: ProgramParts) {
+    this.plan = parts.plan;
+    this.#parts = parts;
+  }
+
+  tensor(name: string): DeviceTensor {
+    const { place } = this.#valueOf(name);
+    const tensor = place.kind === 'external' ? this.#parts.tensors.get(place.tensor) : undefined;
+    if (!tensor) throw this.#unknown(name);
+    return tensor;
+  }
+
+  write(name: string, data: Float32Array | Int32Array): void {
+    this.#checkUsable();
+    const { engine, addressAt } = this.#parts;
+    const input = this.plan.inputs.find((candidate) => candidate.name === name);
+    const value = input && this.plan.values.get(input.value);
+    if (!value) throw this.#unknown(name);
+    const length = elementCount(value.shape);
+    const isInteger = data instanceof Int32Array;
+    if (data.length !== length || isInteger !== (value.dtype === 'i32'))
+      throw new OptionError(
+        `is ${isInteger ? 'an Int32Array' : 'a Float32Array'} of ${data.length} elements`,
+        {
+          file: `plan "${this.plan.name}"`,
+          field: name,
+          remedy: `Give ${value.dtype === 'i32' ? 'an Int32Array' : 'a Float32Array'} of ${length} elements`,
+        },
+      );
+    const address = addressAt(value.place);
+    // The caller may change its array while the write waits for earlier runs.
+    const elements = engine.isBusy ? data.slice() : data;
+    const written = engine.enqueue(() => {
+      if (elements instanceof Int32Array) engine.memory.integers(address, length).set(elements);
+      else engine.memory.floats(address, length).set(elements);
+    });
+    // What goes wrong before it is the engine's failure, which the next call throws.
+    written.catch(() => undefined);
+  }
+
+  run(): void {
+    this.#checkUsable();
+    this.#parts.engine.run(this.#parts.list.address);
+  }
+
+  async read(name: string): Promise<Float32Array> {
+    this.#checkUsable();
+    const { engine, addressAt } = this.#parts;
+    const { place, shape, dtype } = this.#valueOf(name);
+    const [address, length] = [addressAt(place), elementCount(shape)];
+    return engine.enqueue(() =>
+      dtype === 'i32'
+        ? Float32Array.from(engine.memory.integers(address, length))
+        : new Float32Array(engine.memory.floats(address, length)),
+    );
+  }
+
+  async profile(): Promise<DispatchTime[]> {
+    this.#checkUsable();
+    const { engine, launches } = this.#parts;
+    const timed = launches.filter(({ launch }) => launch.tasks > 0);
+    const stamps = engine.memory.allocate(8 * (timed.length + 1), 'time stamps');
+    const list = writeLaunches(engine, timed, 'timed launches', stamps);
+    try {
+      const start = engine.enqueue(() => performance.timeOrigin + performance.now());
+      engine.run(list.address);
+      const ends = await engine.enqueue(
+        () => new Float64Array(new Float64Array(engine.memory.memory.buffer, stamps.address, timed.length)),
+      );
+      let last = await start;
+      return timed.map(({ dispatch, launch }, i) => {
+        const milliseconds = ends[i] - last;
+        last = ends[i];
+        return { dispatch, kernel: launch.name, milliseconds };
+      });
+    } finally {
+      await engine.releaseLater([stamps, list.range]);
+    }
+  }
+
+  /** Fills everything that a run must write with NaN: tests call it so that nothing unwritten passes for a result. */
+  poison(): void {
+    const { engine, arena, tensors } = this.#parts;
+    const inputs = new Set(
+      this.plan.inputs
+        .map(({ value }) => this.plan.values.get(value)?.place)
+        .map((place) => place?.kind === 'external' && place.tensor),
+    );
+    const outputs = [...tensors].filter(([name]) => !inputs.has(name)).map(([, tensor]) => tensor.range);
+    for (const { address, bytes } of [...arena, ...outputs])
+      void engine.enqueue(() => engine.memory.bytes(address, bytes).fill(0xff));
+  }
+
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    const { engine, ranges, ownTensors } = this.#parts;
+    void engine.releaseLater(ranges);
+    for (const tensor of ownTensors) tensor.dispose();
+  }
+
+  #checkUsable(): void {
+    this.#parts.engine.check();
+    if (this.#disposed)
+      throw new OptionError('the program was disposed of', {
+        file: `plan "${this.plan.name}"`,
+        remedy: 'Use a program before disposing of it',
+      });
+  }
+
+  #valueOf(name: string): PlannedValue {
+    const found = [...this.plan.outputs, ...this.plan.inputs].find((candidate) => candidate.name === name);
+    const value = found && this.plan.values.get(found.value);
+    if (!value) throw this.#unknown(name);
+    return value;
+  }
+
+  #unknown(name: string): OptionError {
+    const names = [...this.plan.inputs, ...this.plan.outputs].map((known) => known.name);
+    return new OptionError('is no input or output', {
+      file: `plan "${this.plan.name}"`,
+      field: name,
+      remedy: `Use one of ${names.join(', ')}`,
+    });
+  }
+}

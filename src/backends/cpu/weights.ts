@@ -1,0 +1,138 @@
+/**
+ * @file Weights in linear memory: read tensor by tensor, packed by the kernels' threads, shared by programs.
+ *
+ * Stored bytes are copied to a temporary range, and a packing's launches make the packed weight of it: the host never
+ * holds more than one stored tensor. A weight that two kernels want in two layouts is there twice.
+ */
+
+import type { Weight } from '../../graph/graph.ts';
+import { decodeToF16, decodeToF32 } from '../../tensor/decode.ts';
+import type { StoredDType } from '../../tensor/dtype.ts';
+import type { WeightReader, WeightStore } from '../backend.ts';
+import { checkWeight, SharedLoads, weightName } from '../weight-loading.ts';
+import type { Engine } from './engine.ts';
+import { elementCount, WEIGHT_TYPES, type WeightPacking, type WeightType } from './kernel.ts';
+import { writeLaunches } from './launch-list.ts';
+import type { Range } from './memory.ts';
+
+/** A weight in the layout that a kernel wants. */
+export interface WeightRequest {
+  readonly weight: Weight;
+  /** Shape of the value; parts are stacked along its first axis. */
+  readonly shape: readonly number[];
+  /** Whether types wider than 16 bits are to be rounded to halves. */
+  readonly half: boolean;
+  readonly packing: WeightPacking;
+}
+
+/** What identifies a request: equal keys share a range. */
+export function requestKey({ weight, shape, half, packing }: WeightRequest): string {
+  return JSON.stringify([weight.parts.map((part) => part.name), shape, half, packing.key]);
+}
+
+/** Bytes of stored tensors that may wait to be packed before reading goes on. */
+const MAX_PENDING_BYTES = 32 * 1024 * 1024;
+/** Kernels may read so far past a range's end. */
+const READ_AHEAD_BYTES = 16;
+
+function isWeightType(dtype: StoredDType): dtype is WeightType & StoredDType {
+  return WEIGHT_TYPES.some((type) => type === dtype);
+}
+
+/** Ranges of packed weights, by request. */
+export class CpuWeights implements WeightStore {
+  readonly engine: Engine;
+  readonly #reader: WeightReader;
+  readonly #loads = new SharedLoads<Range>();
+  #bytes = 0;
+  #pendingBytes = 0;
+
+  constructor(engine: Engine, reader: WeightReader) {
+    this.engine = engine;
+    this.#reader = reader;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Checks a request before anything is read; throws as `checkWeight` does. */
+  checkRequest({ weight }: WeightRequest): void {
+    checkWeight(weight, this.#reader);
+  }
+
+  /** The element type that packings get to see: the stored one if all parts have it and kernels can read it. */
+  typeOf({ weight, half }: WeightRequest): WeightType {
+    const types = new Set(weight.parts.map(({ name }) => this.#reader.info(name).dtype));
+    const [stored] = types;
+    const type = types.size === 1 && isWeightType(stored) ? stored : 'F32';
+    return half && (type === 'F32' || type === 'BF16') ? 'F16' : type;
+  }
+
+  /** Bytes that a request will take in memory; 0 if it is there. */
+  missingBytes(request: WeightRequest): number {
+    return this.#loads.has(requestKey(request))
+      ? 0
+      : request.packing.bytes(request.shape, this.typeOf(request));
+  }
+
+  /** The range of a request, loaded if it is not there. It may be used by what is queued from now on. */
+  load(request: WeightRequest, signal?: AbortSignal): Promise<Range> {
+    return this.#loads.get(requestKey(request), () => this.#load(request, signal));
+  }
+
+  dispose(): void {
+    const { engine } = this;
+    this.#loads.clear((range) => void engine.releaseLater([range]));
+    this.#bytes = 0;
+  }
+
+  async #load(request: WeightRequest, signal?: AbortSignal): Promise<Range> {
+    const { memory } = this.engine;
+    const { weight, shape, packing } = request;
+    const name = weightName(weight);
+    const type = this.typeOf(request);
+    const packed = memory.allocate(packing.bytes(shape, type) + READ_AHEAD_BYTES, `weight "${name}"`);
+    try {
+      memory.bytes(packed.address, packed.bytes).fill(0);
+      const rowElements = elementCount(shape.slice(1));
+      let firstRow = 0;
+      for (const part of weight.parts) {
+        signal?.throwIfAborted();
+        const bytes = await this.#read(part.name, type, signal);
+        const rows = elementCount(part.shape) / rowElements;
+        const source = memory.allocate(bytes.length + READ_AHEAD_BYTES, `the stored bytes of "${part.name}"`);
+        memory.bytes(source.address, bytes.length).set(bytes);
+        const addressOf = (operand: string): number => (operand === 'source' ? source : packed).address;
+        const launches = packing.launches({ type, shape, firstRow, rows });
+        const list = writeLaunches(
+          this.engine,
+          launches.map((launch) => ({ launch, addressOf })),
+          `packing "${part.name}"`,
+        );
+        this.engine.run(list.address);
+        const done = this.engine.releaseLater([source, list.range]);
+        firstRow += rows;
+        this.#pendingBytes += bytes.length;
+        if (this.#pendingBytes >= MAX_PENDING_BYTES) {
+          await done;
+          this.#pendingBytes = 0;
+        }
+      }
+    } catch (error) {
+      void this.engine.releaseLater([packed]);
+      throw error;
+    }
+    this.#bytes += packed.bytes;
+    return packed;
+  }
+
+  /** A part's bytes in the given type. */
+  async #read(name: string, type: WeightType, signal?: AbortSignal): Promise<Uint8Array> {
+    const bytes = await this.#reader.read(name, signal);
+    const { dtype } = this.#reader.info(name);
+    if (dtype === type) return bytes;
+    const numbers = type === 'F16' ? decodeToF16(bytes, dtype) : decodeToF32(bytes, dtype);
+    return new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength);
+  }
+}

@@ -1,0 +1,69 @@
+/** @file What weight stores of all backends share: checks before reading, and loading each thing once. */
+
+import { FileFormatError } from '../errors.ts';
+import type { Weight } from '../graph/graph.ts';
+import type { CompileOptions, WeightReader } from './backend.ts';
+
+/**
+ * Checks, before anything is read, that the files hold a weight's parts in the shapes that the graph declares.
+ * @throws NotFoundError, from the reader, for a missing tensor; FileFormatError for one of another shape. Both name
+ * file and tensor.
+ */
+export function checkWeight(weight: Weight, reader: WeightReader): void {
+  for (const { name, shape } of weight.parts) {
+    const info = reader.info(name);
+    if (info.shape.length === shape.length && info.shape.every((dim, axis) => dim === shape[axis])) continue;
+    throw new FileFormatError(`has shape [${info.shape.join(', ')}], expected [${shape.join(', ')}]`, {
+      file: info.file,
+      field: name,
+      remedy: 'Check that the weights and the configuration are of the same model',
+    });
+  }
+}
+
+/** A weight's name, for people: those of its parts. */
+export function weightName(weight: Weight): string {
+  return weight.parts.map((part) => part.name).join(' + ');
+}
+
+/** Loads that are shared by key; one that fails or is aborted is forgotten, so that it can be tried again. */
+export class SharedLoads<Loaded> {
+  readonly #loads = new Map<string, Promise<Loaded>>();
+
+  has(key: string): boolean {
+    return this.#loads.has(key);
+  }
+
+  /** The load with this key, begun by `load` if it is the first. */
+  get(key: string, load: () => Promise<Loaded>): Promise<Loaded> {
+    const known = this.#loads.get(key);
+    if (known) return known;
+    const loading = load();
+    this.#loads.set(key, loading);
+    loading.catch(() => this.#loads.delete(key));
+    return loading;
+  }
+
+  /** Forgets all loads, and frees what they have loaded or still will. */
+  clear(free: (loaded: Loaded) => void): void {
+    for (const loading of this.#loads.values()) loading.then(free, () => undefined);
+    this.#loads.clear();
+  }
+}
+
+/** Loads one request after the other, with progress; the result has the same keys. */
+export async function loadRequests<Request, Loaded>(
+  requests: ReadonlyMap<string, Request>,
+  load: (request: Request) => Promise<Loaded>,
+  { signal, onProgress }: CompileOptions,
+): Promise<Map<string, Loaded>> {
+  const total = requests.size;
+  const loaded = new Map<string, Loaded>();
+  onProgress?.({ phase: 'weights', done: 0, total });
+  for (const [key, request] of requests) {
+    signal?.throwIfAborted();
+    loaded.set(key, await load(request));
+    onProgress?.({ phase: 'weights', done: loaded.size, total });
+  }
+  return loaded;
+}
