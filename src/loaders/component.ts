@@ -32,6 +32,8 @@ export async function openWeights(
   options: OpenWeightsOptions = {},
 ): Promise<WeightSource> {
   const { variant, signal } = options;
+  const own = await source.weights?.(subfolder, signal);
+  if (own !== undefined) return own;
   if (variant !== undefined && !/^[\w-]+$/.test(variant))
     throw new NotFoundError(`${JSON.stringify(variant)} is no variant name`, {
       file: source.name,

@@ -7,6 +7,7 @@ import type { HttpClient } from './http.ts';
 import { refused, retrying, send } from './http.ts';
 import { openHttpSource } from './http-source.ts';
 import { parseConfigJson } from './json.ts';
+import type { WeightSource } from './weight-source.ts';
 
 /** The files of one model. Paths are relative, with `/` between folders. */
 export interface ModelSource {
@@ -18,6 +19,11 @@ export interface ModelSource {
   exists(path: string, signal?: AbortSignal): Promise<boolean>;
   /** Names of the files that lie directly in a folder ('' is the model's own); undefined if that cannot be known. */
   list(folder: string, signal?: AbortSignal): Promise<readonly string[] | undefined>;
+  /**
+   * The weights of the component of this name, where they lie otherwise than in files in its folder (single-file
+   * checkpoints); undefined for components that do have files. The caller closes them.
+   */
+  weights?(component: string, signal?: AbortSignal): Promise<WeightSource | undefined>;
 }
 
 /** Text files over this size are refused; the largest real ones (tokenizers) have some 20 MB. */

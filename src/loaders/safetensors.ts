@@ -41,6 +41,8 @@ interface Entry {
 export interface SafetensorsFile extends WeightSource {
   /** The header's `__metadata__`; empty if there is none. */
   readonly metadata: ReadonlyMap<string, string>;
+  /** `length` bytes of a tensor from its byte `offset`. Throws as `read` does, and for bytes outside the tensor. */
+  readRange(name: string, offset: number, length: number, signal?: AbortSignal): Promise<Bytes>;
 }
 
 /**
@@ -183,6 +185,13 @@ class OpenSafetensors implements SafetensorsFile {
   async read(name: string, signal?: AbortSignal): Promise<Bytes> {
     const { byteLength } = this.info(name);
     return this.#source.read(this.#dataStart + this.#entry(name).begin, byteLength, signal);
+  }
+
+  async readRange(name: string, offset: number, length: number, signal?: AbortSignal): Promise<Bytes> {
+    const { byteLength } = this.info(name);
+    if (offset < 0 || length < 0 || offset + length > byteLength)
+      throw new RangeError(`bytes ${offset} to ${offset + length} are not inside ${name} of ${byteLength}`);
+    return this.#source.read(this.#dataStart + this.#entry(name).begin + offset, length, signal);
   }
 
   async *readChunks(name: string, maxBytes: number, signal?: AbortSignal): AsyncGenerator<Bytes, void, void> {

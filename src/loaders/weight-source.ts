@@ -2,6 +2,7 @@
  * @file WeightSource: named tensors of one file or several, described before and read one at a time.
  */
 import { FileFormatError, NotFoundError } from '../errors.ts';
+import { nearestNames } from '../nearest-names.ts';
 import { STORED_DTYPES, type StoredDType } from '../tensor/dtype.ts';
 import type { Bytes } from './byte-source.ts';
 
@@ -67,25 +68,4 @@ export function missingTensor(weights: WeightSource, name: string): NotFoundErro
     field: name,
     remedy: `${hint}; use the weights and the config.json of one and the same model`,
   });
-}
-
-/** Up to `count` of `names`, by edit distance to `name`, nearest first. */
-export function nearestNames(name: string, names: Iterable<string>, count = 3): string[] {
-  return [...names]
-    .map((candidate) => ({ candidate, distance: editDistance(name, candidate) }))
-    .sort((a, b) => a.distance - b.distance)
-    .slice(0, count)
-    .map(({ candidate }) => candidate);
-}
-
-/** Levenshtein distance. */
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++)
-      next[j] = Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1));
-    row = next;
-  }
-  return row[b.length];
 }

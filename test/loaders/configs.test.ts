@@ -45,7 +45,7 @@ describe('UNet2DConditionModel', () => {
     const truth = derived.get(name);
     const levels = config.blockOutChannels.length;
     const attentions = (depths: readonly number[], level: number) =>
-      depths.map((depth) => [depth, config.numAttentionHeads[level], config.crossAttentionDim[level]]);
+      depths.map((depth) => [depth, config.numAttentionHeads[level], config.crossAttentionDim]);
     expect({
       timeEmbedDim: config.timeEmbedDim,
       timeCondProjDim: config.timeCondProjDim,
@@ -69,7 +69,7 @@ describe('UNet2DConditionModel', () => {
     expect(parseUNet2DConditionConfig({}, strict('empty'))).toEqual(all);
     expect(all).toMatchObject({
       sampleSize: null,
-      crossAttentionDim: [1280, 1280, 1280, 1280],
+      crossAttentionDim: 1280,
       normEps: 1e-5,
     });
   });
@@ -102,6 +102,8 @@ describe('UNet2DConditionModel', () => {
     ['norm_num_groups', 30, /320 channels cannot be split into 30 groups/],
     ['attention_head_dim', 7, /320 channels cannot be split into 7 heads/],
     ['attention_head_dim', [8, 8], /has 2 entries, but block_out_channels has 4 levels/],
+    ['cross_attention_dim', [768, 768, 768, 1024], /has different widths \(768, 768, 768, 1024\)/],
+    ['cross_attention_dim', [768, 768], /has 2 entries, but block_out_channels has 4 levels/],
     ['block_out_channels', [], /the list is empty/],
     ['transformer_layers_per_block', 'many', /expected a whole number, or a list/],
     ['sample_size', [64], /expected a whole number or \[height, width\]/],

@@ -53,6 +53,11 @@ interface PipelineDescription {
 /** Pipelines that are implemented. */
 export type PipelineClass = keyof typeof PIPELINES;
 
+/** Whether a pipeline class is implemented. */
+export function isPipelineClass(name: string): name is PipelineClass {
+  return Object.hasOwn(PIPELINES, name);
+}
+
 /** A model folder's table of contents. */
 export interface ModelIndex {
   readonly className: PipelineClass;

@@ -56,8 +56,8 @@ export interface UNet2DConditionConfig {
   readonly layersPerBlock: readonly number[];
   /** Number of attention heads of each level (the file calls it attention_head_dim, but it is the number). */
   readonly numAttentionHeads: readonly number[];
-  /** Width of the text embedding that each level attends to. */
-  readonly crossAttentionDim: readonly number[];
+  /** Width of the text embedding, which all levels attend to. */
+  readonly crossAttentionDim: number;
   /** BasicTransformerBlocks in each attention of each down block; an empty list for a level without attention. */
   readonly transformerLayersPerBlock: readonly (readonly number[])[];
   /** BasicTransformerBlocks of the mid block's attention; 0 without attention. */
@@ -183,7 +183,7 @@ export function parseUNet2DConditionConfig(json: unknown, context: ConfigContext
     upBlockTypes: raw.up_block_types,
     layersPerBlock,
     numAttentionHeads,
-    crossAttentionDim: broadcast(raw.cross_attention_dim, levels, 'cross_attention_dim', context),
+    crossAttentionDim: crossAttentionDim(raw, levels, context),
     ...transformerDepths(raw, layersPerBlock, context),
     useLinearProjection: raw.use_linear_projection,
     upcastAttention: raw.upcast_attention,
@@ -207,6 +207,15 @@ function checkHeads(raw: Raw, heads: readonly number[], context: ConfigContext):
         `${channels} channels cannot be split into ${heads[level]} heads (this field is the number of heads)`,
       );
   });
+}
+
+/** One width: pipelines hand all levels the same text embedding, so a list must say the same for each. */
+function crossAttentionDim(raw: Raw, levels: number, context: ConfigContext): number {
+  const field = 'cross_attention_dim';
+  const widths = broadcast(raw.cross_attention_dim, levels, field, context);
+  if (widths.some((width) => width !== widths[0]))
+    throw inconsistent(context, field, `has different widths (${widths.join(', ')}) for one text embedding`);
+  return widths[0];
 }
 
 function additionEmbed(raw: Raw, context: ConfigContext): UNetAdditionEmbed | null {
