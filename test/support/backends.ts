@@ -1,6 +1,6 @@
 /** @file The backends that tests can run on this machine; those that are missing are named with the reason. */
 
-import { reference, webgpu, type BackendFactory } from '../../src/index.ts';
+import { cpu, reference, webgpu, type BackendFactory } from '../../src/index.ts';
 
 /** A backend to test. */
 export interface PresentBackend {
@@ -12,6 +12,7 @@ export interface PresentBackend {
 export async function presentBackends(): Promise<PresentBackend[]> {
   const candidates: PresentBackend[] = [
     { name: 'reference', factory: reference() },
+    { name: 'cpu', factory: cpu() },
     { name: 'webgpu', factory: webgpu({ adapter: 'any' }) },
   ];
   const present: PresentBackend[] = [];

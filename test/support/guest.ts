@@ -1,0 +1,93 @@
+/**
+ * @file What runs inside another runtime for the tests: the bundled library, asked questions by a test process.
+ *
+ * Questions and answers are plain JSON, so that a pipe (Deno) and a page's script channel carry the same ones.
+ */
+import * as calotype from '../../src/index.ts';
+import type { BackendFactory } from '../../src/backends/backend.ts';
+import { TEST_CASES } from '../cases/index.ts';
+import { computeCase } from './compute-case.ts';
+
+type DType = 'f32' | 'f16';
+
+/** What a test process asks; a backend is opened by the first question that names it. */
+export type Question =
+  /** Answers with JSON, a `GuestBackend`. */
+  | { readonly ask: 'describe'; readonly backend: string }
+  /** Computes an op case by name; answers with its output. */
+  | { readonly ask: 'compute'; readonly backend: string; readonly dtype: DType; readonly testCase: string }
+  /** Draws with a model, by the public API; answers with the final latents. */
+  | {
+      readonly ask: 'draw';
+      readonly backend: string;
+      readonly dtype: DType;
+      readonly model: string;
+      readonly options: calotype.CallOptions;
+    };
+
+/** What a backend is in a guest, or why it cannot be had. */
+export type GuestBackend =
+  { readonly description: string; readonly dtypes: readonly DType[] } | { readonly reason: string };
+
+/** Answers a question; float32 arrays are base64 of their little-endian bytes. */
+export type Guest = (question: Question) => Promise<string>;
+
+/** A guest with no backend open yet. */
+export function createGuest(): Guest {
+  const attempts = new Map<string, ReturnType<BackendFactory['open']>>();
+  const open = (name: string): ReturnType<BackendFactory['open']> => {
+    const attempt = attempts.get(name) ?? backendFactory(name).open();
+    attempts.set(name, attempt);
+    return attempt;
+  };
+  return async (question) => {
+    switch (question.ask) {
+      case 'describe': {
+        const backend = await open(question.backend);
+        const answer: GuestBackend =
+          'reason' in backend
+            ? { reason: backend.reason }
+            : { description: backend.description, dtypes: backend.dtypes };
+        return JSON.stringify(answer);
+      }
+      case 'compute': {
+        const backend = await open(question.backend);
+        if ('reason' in backend) throw new Error(backend.reason);
+        const testCase = TEST_CASES.find(({ name }) => name === question.testCase);
+        if (!testCase) throw new RangeError(`no case ${question.testCase}`);
+        return toBase64(await computeCase(backend, question.dtype, testCase));
+      }
+      case 'draw': {
+        const { backend, dtype, model, options } = question;
+        const pipe = await calotype.DiffusionPipeline.fromPretrained(model, {
+          backends: [backendFactory(backend)],
+          dtype,
+        });
+        const { latents } = await pipe({ ...options, outputType: 'latent' });
+        await pipe.dispose();
+        return toBase64(latents!.data);
+      }
+    }
+  };
+}
+
+/** The public function that makes a backend of this name, software adapters included. */
+function backendFactory(name: string): BackendFactory {
+  switch (name) {
+    case 'webgpu':
+      return calotype.webgpu({ adapter: 'any' });
+    case 'cpu':
+      return calotype.cpu();
+    default:
+      throw new RangeError(`no backend ${name}`);
+  }
+}
+
+function toBase64(data: Float32Array): string {
+  const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  let text = '';
+  // Function arguments are limited in number.
+  for (let at = 0; at < bytes.length; at += 8192)
+    text += String.fromCharCode(...bytes.subarray(at, at + 8192));
+  return btoa(text);
+}
