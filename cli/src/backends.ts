@@ -1,20 +1,108 @@
-/** @file The names that --backend takes, and what each stands for. */
-import { reference, webgpu, type BackendFactory } from 'calotype';
+/** @file What --backend and --adapter take, and what they stand for. */
+import {
+  cpu,
+  OptionError,
+  reference,
+  webgpu,
+  type BackendAttempt,
+  type BackendFactory,
+  type CpuOptions,
+} from 'calotype';
+import { readChoice, readInteger } from './options.ts';
+import { prepareAdapters } from './prepare.ts';
+import { lacksVulkanLoader } from './vulkan-loader.ts';
 
-/** Names of backends. */
-export const BACKENDS = ['auto', 'webgpu', 'software', 'reference'] as const;
-export type BackendName = (typeof BACKENDS)[number];
+const BACKENDS = ['auto', 'webgpu', 'cpu', 'reference'] as const;
+const ADAPTERS = ['hardware', 'software'] as const;
+const SIMD = ['simd128', 'relaxed-simd'] as const;
 
-/** The backends to try, in order. The reference is never taken unasked: a picture would take it hours. */
-export function backendsOf(name: BackendName): readonly BackendFactory[] {
+/** What shall compute. */
+export interface BackendChoice {
+  readonly name: (typeof BACKENDS)[number];
+  /** Kind of WebGPU adapter. */
+  readonly adapter: (typeof ADAPTERS)[number];
+  /** Of the CPU backend, where they were given. */
+  readonly cpu: CpuOptions;
+}
+
+/** The arguments, for the commands that take them. */
+export const BACKEND_ARGS = {
+  backend: {
+    type: 'string',
+    valueHint: BACKENDS.join('|'),
+    description:
+      'What computes: a GPU, this CPU, plain TypeScript, or the first of GPU and CPU that works (auto)',
+  },
+  adapter: {
+    type: 'string',
+    valueHint: ADAPTERS.join('|'),
+    description:
+      "What --backend webgpu runs on: a GPU, or SwiftShader, for comparing shaders' results (hardware)",
+  },
+  threads: {
+    type: 'string',
+    valueHint: 'n',
+    description:
+      'Threads of --backend cpu; 0 computes on the main one (as many as there are cores, at most 16)',
+  },
+  simd: {
+    type: 'string',
+    valueHint: SIMD.join('|'),
+    description: 'Instructions of --backend cpu (the best that run here)',
+  },
+} as const;
+
+/** @throws OptionError that names the option and the remedy. */
+export function readBackend(args: Readonly<Record<string, unknown>>): BackendChoice {
+  const read = <T>(option: string, parse: (name: string, text: string) => T): T | undefined => {
+    const text = args[option];
+    return typeof text === 'string' ? parse(`--${option}`, text) : undefined;
+  };
+  const name = read('backend', (option, text) => readChoice(option, text, BACKENDS)) ?? 'auto';
+  const adapter = read('adapter', (option, text) => readChoice(option, text, ADAPTERS));
+  if (adapter !== undefined && name !== 'webgpu')
+    throw new OptionError('is of WebGPU only', {
+      field: '--adapter',
+      remedy: 'Give --backend webgpu with it, or leave it out.',
+    });
+  const threads = read('threads', (option, text) => readInteger(option, text, { min: 0, max: 256 }));
+  const simd = read('simd', (option, text) => readChoice(option, text, SIMD));
+  const ofCpu = { ...(threads !== undefined && { threads }), ...(simd !== undefined && { simd }) };
+  if (Object.keys(ofCpu).length > 0 && name !== 'cpu')
+    throw new OptionError('is of the CPU backend only', {
+      field: threads === undefined ? '--simd' : '--threads',
+      remedy: 'Give --backend cpu with it, or leave it out.',
+    });
+  return { name, adapter: adapter ?? 'hardware', cpu: ofCpu };
+}
+
+/**
+ * The backends to try, in order. The reference is never taken unasked, as a picture would take it hours; nor is a
+ * software adapter, which is slower than the CPU backend.
+ */
+export function backendsOf({ name, adapter, cpu: cpuOptions }: BackendChoice): readonly BackendFactory[] {
   switch (name) {
     case 'auto':
-      return [webgpu({ adapter: 'hardware' }), webgpu({ adapter: 'software' })];
+      return [webgpu(), cpu()];
     case 'webgpu':
-      return [webgpu({ adapter: 'hardware' })];
-    case 'software':
-      return [webgpu({ adapter: 'software' })];
+      return [webgpu({ adapter })];
+    case 'cpu':
+      return [cpu(cpuOptions)];
     case 'reference':
       return [reference()];
   }
+}
+
+/**
+ * Does what must be done before a backend can be opened; it may restart the program, with SwiftShader where that was
+ * asked for, and where only the loader that comes with it is missing to see a GPU.
+ */
+export async function prepareBackend({ name, adapter }: BackendChoice): Promise<void> {
+  const wantsGpu = name === 'auto' || name === 'webgpu';
+  if (adapter === 'software' || (wantsGpu && lacksVulkanLoader())) await prepareAdapters();
+}
+
+/** Why a backend was passed over, as a line of text. */
+export function describeAttempt({ backend, reason, remedy }: BackendAttempt): string {
+  return `${backend} is not used: ${reason}. ${remedy}`;
 }

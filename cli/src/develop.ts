@@ -1,6 +1,13 @@
 /** @file Runs the library for `calotype generate`: the one place where the command meets the pipelines. */
 import { setImmediate } from 'node:timers/promises';
-import { DiffusionPipeline, encodePng, recipeTexts, type PipelineOutput, type ProgressEvent } from 'calotype';
+import {
+  DiffusionPipeline,
+  encodePng,
+  isWeightFile,
+  recipeTexts,
+  type PipelineOutput,
+  type ProgressEvent,
+} from 'calotype';
 import { backendsOf } from './backends.ts';
 import type { Advance } from './progress.ts';
 import type { GenerateRequest } from './request.ts';
@@ -38,7 +45,8 @@ const PHASES = {
 export async function develop(request: DevelopRequest): Promise<Developed> {
   const { model, revision, variant, dtype, signal, onAdvance } = request;
   const begin = performance.now();
-  const pipe = await DiffusionPipeline.fromPretrained(model, {
+  const load = isWeightFile(model) ? DiffusionPipeline.fromSingleFile : DiffusionPipeline.fromPretrained;
+  const pipe = await load(model, {
     backends: backendsOf(request.backend),
     dtype,
     signal,
@@ -49,12 +57,13 @@ export async function develop(request: DevelopRequest): Promise<Developed> {
   try {
     const loadSeconds = (performance.now() - begin) / 1000;
     if (request.scheduler) pipe.scheduler = SCHEDULERS[request.scheduler].fromConfig(pipe.scheduler.config);
-    const options = callOptions(request, pipe);
+    const options = callOptions(request, pipe.recommended);
     const output = await takeSteps(pipe, { ...options, signal }, onAdvance);
     const [image] = output.images;
-    const { width, height } = image;
+    const { numInferenceSteps, guidanceScale, guidanceRescale, width, height } = output.options;
+    const used = { numInferenceSteps, guidanceScale, guidanceRescale, width, height };
     const scheduler = String(pipe.scheduler.config['_class_name']);
-    const recipe = { calotype: version, model, ...options, width, height, scheduler };
+    const recipe = { calotype: version, model, ...options, ...used, scheduler };
     const { encode, compile, denoise, decode } = output.timings;
     return {
       png: await encodePng(image, { text: recipeTexts(recipe) }),
@@ -76,24 +85,16 @@ export async function develop(request: DevelopRequest): Promise<Developed> {
   }
 }
 
-/** What was asked for, else what the model recommends, else diffusers' defaults, said so that a recipe can name them. */
+/** What was asked for, else what the model recommends; the library fills in the rest. */
 function callOptions(
   { prompt, negative, seed, settings }: DevelopRequest,
-  { className, recommended }: DiffusionPipeline,
+  recommended: DiffusionPipeline['recommended'],
 ) {
-  const { numInferenceSteps = 50, guidanceScale = className === 'StableDiffusionXLPipeline' ? 5 : 7.5 } =
-    recommended;
-  const { guidanceRescale, height, width } = recommended;
-  const negativePrompt = negative ?? recommended.negativePrompt;
   return {
-    prompt,
-    ...(typeof negativePrompt === 'string' && { negativePrompt }),
-    numInferenceSteps,
-    guidanceScale,
-    ...(guidanceRescale !== undefined && { guidanceRescale }),
-    ...(height !== undefined && { height }),
-    ...(width !== undefined && { width }),
+    ...recommended,
     ...settings,
+    ...(negative !== undefined && { negativePrompt: negative }),
+    prompt,
     seed: seed ?? randomSeed(),
   };
 }

@@ -1,5 +1,5 @@
 /** @file Reads the values of command-line options; what cannot be read is an OptionError that names the option. */
-import { OptionError } from 'calotype';
+import { nearestNames, OptionError } from 'calotype';
 
 /** Inclusive bounds of a number. */
 interface Bounds {
@@ -74,29 +74,8 @@ export function readChoice<const T extends string>(option: string, text: string,
 
 /** `Did you mean X? ` for the nearest of some words, or nothing when none is near. */
 export function suggest(word: string, known: readonly string[]): string {
-  const best = known
-    .map((candidate) => ({ candidate, distance: editDistance(word, candidate) }))
-    .reduce((a, b) => (b.distance < a.distance ? b : a), { candidate: '', distance: Infinity });
-  return best.distance <= Math.max(1, Math.floor(word.length / 3)) ? `Did you mean ${best.candidate}? ` : '';
-}
-
-/** Edits (insert, delete, replace, swap of neighbours) between two words: optimal string alignment distance. */
-function editDistance(a: string, b: string): number {
-  let older: number[] = [];
-  let old = Array.from({ length: b.length + 1 }, (_, column) => column);
-  for (let row = 1; row <= a.length; row++) {
-    const next = [row];
-    for (let column = 1; column <= b.length; column++) {
-      const same = a[row - 1] === b[column - 1];
-      let cost = Math.min(old[column] + 1, next[column - 1] + 1, old[column - 1] + (same ? 0 : 1));
-      const swapped = row > 1 && column > 1 && a[row - 1] === b[column - 2] && a[row - 2] === b[column - 1];
-      if (swapped) cost = Math.min(cost, older[column - 2] + 1);
-      next.push(cost);
-    }
-    older = old;
-    old = next;
-  }
-  return old[b.length];
+  const [nearest] = nearestNames(word, known, 1, Math.max(1, Math.floor(word.length / 3)));
+  return nearest === undefined ? '' : `Did you mean ${nearest}? `;
 }
 
 function range(min: number, max: number): string {

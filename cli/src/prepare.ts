@@ -1,4 +1,4 @@
-/** @file Makes WebGPU adapters visible to this process, restarting it where that is the only way. */
+/** @file Makes a Vulkan loader and the software adapter visible to this process, restarting it, which is the only way. */
 import { exitWithParent, isRestarted, restartWith } from './restart.ts';
 import {
   softwareAdapterEnvironment,
@@ -7,9 +7,8 @@ import {
 } from './software-adapter.ts';
 
 /**
- * On x86-64 Linux, restarts the program with a Vulkan loader and SwiftShader in its environment, beside the system's
- * own drivers: a GPU is still found and still preferred, also on a machine that has its driver but no loader.
- * Elsewhere Dawn finds the adapters by itself, and this does nothing.
+ * On x86-64 Linux, unpacks SwiftShader and restarts the program with it and a Vulkan loader in its environment, beside
+ * the system's own drivers. Elsewhere Dawn finds its adapters by itself, and this does nothing.
  */
 export async function prepareAdapters(): Promise<void> {
   if (isRestarted()) {

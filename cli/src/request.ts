@@ -1,5 +1,5 @@
 /** @file Turns the arguments of `calotype generate` into a checked request. */
-import { BACKENDS, type BackendName } from './backends.ts';
+import { readBackend, type BackendChoice } from './backends.ts';
 import { readChoice, readInteger, readNumber, readSize } from './options.ts';
 import { SCHEDULER_NAMES, type SchedulerName } from './schedulers.ts';
 
@@ -17,7 +17,7 @@ export interface GenerateRequest {
   readonly revision: string | undefined;
   readonly variant: string | undefined;
   readonly dtype: (typeof DTYPES)[number];
-  readonly backend: BackendName;
+  readonly backend: BackendChoice;
   readonly scheduler: SchedulerName | undefined;
   readonly seed: number | undefined;
   readonly settings: Settings;
@@ -54,7 +54,7 @@ export function readGenerateRequest(args: GenerateArguments): GenerateRequest {
     revision: text('revision'),
     variant: text('variant'),
     dtype: read('dtype', (option, value) => readChoice(option, value, DTYPES)) ?? 'auto',
-    backend: read('backend', (option, value) => readChoice(option, value, BACKENDS)) ?? 'auto',
+    backend: readBackend(args),
     scheduler: read('scheduler', (option, value) => readChoice(option, value, SCHEDULER_NAMES)),
     seed: read('seed', (option, value) => readInteger(option, value, { min: 0 })),
     settings: {

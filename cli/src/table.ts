@@ -34,3 +34,9 @@ export function decimal(count: number): string {
   }
   return `${Number(value.toPrecision(3))} ${units[unit]}`.trimEnd();
 }
+
+/** Middle of some numbers. */
+export function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return (sorted[Math.floor((sorted.length - 1) / 2)] + sorted[Math.ceil((sorted.length - 1) / 2)]) / 2;
+}

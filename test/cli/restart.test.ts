@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { build } from 'tsdown';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { softwareAdapterObstacle } from '../../cli/src/software-adapter.ts';
+import { wasm } from '../../tools/wasm-plugin.ts';
 import { wgsl } from '../../tools/wgsl-plugin.ts';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
@@ -26,7 +27,7 @@ beforeAll(async () => {
     dts: false,
     fixedExtension: false,
     logLevel: 'silent',
-    plugins: [wgsl],
+    plugins: [wgsl, wasm],
     alias: { calotype: join(repository, 'src/index.ts') },
     deps: { alwaysBundle: ['calotype'] },
   });

@@ -3,10 +3,11 @@ import { access, constants, stat } from 'node:fs/promises';
 import { homedir, totalmem, availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { defineCommand } from 'citty';
+import { cpu, openBackend } from 'calotype';
 import { surveyAdapters } from '../adapters.ts';
 import type { AdapterFacts, AdapterSurvey } from '../adapters.ts';
+import { backendsOf, describeAttempt, prepareBackend, readBackend } from '../backends.ts';
 import { cacheDirectory } from '../cache.ts';
-import { prepareAdapters } from '../prepare.ts';
 import { softwareAdapterObstacle } from '../software-adapter.ts';
 import { starterModel } from '../starter.ts';
 
@@ -24,12 +25,13 @@ export const doctor = defineCommand({
     description: 'Say what this machine offers, and what to do about what it does not',
   },
   async run() {
-    await prepareAdapters();
+    await prepareBackend(readBackend({}));
     const survey = await surveyAdapters();
     const findings = [
       nodeFinding(),
       hostFinding(),
       hardwareFinding(survey),
+      await cpuFinding(),
       softwareFinding(survey),
       { name: 'reference', ok: true, details: 'plain TypeScript, float32: exact and very slow' },
       starterFinding(),
@@ -37,7 +39,7 @@ export const doctor = defineCommand({
       await cacheFinding('model cache', hubCacheDirectory()),
     ];
     for (const finding of findings) process.stdout.write(`${render(finding)}\n`);
-    process.stdout.write(`\n${verdict(survey)}\n`);
+    process.stdout.write(`\n${await verdict()}\n`);
   },
 });
 
@@ -75,30 +77,27 @@ function hardwareFinding({ adapters, problem }: AdapterSurvey): Finding {
   };
 }
 
+async function cpuFinding(): Promise<Finding> {
+  const name = 'cpu';
+  const opened = await cpu().open();
+  if ('reason' in opened) return { name, ok: false, details: opened.reason, remedy: opened.remedy };
+  opened.dispose();
+  return { name, ok: true, details: opened.description };
+}
+
+/** Software adapters are for comparisons, and asked for by name; the command brings one with it where it can. */
 function softwareFinding({ adapters, problem }: AdapterSurvey): Finding {
   const name = 'webgpu (software)';
-  const software = adapters.filter(({ kind }) => kind === 'software');
-  if (software.length > 0) {
-    return {
-      name,
-      ok: true,
-      details: `${software.map(describe).join('; ')}; slow, about 2 GFLOP/s on two cores`,
-    };
-  }
   const obstacle = problem ?? softwareAdapterObstacle();
-  if (obstacle !== undefined) {
-    return {
-      name,
-      ok: false,
-      details: obstacle,
-      remedy: problem ? DAWN_REMEDY : 'Use a hardware adapter here.',
-    };
-  }
+  const installed = adapters.filter(({ kind }) => kind === 'software').map(describe);
+  if (obstacle === undefined) installed.push('SwiftShader, unpacked when it is asked for');
+  if (problem === undefined && installed.length > 0)
+    return { name, ok: true, details: `${installed.join('; ')} (--backend webgpu --adapter software, slow)` };
   return {
     name,
     ok: false,
-    details: 'SwiftShader was unpacked, but Dawn does not accept it',
-    remedy: `Remove ${cacheDirectory()} and try again; unset VK_LOADER_* variables if you set any.`,
+    details: obstacle ?? 'there is none',
+    remedy: problem ? DAWN_REMEDY : 'Use --backend cpu instead.',
   };
 }
 
@@ -148,11 +147,14 @@ async function nearestExisting(path: string): Promise<string> {
   }
 }
 
-/** What `calotype generate` will do on this machine, in one line. */
-function verdict({ adapters }: AdapterSurvey): string {
-  const best = adapters.find(({ kind }) => kind === 'hardware') ?? adapters[0];
-  if (best === undefined) return 'calotype generate would use: reference (plain TypeScript)';
-  return `calotype generate would use: webgpu${best.kind === 'software' ? ' (software)' : ''}, ${best.name}`;
+/** What `calotype generate` will do on this machine, and why not something better. */
+async function verdict(): Promise<string> {
+  const skipped: string[] = [];
+  const backend = await openBackend(backendsOf(readBackend({})), {
+    onSkipped: (attempt) => void skipped.push(describeAttempt(attempt)),
+  });
+  backend.dispose();
+  return [`calotype generate would use: ${backend.name} (${backend.description})`, ...skipped].join('\n');
 }
 
 function describe({ name, vendor, architecture, f16, subgroups, ...limits }: AdapterFacts): string {

@@ -1,11 +1,12 @@
 /** @file `calotype generate`: a prompt becomes a picture. */
 import { defineCommand } from 'citty';
+import { BACKEND_ARGS, prepareBackend } from '../backends.ts';
 import { develop, type Developed } from '../develop.ts';
 import { interruptible } from '../interrupt.ts';
 import { checkOutput, writeFileAtomically } from '../output.ts';
-import { prepareAdapters } from '../prepare.ts';
 import { duration, Progress, type Advance } from '../progress.ts';
 import { readGenerateRequest } from '../request.ts';
+import { SCHEDULER_NAMES } from '../schedulers.ts';
 import { starterModel } from '../starter.ts';
 
 export const generate = defineCommand({
@@ -22,7 +23,7 @@ export const generate = defineCommand({
       type: 'string',
       alias: 'm',
       valueHint: 'model',
-      description: 'Folder or Hugging Face Hub id (the starter model)',
+      description: 'Folder, Hugging Face Hub id or .safetensors checkpoint (the starter model)',
     },
     revision: {
       type: 'string',
@@ -33,14 +34,9 @@ export const generate = defineCommand({
     dtype: {
       type: 'string',
       valueHint: 'auto|f16|f32',
-      description: 'Storage of weights and activations (auto)',
+      description: 'Storage of weights, and of activations where the device computes in f16 (auto)',
     },
-    backend: {
-      type: 'string',
-      valueHint: 'auto|webgpu|software|reference',
-      description:
-        'What computes: a GPU, the software adapter, plain TypeScript, or the first of them that works (auto)',
-    },
+    ...BACKEND_ARGS,
     negative: { type: 'string', alias: 'n', valueHint: 'text', description: 'What to steer away from' },
     steps: { type: 'string', valueHint: 'n', description: 'Denoising steps: fewer are quicker and rougher' },
     size: { type: 'string', valueHint: 'WxH', description: 'Pixels, multiples of 8: smaller is quicker' },
@@ -50,13 +46,13 @@ export const generate = defineCommand({
     scheduler: {
       type: 'string',
       valueHint: 'name',
-      description: "ddim, euler, euler-ancestral or dpm++ (the model's own)",
+      description: `${SCHEDULER_NAMES.join(', ')} (the model's own)`,
     },
   },
   async run({ args }) {
     const request = readGenerateRequest(args);
     await checkOutput('--output', request.output);
-    if (request.backend !== 'reference') await prepareAdapters();
+    await prepareBackend(request.backend);
 
     const progress = new Progress();
     try {

@@ -1,16 +1,18 @@
 /** @file `calotype inspect`: what a model will do: programs, fusions made and refused, memory, FLOPs. No weights are read. */
 import {
   inspectModel,
+  isWeightFile,
   openBackend,
   openModel,
+  openSingleFile,
   type ModelReport,
+  type ModelSource,
   type NetworkReport,
   type ProgramReport,
 } from 'calotype';
 import { defineCommand } from 'citty';
-import { BACKENDS, backendsOf } from '../backends.ts';
+import { BACKEND_ARGS, backendsOf, describeAttempt, prepareBackend, readBackend } from '../backends.ts';
 import { readChoice, readInteger, readSize } from '../options.ts';
-import { prepareAdapters } from '../prepare.ts';
 import { starterModel } from '../starter.ts';
 import { binaryBytes, decimal, table } from '../table.ts';
 
@@ -20,7 +22,7 @@ export const inspect = defineCommand({
     model: {
       type: 'positional',
       required: false,
-      description: 'Folder or Hub id (the starter model); only its configs are read',
+      description: 'Folder, Hub id or .safetensors file (the starter model); no weights are read',
     },
     size: { type: 'string', valueHint: 'WxH', description: 'Pixels (what the model was trained at)' },
     steps: {
@@ -31,33 +33,40 @@ export const inspect = defineCommand({
     dtype: {
       type: 'string',
       valueHint: 'f16|f32',
-      description: 'Storage of weights and activations (f16 if offered)',
+      description: 'Storage of weights, and of activations where the device computes in f16 (f16 if it does)',
     },
-    backend: {
-      type: 'string',
-      valueHint: 'auto|webgpu|software|reference',
-      description: 'Whose abilities to plan for (auto)',
-    },
+    ...BACKEND_ARGS,
     graph: { type: 'boolean', description: 'Also list every dispatch with its shape and place' },
   },
   async run({ args }) {
     const size = args.size === undefined ? {} : readSize('--size', args.size);
     const steps = args.steps === undefined ? {} : { steps: readInteger('--steps', args.steps, { min: 1 }) };
-    const name = readChoice('--backend', args.backend ?? 'auto', BACKENDS);
+    const choice = readBackend(args);
     const dtype = args.dtype === undefined ? undefined : readChoice('--dtype', args.dtype, ['f16', 'f32']);
-    if (name !== 'reference') await prepareAdapters();
-    const source = await openModel(args.model ?? starterModel(), {});
-    const backend = await openBackend(backendsOf(name));
+    await prepareBackend(choice);
+    const { source, close } = await openSource(args.model ?? starterModel());
+    const backend = await openBackend(backendsOf(choice), {
+      onSkipped: (attempt) => process.stderr.write(`note: ${describeAttempt(attempt)}\n`),
+    });
     try {
-      const target = backend.target(dtype ?? (backend.dtypes.includes('f16') ? 'f16' : 'f32'));
+      const storage = dtype ?? (backend.dtypes.includes('f16') ? 'f16' : 'f32');
+      const target = backend.target(storage);
       const report = await inspectModel(source, { target, ...size, ...steps });
-      process.stdout.write(`for ${backend.name} (${backend.description}), ${target.dtype}\n`);
+      process.stdout.write(`for ${backend.name} (${backend.description}), ${storage}\n`);
       process.stdout.write(`${formatModel(report, args.graph === true)}\n`);
     } finally {
       backend.dispose();
+      await close();
     }
   },
 });
+
+/** A model's folder, or a checkpoint as one. */
+async function openSource(model: string): Promise<{ source: ModelSource; close(): Promise<void> }> {
+  if (!isWeightFile(model)) return { source: await openModel(model), close: () => Promise.resolve() };
+  const checkpoint = await openSingleFile(model);
+  return { source: checkpoint.model, close: () => checkpoint.close() };
+}
 
 /** The whole report as text. */
 export function formatModel(report: ModelReport, dispatches: boolean): string {

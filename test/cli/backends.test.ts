@@ -1,0 +1,86 @@
+/** @file What --backend and --adapter stand for, and that nobody gets a software adapter unasked. */
+import { OptionError } from 'calotype';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { backendsOf, describeAttempt, prepareBackend, readBackend } from '../../cli/src/backends.ts';
+import { runProgram } from '../../cli/src/command.ts';
+import * as adapters from '../../cli/src/prepare.ts';
+import { program } from '../../cli/src/program.ts';
+import { lacksVulkanLoader } from '../../cli/src/vulkan-loader.ts';
+
+afterEach(() => vi.restoreAllMocks());
+
+describe('--backend and --adapter', () => {
+  it.each([
+    [{}, { name: 'auto', adapter: 'hardware', cpu: {} }, ['webgpu', 'cpu']],
+    [{ backend: 'cpu' }, { name: 'cpu', adapter: 'hardware', cpu: {} }, ['cpu']],
+    [{ backend: 'webgpu' }, { name: 'webgpu', adapter: 'hardware', cpu: {} }, ['webgpu']],
+    [
+      { backend: 'webgpu', adapter: 'software' },
+      { name: 'webgpu', adapter: 'software', cpu: {} },
+      ['webgpu'],
+    ],
+    [
+      { backend: 'cpu', threads: '3', simd: 'simd128' },
+      { name: 'cpu', adapter: 'hardware', cpu: { threads: 3, simd: 'simd128' } },
+      ['cpu'],
+    ],
+    [{ backend: 'reference' }, { name: 'reference', adapter: 'hardware', cpu: {} }, ['reference']],
+  ])('%o', (args, choice, names) => {
+    expect(readBackend(args)).toEqual(choice);
+    expect(backendsOf(readBackend(args)).map(({ name }) => name)).toEqual(names);
+  });
+
+  it('are refused where they mean nothing', () => {
+    expect(() => readBackend({ adapter: 'software' })).toThrow(
+      /--adapter: is of WebGPU only.*--backend webgpu/,
+    );
+    expect(() => readBackend({ backend: 'cpu', adapter: 'hardware' })).toThrow(OptionError);
+    expect(() => readBackend({ threads: '2' })).toThrow(/--threads: is of the CPU backend only/);
+    expect(() => readBackend({ backend: 'webgpu', simd: 'simd128' })).toThrow(/--simd: is of the CPU/);
+    expect(() => readBackend({ backend: 'cpu', threads: '-1' })).toThrow(/--threads: '-1'/);
+    expect(() => readBackend({ backend: 'software' })).toThrow(
+      /--backend: 'software' is not one of its choices/,
+    );
+    expect(() => readBackend({ backend: 'webgpu', adapter: 'gpu' })).toThrow(/--adapter: 'gpu'/);
+  });
+
+  it('unpack and restart for the software adapter alone', async () => {
+    const prepare = vi.spyOn(adapters, 'prepareAdapters').mockResolvedValue();
+    await prepareBackend(readBackend({}));
+    await prepareBackend(readBackend({ backend: 'webgpu' }));
+    expect(prepare).not.toHaveBeenCalled();
+    await prepareBackend(readBackend({ backend: 'webgpu', adapter: 'software' }));
+    expect(prepare).toHaveBeenCalledOnce();
+  });
+});
+
+describe('a GPU whose machine has no Vulkan loader', () => {
+  const linux = process.platform === 'linux' && process.arch === 'x64';
+
+  it.runIf(linux)('is told from machines without a GPU, and from those with a loader', () => {
+    const machine = (...paths: string[]) => lacksVulkanLoader((path) => paths.includes(path));
+    expect(machine()).toBe(false);
+    expect(machine('/dev/nvidiactl')).toBe(true);
+    expect(machine('/dev/dri/renderD128')).toBe(true);
+    expect(machine('/dev/nvidiactl', '/usr/lib64/libvulkan.so.1')).toBe(false);
+    vi.stubEnv('LD_LIBRARY_PATH', '/opt/vulkan');
+    expect(machine('/dev/nvidiactl', '/opt/vulkan/libvulkan.so.1')).toBe(false);
+    vi.unstubAllEnvs();
+  });
+});
+
+describe('what is chosen, and why', () => {
+  it('names what was passed over', () => {
+    const attempt = { backend: 'webgpu', reason: 'there is no GPU', remedy: 'Buy one' };
+    expect(describeAttempt(attempt)).toBe('webgpu is not used: there is no GPU. Buy one');
+  });
+
+  it('is said by doctor', async () => {
+    let out = '';
+    vi.spyOn(process.stdout, 'write').mockImplementation((text) => Boolean((out += String(text))));
+    expect(await runProgram(program, ['doctor'])).toBe(0);
+    expect(out).toMatch(/^yes {2}cpu +WebAssembly (relaxed-simd|simd128), \d+ threads?$/m);
+    expect(out).toMatch(/^calotype generate would use: (webgpu|cpu \(WebAssembly)/m);
+    if (/would use: cpu/.test(out)) expect(out).toMatch(/^webgpu is not used: \S/m);
+  });
+});
