@@ -4,8 +4,30 @@
 struct Dims { count: u32, tokens: u32, firstRow: u32, rows: u32 }
 @group(0) @binding(0) var<uniform> dims: Dims;
 @group(0) @binding(1) var<storage, read> ids: array<i32>;
+#if UNPACK
+// Pairs of halves, for devices without f16.
+@group(0) @binding(2) var<storage, read> table: array<u32>;
+@group(0) @binding(3) var<storage, read> positions: array<u32>;
+
+fn embeddingAt(i: u32) -> f32 {
+  return unpack2x16float(table[i / 2u])[i % 2u];
+}
+
+fn positionAt(i: u32) -> f32 {
+  return unpack2x16float(positions[i / 2u])[i % 2u];
+}
+#else
 @group(0) @binding(2) var<storage, read> table: array<table_t>;
 @group(0) @binding(3) var<storage, read> positions: array<positions_t>;
+
+fn embeddingAt(i: u32) -> f32 {
+  return f32(table[i]);
+}
+
+fn positionAt(i: u32) -> f32 {
+  return f32(positions[i]);
+}
+#endif
 @group(0) @binding(4) var<storage, read_write> y: array<y_t>;
 
 @compute @workgroup_size(64)
@@ -24,6 +46,6 @@ fn main(
   if (id < dims.firstRow || id >= dims.firstRow + dims.rows) {
     return;
   }
-  let embedding = f32(table[(id - dims.firstRow) * CHANNELS + channel]);
-  y[i] = y_t(embedding + f32(positions[token % dims.tokens * CHANNELS + channel]));
+  let embedding = embeddingAt((id - dims.firstRow) * CHANNELS + channel);
+  y[i] = y_t(embedding + positionAt(token % dims.tokens * CHANNELS + channel));
 }

@@ -2,7 +2,8 @@
 // barriers. A thread makes 8 rows by 4 * COLUMNS columns; a step multiplies 4 channels of a row by a 4x4 block of weights.
 //
 // x [rows.., C1] (and x2 [.., C2], read as concatenated), weight packed as `blocks`, epilogue of lib/epilogue.wgsl.
-// Variants: CONV or linear, TWO_SOURCES, WIDE_X (channels are multiples of 4), COLUMNS 1 or 2, all epilogues.
+// Variants: CONV or linear, TWO_SOURCES, WIDE_X (channels are multiples of 4), COLUMNS 1 or 2, all epilogues, UNPACK (the
+// weight is halves although the device has no f16).
 //
 // Why this one (2 cores, SwiftShader, 256 x 192 x 1728, GFLOP/s with robustness off / on):
 //   8x8 mat4x4 2.7 / 1.8, 8x16 2.9 / 1.7 (but half as many threads), 4x8 2.3 / 1.3, 4x4 0.8, scalar lanes along n 1.1,
@@ -17,7 +18,24 @@ struct Dims { rows: u32, imageRows: u32, height: u32, width: u32, outHeight: u32
 struct Dims { rows: u32 }
 #endif
 @group(0) @binding(0) var<uniform> dims: Dims;
+#if UNPACK
+@group(0) @binding(3) var<storage, read> weight: array<array<vec2u, 4>>;
+
+fn unpackVector(halves: vec2u) -> vec4f {
+  return vec4f(unpack2x16float(halves.x), unpack2x16float(halves.y));
+}
+
+fn weightBlock(i: u32) -> mat4x4f {
+  let halves = weight[i];
+  return mat4x4f(unpackVector(halves[0]), unpackVector(halves[1]), unpackVector(halves[2]), unpackVector(halves[3]));
+}
+#else
 @group(0) @binding(3) var<storage, read> weight: array<mat4x4<weight_t>>;
+
+fn weightBlock(i: u32) -> mat4x4f {
+  return mat4x4f(weight[i]);
+}
+#endif
 #include "lib/gemm-source.wgsl"
 #include "lib/load-vec4.wgsl"
 #include "lib/epilogue.wgsl"
@@ -47,7 +65,7 @@ fn main(
 #endfor
     for (var c = 0u; c < V1; c++) {
 #for j COLUMNS
-      let w$j = mat4x4f(weight[block + $ju]);
+      let w$j = weightBlock(block + $ju);
 #endfor
 #for i 8
       let a$i = loadFirst(pixel$i, c);
@@ -60,7 +78,7 @@ fn main(
 #if TWO_SOURCES
     for (var c = 0u; c < V2; c++) {
 #for j COLUMNS
-      let w$j = mat4x4f(weight[block + $ju]);
+      let w$j = weightBlock(block + $ju);
 #endfor
 #for i 8
       let a$i = loadSecond(pixel$i, c);

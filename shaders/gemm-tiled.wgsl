@@ -4,7 +4,7 @@
 //
 // x [rows.., C1] (and x2 [.., C2], read as concatenated), weight packed as `blocks`, epilogue of lib/epilogue.wgsl.
 // Variants: CONV or linear, TWO_SOURCES, WIDE_X, tile sizes, SPLIT (the sum is split over workgroups, gemm-reduce.wgsl
-// finishes), all epilogues.
+// finishes), all epilogues, UNPACK (the weight is halves although the device has no f16).
 //
 // Why this one: staged f32 needs no conversion in the inner loop even when storage is f16, and a step of 4 channels is
 // one mat4x4 product for 4 x 4 multiply-adds, so 8 x 8 outputs a thread do 256 of them for 16 vector loads.
@@ -15,7 +15,20 @@ struct Dims { rows: u32, groupsM: u32, splits: u32, partRows: u32, imageRows: u3
 struct Dims { rows: u32, groupsM: u32, splits: u32, partRows: u32 }
 #endif
 @group(0) @binding(0) var<uniform> dims: Dims;
+#if UNPACK
+@group(0) @binding(3) var<storage, read> weight: array<vec2u>;
+
+fn weightVector(i: u32) -> vec4f {
+  let halves = weight[i];
+  return vec4f(unpack2x16float(halves.x), unpack2x16float(halves.y));
+}
+#else
 @group(0) @binding(3) var<storage, read> weight: array<vec4<weight_t>>;
+
+fn weightVector(i: u32) -> vec4f {
+  return vec4f(weight[i]);
+}
+#endif
 #include "lib/gemm-source.wgsl"
 #include "lib/load-vec4.wgsl"
 #if SPLIT
@@ -33,7 +46,7 @@ fn loadWeight(element: u32, step: u32, firstVector: u32) -> vec4f {
   let vector = firstVector + element / 4u % VECTORS_TILE;
   let k = step * 4u + element / (4u * VECTORS_TILE);
   let at = (min(k, DEPTH - 1u) * BLOCKS_N + min(vector, BLOCKS_N - 1u)) * 4u + element % 4u;
-  return select(vec4f(), vec4f(weight[at]), k < DEPTH && vector < BLOCKS_N);
+  return select(vec4f(), weightVector(at), k < DEPTH && vector < BLOCKS_N);
 }
 
 fn loadSource(corner: Corner, step: u32, k: u32) -> vec4f {

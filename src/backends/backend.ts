@@ -91,9 +91,12 @@ export interface Backend {
   readonly name: string;
   /** The adapter and driver, for people: `NVIDIA H100, Vulkan 580.159`. */
   readonly description: string;
-  /** Storage types it offers; f16 needs device support. */
+  /** Element types that it computes in; f16 needs device support. */
   readonly dtypes: readonly ('f32' | 'f16')[];
-  /** Its abilities for a storage type. */
+  /**
+   * Its abilities for a storage type. f16 is storage of weights alone, with activations and arithmetic in f32, on a
+   * device that does not compute in it. Throws OptionError where it cannot be had at all.
+   */
   target(dtype: 'f32' | 'f16'): Target;
   /** An empty store that reads from `reader` as plans ask. */
   createWeights(reader: WeightReader): WeightStore;
@@ -101,5 +104,7 @@ export interface Backend {
   compile(plan: Plan, options: CompileOptions): Promise<Program>;
   /** Resolves when all queued work is done. */
   idle(): Promise<void>;
+  /** Floating point operations a second that its own inner loop reaches right now, if it can measure that. */
+  measurePeak?(): Promise<number>;
   dispose(): void;
 }

@@ -12,7 +12,7 @@ import { formatShape, mulDims, sameShape, type Dim, type Shape } from '../tensor
 import type { ValueDType } from '../tensor/dtype.ts';
 import type { Graph, GraphInput, GraphOutput, StoredTensor, Value, Weight } from './graph.ts';
 import type { Activation, InputTypes, OpTypes, ValueId } from './op.ts';
-import { definitionOf, type Node, type NodeOf, type OpKind, type OpMap } from './ops.ts';
+import { inferOp, type Node, type NodeOf, type OpKind, type OpMap } from './ops.ts';
 import type { InputRate } from './rate.ts';
 
 /** Options of `GraphBuilder.conv2d`. */
@@ -251,12 +251,12 @@ export class GraphBuilder {
     attrs: object,
   ): { shape: Shape; dtype: ValueDType } {
     try {
-      return definitionOf(kind).infer(types, attrs);
+      return inferOp(kind, types, attrs);
     } catch (cause) {
       if (!(cause instanceof GraphError)) throw cause;
       throw new GraphError(`${kind} "${name}": ${cause.message}`, {
         file: `graph "${this.#name}"`,
-        remedy: 'See the cause for the shapes',
+        remedy: 'See the cause for the types',
         cause,
       });
     }

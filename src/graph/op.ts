@@ -28,11 +28,16 @@ export interface OpTypes {
 /** The types of an op's inputs, under the same names. */
 export type InputTypes<Op extends OpTypes> = { readonly [K in keyof Op['inputs']]: ValueType };
 
+/** Element type that an input must have: `real` is `float` or `f32`, `any` is for views. */
+export type InputDType = ValueDType | 'real' | 'any';
+
 /** What the table of ops holds for each op. */
 export interface OpDefinition<Op extends OpTypes> {
   /** One sentence for printers and the support table. */
   readonly summary: string;
-  /** Type of the output; throws GraphError when the inputs do not fit. */
+  /** Element types of inputs that are not `real`; views take any. */
+  readonly dtypes?: { readonly [K in keyof Op['inputs']]?: InputDType };
+  /** Type of the output; throws GraphError when the inputs' shapes do not fit. */
   infer(inputs: InputTypes<Op>, attrs: Op['attrs']): ValueType;
   /** Floating-point operations (a multiply-add counts 2); defaults to one for each output element. */
   flops?(inputs: InputTypes<Op>, attrs: Op['attrs'], output: ValueType): Dim;
@@ -49,6 +54,12 @@ export type Activation = 'none' | 'relu' | 'silu' | 'gelu' | 'quick_gelu' | 'tan
 export function check(condition: boolean, problem: string): asserts condition {
   if (!condition)
     throw new GraphError(problem, { remedy: 'Compare the model file with the network it describes' });
+}
+
+/** Checks the element type, naming the input. */
+export function checkDtype(name: string, { dtype }: ValueType, expected: InputDType): void {
+  const fits = expected === 'any' || dtype === expected || (expected === 'real' && dtype !== 'i32');
+  check(fits, `${name} is ${dtype}, expected ${expected === 'real' ? 'float or f32' : expected}`);
 }
 
 /** The dimension at `axis` (negative counts from the end). */

@@ -3,8 +3,15 @@
  * reference in `backends/reference/ops/` and a case table in `test/cases/`.
  */
 
-import type { InputTypes, OpDefinition, OpTypes, ValueId, ValueType } from './op.ts';
-import { mulDims, sizeOf, type Dim } from '../tensor/shape.ts';
+import {
+  checkDtype,
+  type InputTypes,
+  type OpDefinition,
+  type OpTypes,
+  type ValueId,
+  type ValueType,
+} from './op.ts';
+import { sizeOf, type Dim } from '../tensor/shape.ts';
 import { activate, type ActivateOp } from './ops/activate.ts';
 import { add, type AddOp } from './ops/add.ts';
 import { addBias, type AddBiasOp } from './ops/add-bias.ts';
@@ -129,9 +136,17 @@ export function inputTypes(node: Node, typeOf: (value: ValueId) => ValueType): I
   return Object.fromEntries(inputsOf(node).map(([name, value]) => [name, typeOf(value)]));
 }
 
-/** Type of a node's output; throws GraphError when its inputs do not fit. */
+/** Type of an op's output; throws GraphError when the inputs' element types or shapes do not fit. */
+export function inferOp(kind: OpKind, inputs: InputTypes<OpTypes>, attrs: object): ValueType {
+  const { dtypes, isView, infer } = definitionOf(kind);
+  for (const [name, type] of Object.entries(inputs))
+    checkDtype(name, type, dtypes?.[name] ?? (isView ? 'any' : 'real'));
+  return infer(inputs, attrs);
+}
+
+/** Type of a node's output; throws GraphError as `inferOp` does. */
 export function inferNode(node: Node, typeOf: (value: ValueId) => ValueType): ValueType {
-  return definitionOf(node.kind).infer(inputTypes(node, typeOf), node.attrs);
+  return inferOp(node.kind, inputTypes(node, typeOf), node.attrs);
 }
 
 /** Floating-point operations of a node; a multiply-add counts 2. */
@@ -141,9 +156,9 @@ export function flopsOf(node: Node, typeOf: (value: ValueId) => ValueType): Dim 
   return flops ? flops(inputTypes(node, typeOf), node.attrs, output) : sizeOf(output.shape);
 }
 
-/** Elements a node must read and write at least once each. */
-export function elementsMoved(node: Node, typeOf: (value: ValueId) => ValueType): Dim[] {
-  if (definitionOf(node.kind).isView) return [0];
+/** Bytes that a node must read and write at least once, given those of each value. */
+export function bytesMoved(node: Node, bytesOf: (value: ValueId) => number): number {
+  if (definitionOf(node.kind).isView) return 0;
   const values = new Set([...inputsOf(node).map(([, value]) => value), node.output]);
-  return [...values].map((value) => mulDims(sizeOf(typeOf(value).shape)));
+  return [...values].reduce((sum, value) => sum + bytesOf(value), 0);
 }

@@ -2,7 +2,7 @@
 
 import source from '../../shaders/embed-tokens.wgsl';
 import { DEVICE_DTYPE_BYTES } from '../tensor/dtype.ts';
-import { channelsOf, defineKernel, elementCount, fold, type Launch } from './kernel.ts';
+import { channelsOf, defineKernel, elementCount, fold, isUnpacked, type Launch } from './kernel.ts';
 
 /** Parts of the table begin at multiples of this many rows, which aligns them for any number of channels. */
 const ROW_STEP = 256;
@@ -24,7 +24,11 @@ export const embedTokens = defineKernel({
       return {
         name: 'embed-tokens',
         source,
-        constants: { CHANNELS: channelsOf(context, node.output), ROWS: rows },
+        constants: {
+          CHANNELS: channelsOf(context, node.output),
+          ROWS: rows,
+          UNPACK: isUnpacked(context, node, table),
+        },
         dims: { count, tokens, firstRow, rows: partRows },
         workgroups: fold(Math.ceil(count / 64), context.traits),
         ranges: { table: { offset: firstRow * rowBytes, bytes: partRows * rowBytes } },

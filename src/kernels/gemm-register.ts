@@ -2,7 +2,7 @@
 
 import source from '../../shaders/gemm-register.wgsl';
 import { epilogueConstants, gemmDims, gemmSize, packedWidth, sourceConstants } from './gemm.ts';
-import { defineKernel, fold } from './kernel.ts';
+import { defineKernel, fold, isUnpacked } from './kernel.ts';
 
 /** Value and gate columns alternate every vector, so that a thread holds both. */
 const GATE = 4;
@@ -32,6 +32,7 @@ export const gemmRegister = defineKernel({
         constants: {
           ...sourceConstants(node, context, 4),
           ...epilogueConstants(node, context),
+          UNPACK: isUnpacked(context, node, node.inputs.weight),
           COLUMNS: columns,
           TILES_N: tiles,
           BLOCKS_N: vectors,

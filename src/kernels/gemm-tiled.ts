@@ -14,7 +14,7 @@ import {
   type GemmNode,
   type PartialSums,
 } from './gemm.ts';
-import { defineKernel, fold } from './kernel.ts';
+import { defineKernel, fold, isUnpacked } from './kernel.ts';
 import { packedDepth } from './packing.ts';
 
 /** Value and gate columns alternate every 64, the distance of a thread's two vectors. */
@@ -77,6 +77,7 @@ export const gemmTiled = defineKernel({
         constants: {
           ...sourceConstants(node, context, 4),
           ...epilogueConstants(node, context),
+          UNPACK: isUnpacked(context, node, node.inputs.weight),
           ROWS_TILE: rowsTile,
           COLUMNS_TILE: columnsTile,
           ROW_VECTORS: rowsTile / 16,

@@ -121,6 +121,11 @@ export function defineKernel<K extends OpKind>(definition: KernelDefinition<K>):
   };
 }
 
+/** Whether a weight is held as halves although activations are f32: shaders then unpack it without f16 arithmetic. */
+export function isUnpacked(context: KernelContext, node: Node, weight: ValueId): boolean {
+  return context.dtypeOf(weight) === 'f16' && context.dtypeOf(node.output) === 'f32';
+}
+
 /** Number of elements of a shape. */
 export function elementCount(shape: readonly number[]): number {
   return shape.reduce((a, b) => a * b, 1);

@@ -183,7 +183,7 @@ export function buildUNet2DCondition(config: UNet2DConditionConfig): Graph {
     timestep: b.input('timestep', [batch], 'f32', 'step'),
     encoderHiddenStates: b.input(
       'encoder_hidden_states',
-      [batch, tokens, config.crossAttentionDim[0]],
+      [batch, tokens, config.crossAttentionDim],
       'float',
       'prompt',
     ),

@@ -10,6 +10,7 @@ export const fuseGuidedStep: Pass = {
       if (node.kind !== 'schedulerStep') return undefined;
       const guidance = producer(node.inputs.output);
       if (guidance?.kind !== 'guidance') return 'no guidance before it';
+      if (guidance.inputs.row !== node.inputs.row) return 'the step takes rows by pixel';
       if (!usedOnce(guidance.output)) return 'the guided output is used elsewhere';
       const { output, coefficients, row } = guidance.inputs;
       if (!guidance.attrs.rescale)

@@ -17,6 +17,7 @@ export const fuseUpsample: Pass = {
         !sameDim(resize.attrs.width, mulDims(width, 2))
       )
         return 'the size does not double';
+      if (node.inputs.x2 !== undefined) return 'the convolution reads a second source';
       if (!usedOnce(resize.output)) return 'the resized image is used elsewhere';
       if (node.attrs.stride !== 1) return 'the convolution has a stride';
       return [

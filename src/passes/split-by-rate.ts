@@ -16,7 +16,7 @@ import { mulDims, sizeOf, symbol, type Shape } from '../tensor/shape.ts';
 
 /** The parts; a part without nodes is absent. */
 export interface SplitGraph {
-  /** Inputs: the graph's prompt inputs. Outputs: values that later parts read, named by `boundaryName`. */
+  /** Inputs: the graph's prompt inputs. Outputs: values that later parts read. */
   readonly prompt: Graph | undefined;
   /**
    * Inputs: the timesteps [rows], prompt values as tables [prompts, channels] and `promptRow` [rows] i32.

@@ -65,6 +65,7 @@ export interface MemoryReport {
 export interface Plan {
   readonly name: string;
   readonly target: string;
+  /** How activations are stored; each value's own type is in `values`. */
   readonly dtype: 'f32' | 'f16';
   readonly values: ReadonlyMap<ValueId, PlannedValue>;
   readonly dispatches: readonly PlannedDispatch[];

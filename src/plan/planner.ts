@@ -7,11 +7,11 @@ import { valueOf, type Graph } from '../graph/graph.ts';
 import type { ValueId } from '../graph/op.ts';
 import { definitionOf, inputsOf, type Node } from '../graph/ops.ts';
 import { runPasses } from '../passes/index.ts';
-import { DEVICE_DTYPE_BYTES, type DeviceDType, type ValueDType } from '../tensor/dtype.ts';
+import { DEVICE_DTYPE_BYTES } from '../tensor/dtype.ts';
 import { concrete } from '../tensor/shape.ts';
-import { layOut, type Block } from './layout.ts';
+import { largestLiveSet, layOut, type Block } from './layout.ts';
 import type { ExternalTensor, Place, Plan, PlannedDispatch, PlannedValue } from './plan.ts';
-import type { KernelChoice, Target } from './target.ts';
+import type { DeviceType, KernelChoice, Target } from './target.ts';
 
 /** Plans a graph with concrete shapes (see `bindGraph`) for a target. */
 export function plan(source: Graph, target: Target): Plan {
@@ -21,16 +21,12 @@ export function plan(source: Graph, target: Target): Plan {
 
 /** Plans a graph as it is, without passes. Tests and benchmarks of single ops use it. */
 export function layOutGraph(graph: Graph, target: Target): Plan {
-  const typeOf = (id: ValueId): { shape: number[]; dtype: ValueDType } => {
-    const value = valueOf(graph, id);
-    return { shape: concrete(value.shape), dtype: value.dtype };
-  };
+  const types = deviceTypes(graph, target);
+  const typeOf = (id: ValueId): DeviceType => types.get(id) ?? missing(graph, id);
   const sizes = new Map(
-    [...graph.values.keys()].map((id) => {
-      const { shape, dtype } = typeOf(id);
-      const device: DeviceDType = dtype === 'float' ? target.dtype : dtype;
-      const elements = shape.reduce((a, b) => a * b, 1);
-      return [id, { shape, dtype: device, bytes: elements * DEVICE_DTYPE_BYTES[device] }] as const;
+    [...types].map(([id, type]) => {
+      const elements = type.shape.reduce((a, b) => a * b, 1);
+      return [id, { ...type, bytes: elements * DEVICE_DTYPE_BYTES[type.dtype] }] as const;
     }),
   );
 
@@ -97,11 +93,36 @@ export function layOutGraph(graph: Graph, target: Target): Plan {
         (sum, node) => sum + (fixed.places.has(node.output) ? 0 : bytesOf(node.output)),
         0,
       ),
-      largestLiveSetBytes: largestLiveSet(blocks, nodes.length),
+      largestLiveSetBytes: largestLiveSet(
+        blocks,
+        blocks.map(({ bytes }) => bytes),
+      ),
       arenaBytes: buffers.reduce((sum, bytes) => sum + bytes, 0),
     },
     passes: [],
   };
+}
+
+/** What each value of a graph with concrete shapes is on a target's device. */
+export function deviceTypes(
+  graph: Graph,
+  { dtype: float, weightDtype = float }: Pick<Target, 'dtype' | 'weightDtype'>,
+): Map<ValueId, DeviceType> {
+  const types = new Map(
+    [...graph.values].map(([id, { shape, dtype }]): [ValueId, DeviceType] => [
+      id,
+      { shape: concrete(shape), dtype: dtype === 'float' ? float : dtype },
+    ]),
+  );
+  for (const { value } of graph.weights) {
+    const { shape } = types.get(value) ?? missing(graph, value);
+    if (shape.length > 1) types.set(value, { shape, dtype: weightDtype });
+  }
+  return types;
+}
+
+function missing(graph: Graph, id: ValueId): never {
+  throw bug(graph, `value ${id} is not in it`);
 }
 
 function bug(graph: Graph, problem: string): GraphError {
@@ -261,16 +282,4 @@ function makeBlocks(
         }
   });
   return { blocks, blockOf, scratchOf };
-}
-
-function largestLiveSet(blocks: readonly Block[], steps: number): number {
-  const change = new Float64Array(steps + 1);
-  for (const { bytes, first, last } of blocks) {
-    change[first] += bytes;
-    change[last + 1] -= bytes;
-  }
-  let live = 0;
-  let most = 0;
-  for (const delta of change) most = Math.max(most, (live += delta));
-  return most;
 }

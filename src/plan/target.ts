@@ -2,8 +2,9 @@
  * @file What passes, kernel choice and the planner know of a backend: plain data and one pure function.
  */
 
-import type { ValueId, ValueType } from '../graph/op.ts';
+import type { ValueId } from '../graph/op.ts';
 import type { Node } from '../graph/ops.ts';
+import type { DeviceDType } from '../tensor/dtype.ts';
 
 /** Fusions that a target may be able to run; each is made by the pass of the same name in `passes/`. */
 export const FUSIONS = [
@@ -21,6 +22,12 @@ export const FUSIONS = [
 /** Name of a fusion. */
 export type Fusion = (typeof FUSIONS)[number];
 
+/** Shape and element type of a value on a device. */
+export interface DeviceType {
+  readonly shape: readonly number[];
+  readonly dtype: DeviceDType;
+}
+
 /** The kernel that will run a node, chosen before memory is laid out because it may need scratch. */
 export interface KernelChoice {
   /** Kernel id: the stem of its file in `shaders/` for WebGPU. */
@@ -36,6 +43,11 @@ export interface Target {
   readonly name: string;
   /** How `float` values are stored; arithmetic accumulates in f32 on every target. */
   readonly dtype: 'f32' | 'f16';
+  /**
+   * How stored filters, matrices and tables are held, by default as `dtype`: halves save memory where a device has no
+   * f16 arithmetic, too. Vectors (biases, scales of norms) are always held as `dtype`.
+   */
+  readonly weightDtype?: 'f32' | 'f16';
   /** Alignment of a value's offset in its buffer, in bytes. */
   readonly alignment: number;
   /** Largest range one binding may cover, in bytes. */
@@ -47,5 +59,5 @@ export interface Target {
   /** Fusions that this target's kernels can run. */
   readonly fusions: ReadonlySet<Fusion>;
   /** Picks the kernel for a node with concrete shapes; throws KernelError if there is none. */
-  select(node: Node, typeOf: (value: ValueId) => ValueType): KernelChoice;
+  select(node: Node, typeOf: (value: ValueId) => DeviceType): KernelChoice;
 }

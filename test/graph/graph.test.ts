@@ -12,7 +12,7 @@ import {
   valueOf,
   type Graph,
 } from '../../src/graph/graph.ts';
-import { elementsMoved, flopsOf, type Node } from '../../src/graph/ops.ts';
+import { bytesMoved, flopsOf, type Node } from '../../src/graph/ops.ts';
 import { printGraph } from '../../src/graph/print.ts';
 import { joinRates, RATE } from '../../src/graph/rate.ts';
 import { addDims, concrete, floorDivDim, mulDims, symbol } from '../../src/tensor/shape.ts';
@@ -91,6 +91,14 @@ describe('checkGraph', () => {
       /conv: weight is \[2, height, width, 4\], expected/,
     ],
     [
+      'an input of another element type',
+      (graph) => ({
+        ...graph,
+        values: new Map(graph.values).set(0, { ...valueOf(graph, 0), dtype: 'i32' }),
+      }),
+      /conv: x is i32, expected float or f32/,
+    ],
+    [
       'an output that is never made',
       (graph) => ({ ...graph, outputs: [...graph.outputs, { name: 'z', value: 99 }] }),
       /z: is never made/,
@@ -154,13 +162,14 @@ describe('graph helpers', () => {
     expect(() => bindGraph(network(), { height: 9 })).toThrow(/width/);
   });
 
-  it('count operations and elements', () => {
+  it('count operations and bytes', () => {
     const graph = bindGraph(network(), { height: 8, width: 8 });
     const typeOf = (id: number): ReturnType<typeof valueOf> => valueOf(graph, id);
     const [conv, , , view] = graph.nodes;
     expect(flopsOf(conv, typeOf)).toBe(2 * 2 * 4 * 4 * 8 * 4 * 9);
-    expect(elementsMoved(conv, typeOf)).toEqual([2 * 8 * 8 * 4, 8 * 4 * 9, 2 * 4 * 4 * 8]);
-    expect([flopsOf(view, typeOf), elementsMoved(view, typeOf)]).toEqual([0, [0]]);
+    const bytesOf = (id: number): number => 4 * concrete(typeOf(id).shape).reduce((a, b) => a * b, 1);
+    expect(bytesMoved(conv, bytesOf)).toBe(4 * (2 * 8 * 8 * 4 + 8 * 4 * 9 + 2 * 4 * 4 * 8));
+    expect([flopsOf(view, typeOf), bytesMoved(view, bytesOf)]).toEqual([0, 0]);
   });
 
   it('print one line a node', () => {
@@ -232,6 +241,26 @@ describe('GraphBuilder', () => {
       'a slice past the end',
       (b) => b.op('sliceChannels', 's', { x: image(b) }, { start: 2, length: 3 }),
       /the range leaves the axis/,
+    ],
+    [
+      'a convolution of integers',
+      (b) => b.conv2d(b.input('x', [1, 8, 8, 4], 'i32', 'latent'), 'conv', { channels: 4, kernel: 3 }),
+      /conv2d "conv": x is i32, expected float or f32/,
+    ],
+    [
+      'indices that are no integers',
+      (b) => b.op('selectToken', 'pool', { x: b.toTokens(image(b)), index: b.weight('i', [1]) }, {}),
+      /selectToken "pool": index is float, expected i32/,
+    ],
+    [
+      'a state that is not f32',
+      (b) => {
+        const state = b.input('s', [1, 1, 2, 2, 4], 'float', 'latent');
+        const coefficients = b.input('c', [1, 8], 'f32', 'latent');
+        const row = b.input('r', [1], 'i32', 'latent');
+        return b.op('modelInput', 'input', { state, coefficients, row }, { slots: 1, copies: 1 });
+      },
+      /modelInput "input": state is float, expected f32/,
     ],
     [
       'odd channels under geglu',

@@ -202,6 +202,15 @@ describe('upsample', () => {
     const { refused } = await sameAfter(resized(9, 12), [passNamed('upsample')]);
     expect(refused).toEqual({ 'the size does not double': 1 });
   });
+
+  it('stays beside a second source, which would be doubled too', async () => {
+    const graph = build((b, x) => {
+      const skip = b.input('skip', [2, 10, 12, 4], 'float', 'latent');
+      return b.conv2d(b.concat(b.upsampleNearest(x, 10, 12), skip), 'conv', { channels: 4, kernel: 3 });
+    });
+    const { refused } = await sameAfter(graph, [passNamed('concat'), passNamed('upsample')]);
+    expect(refused).toEqual({ 'the convolution reads a second source': 1 });
+  });
 });
 
 describe('merge-duplicates', () => {

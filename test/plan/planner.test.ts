@@ -111,7 +111,10 @@ describe.each([
     }
   });
 
-  it('can be sent as plain data', () => {
+  it('is plain data, for workers and for files', () => {
     expect(structuredClone(planned)).toEqual(planned);
+    const { values, ...rest } = planned;
+    const written = { ...rest, values: [...values] };
+    expect(JSON.parse(JSON.stringify(written))).toEqual(written);
   });
 });

@@ -1,9 +1,9 @@
 /** @file Weights of the reference backend: f32 arrays in memory. */
 
-import { FileFormatError } from '../../errors.ts';
-import type { StoredTensor, Weight } from '../../graph/graph.ts';
+import type { Weight } from '../../graph/graph.ts';
 import { decodeToF32 } from '../../tensor/decode.ts';
 import type { WeightReader, WeightStore } from '../backend.ts';
+import { checkWeight } from '../weight-loading.ts';
 import { elementCount } from './op.ts';
 
 /**
@@ -16,7 +16,7 @@ export async function loadWeight(
   reader: WeightReader,
   signal?: AbortSignal,
 ): Promise<Float32Array> {
-  for (const part of weight.parts) checkPart(part, reader);
+  checkWeight(weight, reader);
   const result = new Float32Array(weight.parts.reduce((sum, part) => sum + elementCount(part.shape), 0));
   let start = 0;
   for (const { name, shape } of weight.parts) {
@@ -25,16 +25,6 @@ export async function loadWeight(
     start = end;
   }
   return result;
-}
-
-function checkPart({ name, shape }: StoredTensor, reader: WeightReader): void {
-  const info = reader.info(name);
-  if (info.shape.length === shape.length && info.shape.every((dim, axis) => dim === shape[axis])) return;
-  throw new FileFormatError(`has shape [${info.shape.join(', ')}], expected [${shape.join(', ')}]`, {
-    file: info.file,
-    field: name,
-    remedy: 'Check that the weights and the configuration are of the same model',
-  });
 }
 
 /** Weights by their parts' names, read once. */

@@ -3,6 +3,7 @@
 import { GraphError, KernelError } from '../../errors.ts';
 import type { Plan } from '../../plan/plan.ts';
 import type { CompileOptions } from '../backend.ts';
+import { loadRequests } from '../weight-loading.ts';
 import type { OpenDevice } from './device.ts';
 import { BUFFER_USAGE } from './flags.ts';
 import { compilePipeline, type CompiledPipeline } from './pipelines.ts';
@@ -35,7 +36,9 @@ export async function compileProgram(
     ...launches.flatMap((launch) => [...launch.weights.values()]),
     ...outputRequests.values(),
   ];
-  const loaded = await loadWeights(weights, requests, options);
+  const unique = new Map(requests.map((request) => [requestKey(request), request]));
+  for (const request of unique.values()) weights.checkRequest(request);
+  const loaded = await loadRequests(unique, (request) => weights.load(request, signal), options);
   const pipelines = await compilePipelines(device, launches, options);
   signal?.throwIfAborted();
 
@@ -102,25 +105,6 @@ function plainOutputs(plan: Plan): Map<number, WeightRequest> {
       });
   }
   return requests;
-}
-
-/** Loads what is missing, one weight after the other; all are checked before the first is read. */
-async function loadWeights(
-  weights: WebGpuWeights,
-  requests: readonly WeightRequest[],
-  { signal, onProgress }: CompileOptions,
-): Promise<Map<string, GPUBuffer>> {
-  const unique = new Map(requests.map((request) => [requestKey(request), request]));
-  for (const request of unique.values()) weights.checkRequest(request);
-  const total = unique.size;
-  const buffers = new Map<string, GPUBuffer>();
-  onProgress?.({ phase: 'weights', done: 0, total });
-  for (const [key, request] of unique) {
-    signal?.throwIfAborted();
-    buffers.set(key, await weights.load(request, signal));
-    onProgress?.({ phase: 'weights', done: buffers.size, total });
-  }
-  return buffers;
 }
 
 /** Compiles all different shaders at once; the result has an entry for each launch. */

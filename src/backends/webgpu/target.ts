@@ -1,13 +1,12 @@
 /** @file The WebGPU backend's target: what passes, kernel choice and the planner know of a device. */
 
 import { KernelError } from '../../errors.ts';
-import type { ValueId, ValueType } from '../../graph/op.ts';
+import type { ValueId } from '../../graph/op.ts';
 import { inputsOf, type Node } from '../../graph/ops.ts';
 import { chooseKernel } from '../../kernels/index.ts';
 import { elementCount, type DeviceTraits, type KernelContext } from '../../kernels/kernel.ts';
-import { FUSIONS, type Target } from '../../plan/target.ts';
+import { FUSIONS, type DeviceType, type Target } from '../../plan/target.ts';
 import { DEVICE_DTYPE_BYTES } from '../../tensor/dtype.ts';
-import { concrete } from '../../tensor/shape.ts';
 
 /** Sizes that limit plans. */
 export interface MemoryLimits {
@@ -16,37 +15,28 @@ export interface MemoryLimits {
   readonly maxBufferBytes: number;
 }
 
-/** What kernels may know of nodes whose values have these types; `float` values are stored as `dtype`. */
-export function contextOf(
-  traits: DeviceTraits,
-  dtype: 'f32' | 'f16',
-  typeOf: (value: ValueId) => ValueType,
-): KernelContext {
-  return {
-    traits,
-    shapeOf: (value) => concrete(typeOf(value).shape),
-    dtypeOf(value) {
-      const own = typeOf(value).dtype;
-      return own === 'float' ? dtype : own;
-    },
-  };
+/** What kernels may know of nodes whose values have these types. */
+export function contextOf(traits: DeviceTraits, typeOf: (value: ValueId) => DeviceType): KernelContext {
+  return { traits, shapeOf: (value) => typeOf(value).shape, dtypeOf: (value) => typeOf(value).dtype };
 }
 
-/** Name of the targets for a storage type: plans made for one may be compiled on any WebGPU device with its kernels. */
+/** Name of the targets for a type of activations: plans made for one may be compiled on any WebGPU device with its kernels. */
 export function targetName(dtype: 'f32' | 'f16'): string {
   return `webgpu-${dtype}`;
 }
 
-/** The target of a device for a storage type. */
-export function createTarget(dtype: 'f32' | 'f16', traits: DeviceTraits, limits: MemoryLimits): Target {
+/** The target of a device for a storage type: f16 is for weights alone where the device has no f16 arithmetic. */
+export function createTarget(storage: 'f32' | 'f16', traits: DeviceTraits, limits: MemoryLimits): Target {
+  const dtype = traits.f16 ? storage : 'f32';
   return {
     name: targetName(dtype),
     dtype,
+    weightDtype: storage,
     ...limits,
     mayReadAndWriteOneBuffer: false,
     fusions: new Set(FUSIONS),
     select(node, typeOf) {
-      const context = contextOf(traits, dtype, typeOf);
+      const context = contextOf(traits, typeOf);
       const kernel = chooseKernel(node, context);
       checkBindings(node, context, kernel.splits, limits);
       const scratchBytes = kernel.scratchBytes(node, context);

@@ -5,13 +5,14 @@
  * layouts is on the device twice.
  */
 
-import { FileFormatError, KernelError } from '../../errors.ts';
-import type { StoredTensor, Weight } from '../../graph/graph.ts';
+import { KernelError } from '../../errors.ts';
+import type { Weight } from '../../graph/graph.ts';
 import { packedLength, packRows, type Elements, type Packing } from '../../kernels/packing.ts';
 import { elementCount } from '../../kernels/kernel.ts';
 import { decodeToF16, decodeToF32 } from '../../tensor/decode.ts';
 import { DEVICE_DTYPE_BYTES } from '../../tensor/dtype.ts';
 import type { WeightReader, WeightStore } from '../backend.ts';
+import { checkWeight, SharedLoads, weightName } from '../weight-loading.ts';
 import type { OpenDevice } from './device.ts';
 import { BUFFER_USAGE } from './flags.ts';
 
@@ -36,8 +37,7 @@ const MAX_PENDING_BYTES = 64 * 1024 * 1024;
 export class WebGpuWeights implements WeightStore {
   readonly device: OpenDevice;
   readonly #reader: WeightReader;
-  /** A load that fails or is aborted is forgotten, so that it can be tried again. */
-  readonly #buffers = new Map<string, Promise<GPUBuffer>>();
+  readonly #buffers = new SharedLoads<GPUBuffer>();
   #bytes = 0;
   #pendingBytes = 0;
 
@@ -50,48 +50,24 @@ export class WebGpuWeights implements WeightStore {
     return this.#bytes;
   }
 
-  /**
-   * Checks, before anything is read, that the files hold what a request asks for.
-   * @throws NotFoundError for a missing tensor, FileFormatError for one of another shape, naming file and tensor.
-   */
+  /** Checks a request before anything is read; throws as `checkWeight` does. */
   checkRequest({ weight }: WeightRequest): void {
-    for (const part of weight.parts) this.#checkPart(part);
+    checkWeight(weight, this.#reader);
   }
 
   /** The buffer of a request, loaded if it is not there. */
   load(request: WeightRequest, signal?: AbortSignal): Promise<GPUBuffer> {
-    const key = requestKey(request);
-    const known = this.#buffers.get(key);
-    if (known) return known;
-    const loading = this.#upload(request, signal);
-    this.#buffers.set(key, loading);
-    loading.catch(() => this.#buffers.delete(key));
-    return loading;
+    return this.#buffers.get(requestKey(request), () => this.#upload(request, signal));
   }
 
   dispose(): void {
-    for (const loading of this.#buffers.values())
-      loading.then(
-        (buffer) => buffer.destroy(),
-        () => undefined,
-      );
-    this.#buffers.clear();
+    this.#buffers.clear((buffer) => buffer.destroy());
     this.#bytes = 0;
-  }
-
-  #checkPart({ name, shape }: StoredTensor): void {
-    const info = this.#reader.info(name);
-    if (info.shape.length === shape.length && info.shape.every((dim, axis) => dim === shape[axis])) return;
-    throw new FileFormatError(`has shape [${info.shape.join(', ')}], expected [${shape.join(', ')}]`, {
-      file: info.file,
-      field: name,
-      remedy: 'Check that the weights and the configuration are of the same model',
-    });
   }
 
   async #upload(request: WeightRequest, signal?: AbortSignal): Promise<GPUBuffer> {
     const { weight, dtype, packing } = request;
-    const name = weight.parts.map((part) => part.name).join(' + ');
+    const name = weightName(weight);
     const length = packedLength(packing, request.shape);
     const bytes = Math.ceil((length * DEVICE_DTYPE_BYTES[dtype]) / 16) * 16;
     const { maxBufferBytes } = this.device.limits;

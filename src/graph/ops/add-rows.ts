@@ -17,6 +17,7 @@ export interface AddRowsOp {
 export const addRows: OpDefinition<AddRowsOp> = {
   summary: 'adds a vector to every position of a batch row',
   inPlace: ['x'],
+  dtypes: { rowIndex: 'i32' },
   infer({ x, rows, rowIndex }) {
     checkRank('rows', rows, 2);
     checkDim('rows', rows, 1, dimOf(x, -1));

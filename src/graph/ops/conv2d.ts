@@ -39,6 +39,7 @@ function outputSize(size: Dim, kernel: number, before: number, after: number, st
 export const conv2d: OpDefinition<Conv2dOp> = {
   summary: 'convolution, NHWC',
   inPlace: ['residual'],
+  dtypes: { rowIndex: 'i32' },
   infer(inputs, attrs) {
     const { x, x2, weight, bias, rows, rowIndex, residual } = inputs;
     checkRank('x', x, 4);

@@ -16,6 +16,7 @@ export interface EmbedTokensOp {
 
 export const embedTokens: OpDefinition<EmbedTokensOp> = {
   summary: 'token embedding + position embedding',
+  dtypes: { ids: 'i32' },
   infer({ ids, table, positions }) {
     checkRank('ids', ids, 2);
     checkDim('positions', positions, 1, dimOf(table, 1));

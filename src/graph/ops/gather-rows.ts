@@ -14,6 +14,7 @@ export interface GatherRowsOp {
 
 export const gatherRows: OpDefinition<GatherRowsOp> = {
   summary: 'a row of a table for each batch row',
+  dtypes: { index: 'i32' },
   infer({ table, index }) {
     checkRank('table', table, 2);
     checkRank('index', index, 1);

@@ -30,6 +30,7 @@ export interface GroupNormApplyOp {
 
 export const groupNormApply: OpDefinition<GroupNormApplyOp> = {
   summary: 'group normalisation by given statistics',
+  dtypes: { stats: 'f32' },
   infer({ x, x2, stats, weight, bias }, { groups }) {
     if (x2) x.shape.slice(0, -1).forEach((dim, axis) => checkDim('x2', x2, axis, dim));
     const channels = x2 ? addDims(dimOf(x, -1), dimOf(x2, -1)) : dimOf(x, -1);

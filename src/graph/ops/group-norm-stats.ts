@@ -18,6 +18,7 @@ export interface GroupNormStatsOp {
 
 export const groupNormStats: OpDefinition<GroupNormStatsOp> = {
   summary: 'statistics of a group normalisation',
+  dtypes: { previous: 'f32' },
   infer({ x, x2, previous }, { groups }) {
     if (x2) x.shape.slice(0, -1).forEach((dim, axis) => checkDim('x2', x2, axis, dim));
     const channels = x2 ? addDims(dimOf(x, -1), dimOf(x2, -1)) : dimOf(x, -1);

@@ -18,6 +18,7 @@ export interface GuidanceFactorOp {
 
 export const guidanceFactor: OpDefinition<GuidanceFactorOp> = {
   summary: 'factor of guidance rescale, by image',
+  dtypes: { coefficients: 'f32', row: 'i32' },
   infer({ output, coefficients, row }) {
     checkRank('output', output, 4);
     checkRank('coefficients', coefficients, 2);

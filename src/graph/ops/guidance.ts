@@ -21,6 +21,7 @@ export interface GuidanceOp {
 
 export const guidance: OpDefinition<GuidanceOp> = {
   summary: 'classifier-free guidance',
+  dtypes: { coefficients: 'f32', row: 'i32' },
   infer({ output, coefficients, row }) {
     checkRank('output', output, 4);
     checkRank('coefficients', coefficients, 2);

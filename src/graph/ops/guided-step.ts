@@ -24,6 +24,7 @@ export interface GuidedStepOp {
 export const guidedStep: OpDefinition<GuidedStepOp> = {
   summary: 'classifier-free guidance + scheduler step',
   inPlace: ['state'],
+  dtypes: { state: 'f32', factor: 'f32', noise: 'f32', coefficients: 'f32', row: 'i32' },
   infer({ state, output, factor, noise, coefficients, row }, { slots }) {
     checkRank('state', state, 5);
     checkRank('coefficients', coefficients, 2);

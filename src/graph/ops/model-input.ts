@@ -22,6 +22,7 @@ export interface ModelInputOp {
 
 export const modelInput: OpDefinition<ModelInputOp> = {
   summary: 'scaled latents, repeated for guidance',
+  dtypes: { state: 'f32', coefficients: 'f32', row: 'i32' },
   infer({ state, coefficients, row }, { slots, copies }) {
     checkRank('state', state, 5);
     checkRank('coefficients', coefficients, 2);

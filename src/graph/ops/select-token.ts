@@ -14,6 +14,7 @@ export interface SelectTokenOp {
 
 export const selectToken: OpDefinition<SelectTokenOp> = {
   summary: 'one token of each sequence',
+  dtypes: { index: 'i32' },
   infer({ x, index }) {
     checkRank('x', x, 3);
     checkShape('index', index, [dimOf(x, 0)]);

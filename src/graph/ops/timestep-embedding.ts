@@ -20,6 +20,7 @@ export interface TimestepEmbeddingOp {
 
 export const timestepEmbedding: OpDefinition<TimestepEmbeddingOp> = {
   summary: 'sinusoidal timestep embedding',
+  dtypes: { t: 'f32' },
   infer({ t }, { channels }) {
     check(t.shape.length === 1 || t.shape.length === 2, 't must be [batch] or [batch, n]');
     check(channels % 2 === 0, 'channels must be even');

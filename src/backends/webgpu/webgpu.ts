@@ -1,6 +1,5 @@
 /** @file The WebGPU backend: browsers, Deno, and Node through Dawn. */
 
-import { OptionError } from '../../errors.ts';
 import type { Backend, BackendFactory } from '../backend.ts';
 import { acquireDevice, type WebGpuOptions } from './acquire.ts';
 import { compileProgram } from './compile.ts';
@@ -25,15 +24,7 @@ function createBackend(device: OpenDevice): Backend {
     name: 'webgpu',
     description: device.description,
     dtypes: device.traits.f16 ? ['f32', 'f16'] : ['f32'],
-    target(dtype) {
-      if (dtype === 'f16' && !device.traits.f16)
-        throw new OptionError(`${device.description} has no shader-f16`, {
-          field: 'dtype',
-          remedy:
-            'Use f32 (on NVIDIA cards, Chrome wants --enable-dawn-features=vulkan_enable_f16_on_nvidia)',
-        });
-      return createTarget(dtype, device.traits, device.limits);
-    },
+    target: (dtype) => createTarget(dtype, device.traits, device.limits),
     createWeights: (reader) => new WebGpuWeights(device, reader),
     compile: (plan, compileOptions) => compileProgram(device, plan, compileOptions),
     async idle() {
