@@ -1,9 +1,12 @@
 /** @file The public API of calotype. */
 
 import { fromPretrainedOn } from './pipelines/from-pretrained.ts';
+import { fromSingleFileOn, openCheckpoint } from './pipelines/from-single-file.ts';
 import type { DiffusionPipeline as Pipeline } from './pipelines/diffusion-pipeline.ts';
 import type { ModelSource } from './loaders/model-source.ts';
+import type { ByteSource } from './loaders/byte-source.ts';
 import type { FromPretrainedOptions } from './pipelines/from-pretrained.ts';
+import type { FromSingleFileOptions, OpenCheckpoint } from './pipelines/from-single-file.ts';
 import { platform } from './platform/platform.ts';
 
 /** Loads pipelines: `await DiffusionPipeline.fromPretrained('stabilityai/sdxl-turbo')`. */
@@ -15,26 +18,52 @@ export const DiffusionPipeline = {
    * unknown option; BackendUnavailableError with the reason and remedy for every backend that was tried
    */
   fromPretrained: fromPretrainedOn(platform),
+  /**
+   * Loads a checkpoint: one safetensors file in the original layout, as sd-webui and ComfyUI use them (Stable
+   * Diffusion 1.x, 2.x, XL). Its kind and configurations are read off its tensors. It holds no tokenizer: that of the
+   * Hub repository published with its kind is taken unless `config` or `tokenizer` names another.
+   * @param source a path, a URL, `owner/name/file.safetensors` on the Hub, or any `ByteSource`
+   * @throws FileFormatError for pickles (.ckpt), GGUF, quantised weights and unknown layouts; ConfigError for models of
+   * kinds that are not supported; NotFoundError where there is no tokenizer; and what `fromPretrained` throws
+   */
+  fromSingleFile: fromSingleFileOn(platform),
 };
 /** A loaded pipeline; see `DiffusionPipeline.fromPretrained`. */
 export type DiffusionPipeline = Pipeline;
 
 export type { PipelineStream } from './pipelines/diffusion-pipeline.ts';
 export type { FromPretrainedOptions } from './pipelines/from-pretrained.ts';
+export type { FromSingleFileOptions, OpenCheckpoint } from './pipelines/from-single-file.ts';
 export type { DTypeOption } from './pipelines/load-pipeline.ts';
 export type { CallOptions, Seed, StepInfo, Tensor } from './pipelines/options.ts';
 export type { ProgressEvent, ProgressListener } from './pipelines/progress.ts';
-export type { DenoisingStep, PipelineOutput, Timings } from './pipelines/text-to-image.ts';
+export type { RecommendedSettings } from './pipelines/recommended-settings.ts';
+export type { DenoisingStep, PipelineOutput, Timings, UsedOptions } from './pipelines/text-to-image.ts';
 
 export type { Backend, BackendFactory } from './backends/backend.ts';
+export { cpu, type CpuOptions } from './backends/cpu/cpu.ts';
 export { reference } from './backends/reference/reference.ts';
-export { webgpu } from './backends/webgpu/backend.ts';
+export { webgpu } from './backends/webgpu/webgpu.ts';
 export { findGpu, type FoundGpu } from './platform/gpu.ts';
 
-export { DDIMScheduler } from './schedulers/ddim.ts';
-export { DPMSolverMultistepScheduler } from './schedulers/dpm-solver-multistep.ts';
-export { EulerAncestralDiscreteScheduler } from './schedulers/euler-ancestral-discrete.ts';
-export { EulerDiscreteScheduler } from './schedulers/euler-discrete.ts';
+export {
+  DDIMScheduler,
+  DDPMScheduler,
+  DEISMultistepScheduler,
+  DPMSolverMultistepScheduler,
+  DPMSolverSinglestepScheduler,
+  EulerAncestralDiscreteScheduler,
+  EulerDiscreteScheduler,
+  HeunDiscreteScheduler,
+  KDPM2AncestralDiscreteScheduler,
+  KDPM2DiscreteScheduler,
+  LCMScheduler,
+  LMSDiscreteScheduler,
+  PNDMScheduler,
+  SCHEDULERS,
+  TCDScheduler,
+  UniPCMultistepScheduler,
+} from './schedulers/index.ts';
 export type { Scheduler, SchedulerConfig, StepCoefficients } from './schedulers/scheduler.ts';
 
 export { Generator } from './random/generator.ts';
@@ -46,7 +75,7 @@ export { readRecipe, recipeTexts, type Recipe } from './image/recipe.ts';
 
 export { blobModelSource, httpModelSource, pickedFolderSource } from './loaders/model-source.ts';
 export type { ModelSource } from './loaders/model-source.ts';
-export type { ByteSource } from './loaders/byte-source.ts';
+export { blobSource, type ByteSource } from './loaders/byte-source.ts';
 
 /** The files behind a folder, Hub id or URL, as `fromPretrained` finds them. */
 export const openModel = (
@@ -54,7 +83,14 @@ export const openModel = (
   options: FromPretrainedOptions = {},
   onNotice: (notice: string) => void = () => undefined,
 ): Promise<ModelSource> => platform.resolveModel(source, options, onNotice);
-export { openBackend } from './pipelines/from-pretrained.ts';
+/** A checkpoint in the original layout as a model folder, to be closed, as `fromSingleFile` finds it. */
+export const openSingleFile = (
+  source: string | ByteSource,
+  options: FromSingleFileOptions = {},
+  onNotice: (notice: string) => void = () => undefined,
+): Promise<OpenCheckpoint> => openCheckpoint(platform, source, options, onNotice);
+export { isWeightFile } from './pipelines/vae-option.ts';
+export { openBackend, type OpenBackendOptions } from './pipelines/from-pretrained.ts';
 export { inspectModel, type ModelReport } from './pipelines/inspect-model.ts';
 export type { NetworkReport, ProgramReport } from './pipelines/inspect.ts';
 export { benchmarkModel, type ModelBenchmarkOptions } from './pipelines/benchmark-model.ts';
@@ -79,3 +115,4 @@ export {
   OutOfMemoryError,
 } from './errors.ts';
 export type { BackendAttempt, ErrorDetails } from './errors.ts';
+export { nearestNames } from './nearest-names.ts';

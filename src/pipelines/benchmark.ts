@@ -1,11 +1,10 @@
 /** @file Times a UNet's denoising step on a backend, with random weights, from its configuration alone. */
 
-import type { Backend, DispatchTime, WeightReader } from '../backends/backend.ts';
+import type { Backend, Program, WeightReader } from '../backends/backend.ts';
 import type { Graph } from '../graph/graph.ts';
-import { definitionOf, elementsMoved, flopsOf, type OpKind } from '../graph/ops.ts';
+import { bytesMoved, flopsOf, type OpKind } from '../graph/ops.ts';
 import type { UNet2DConditionConfig } from '../loaders/configs/unet.ts';
-import type { Plan } from '../plan/plan.ts';
-import { DEVICE_DTYPE_BYTES } from '../tensor/dtype.ts';
+import type { Plan, PlannedValue } from '../plan/plan.ts';
 import { encodeF16 } from '../tensor/float16.ts';
 import { buildUNet2DCondition } from '../models/unet2d-condition.ts';
 import { Denoiser, type DenoisePrograms } from './denoiser.ts';
@@ -14,6 +13,7 @@ import type { ProgressListener } from './progress.ts';
 
 /** What to time. */
 export interface BenchmarkOptions {
+  /** Storage type; see `Backend.target`. */
   readonly dtype: 'f32' | 'f16';
   /** Of the latents. */
   readonly height: number;
@@ -42,7 +42,7 @@ export interface StepBenchmark {
   readonly allocatedBytes: number | undefined;
   /** Seconds to upload weights and compile kernels. */
   readonly compileSeconds: number;
-  /** Per dispatch, if the device can tell. */
+  /** Per dispatch, the median of some runs; empty if the device cannot tell. */
   readonly profile: readonly TimedOp[];
 }
 
@@ -58,6 +58,9 @@ export interface TimedOp {
   /** Bytes that must be read and written at least once. */
   readonly bytes: number;
 }
+
+/** Most runs that are timed op by op: on software adapters each takes as long as a step. */
+const MOST_PROFILES = 5;
 
 const NOISE_BLOCK = 1 << 16;
 
@@ -91,21 +94,18 @@ function randomWeights(graph: Graph): WeightReader {
 
 /** FLOPs and least bytes of each dispatch of a plan, in order. */
 function workOf(plan: Plan): Omit<TimedOp, 'milliseconds'>[] {
-  const typeOf = (id: number): { shape: readonly number[]; dtype: 'float' | 'f32' | 'i32' } => {
+  const valueOf = (id: number): PlannedValue => {
     const value = plan.values.get(id);
     if (!value) throw new RangeError(`no value ${id}`);
-    return { shape: value.shape, dtype: 'float' };
+    return value;
   };
   return plan.dispatches.map(({ node, kernel }) => ({
     kind: node.kind,
     kernel,
     node: node.name,
-    shape: typeOf(node.output).shape,
-    flops: Number(flopsOf(node, typeOf)),
-    bytes: definitionOf(node.kind).isView
-      ? 0
-      : elementsMoved(node, typeOf).reduce<number>((sum, count) => sum + Number(count), 0) *
-        DEVICE_DTYPE_BYTES[plan.dtype],
+    shape: valueOf(node.output).shape,
+    flops: Number(flopsOf(node, (id) => ({ shape: valueOf(id).shape, dtype: 'float' }))),
+    bytes: bytesMoved(node, (id) => valueOf(id).bytes),
   }));
 }
 
@@ -147,7 +147,7 @@ function fillInputs(
 ): void {
   const added = config.additionEmbed;
   session.setPrompt({
-    encoder_hidden_states: new Float32Array(2 * 77 * config.crossAttentionDim[0]).fill(0.1),
+    encoder_hidden_states: new Float32Array(2 * 77 * config.crossAttentionDim).fill(0.1),
     ...(added && {
       text_embeds: new Float32Array(2 * (added.inputDim - microConditions * added.timeEmbedDim)).fill(0.1),
       time_ids: new Float32Array(2 * microConditions).fill(512),
@@ -197,19 +197,31 @@ async function timeSteps(
   const throughputMs = (performance.now() - begin) / steps;
   const program = session.latentProgram;
   const work = workOf(program.plan);
-  const times = (await program.profile?.()) ?? [];
+  const times = await profileDispatches(program, Math.min(steps, MOST_PROFILES), signal);
   return {
     dispatches: program.plan.dispatches.length,
     flops: work.reduce((sum, op) => sum + op.flops, 0),
-    latencyMs: latencies.sort((a, b) => a - b)[Math.floor(steps / 2)] ?? Number.NaN,
+    latencyMs: median(latencies),
     throughputMs,
     hostMs: host / steps,
     allocatedBytes: heapUsed && allocated,
-    profile: times.length === 0 ? [] : work.map((op, i) => ({ ...op, milliseconds: timeOf(times, i) })),
+    profile: times.map((milliseconds, i) => ({ ...work[i], milliseconds })),
   };
 }
 
-/** Time of all launches of a dispatch. */
-function timeOf(times: readonly DispatchTime[], dispatch: number): number {
-  return times.reduce((sum, time) => sum + (time.dispatch === dispatch ? time.milliseconds : 0), 0);
+/** Median over some runs of each dispatch's time, all its launches together; empty if the device cannot tell. */
+async function profileDispatches(program: Program, runs: number, signal?: AbortSignal): Promise<number[]> {
+  if (!program.profile) return [];
+  const times = program.plan.dispatches.map((): number[] => []);
+  for (let run = 0; run < runs; run++) {
+    signal?.throwIfAborted();
+    for (const dispatch of times) dispatch.push(0);
+    for (const { dispatch, milliseconds } of await program.profile()) times[dispatch][run] += milliseconds;
+  }
+  return times.map(median);
+}
+
+function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return (sorted[Math.floor((sorted.length - 1) / 2)] + sorted[Math.ceil((sorted.length - 1) / 2)]) / 2;
 }

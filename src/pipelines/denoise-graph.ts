@@ -7,6 +7,7 @@ import type { Graph } from '../graph/graph.ts';
 import type { UNet2DConditionConfig } from '../loaders/configs/unet.ts';
 import { unet2DCondition } from '../models/unet2d-condition.ts';
 import { coefficientColumns } from '../schedulers/coefficients.ts';
+import { REPAINT_SLOTS } from '../schedulers/repaint.ts';
 import { mulDims, symbol } from '../tensor/shape.ts';
 
 /** What decides the structure of the step. */
@@ -21,16 +22,26 @@ export interface DenoiseStructure {
   readonly noise: boolean;
   /** Micro-conditioning numbers of SDXL's UNets: 6, or 5 for the refiner; 0 for other UNets. */
   readonly microConditions: number;
+  /** Whether latents outside a mask are led along the image's own (`schedulers/repaint.ts`). Default false. */
+  readonly repaint?: boolean;
+}
+
+/** Slots of the state: the scheduler's, and what repainting adds. */
+export function stateSlots({ slots, repaint = false }: DenoiseStructure): number {
+  return slots + (repaint ? REPAINT_SLOTS : 0);
 }
 
 /**
  * Symbols: images, height, width (of the latents), tokens (of the text), steps (rows of the coefficient table).
  * Inputs: state [slots, images, height, width, channels], coefficients, row [images], noise, timestep [batch], and
- * the UNet's prompt inputs, with batch = images, or twice that under guidance (unconditional images first).
+ * the UNet's prompt inputs, with batch = images, or twice that under guidance (unconditional images first). A UNet with
+ * more input than output channels (inpainting) takes the rest from condition [batch, height, width, channels].
+ * With `repaint` the table holds two rows a step, and the step reads its row from pixelRow [images * height * width].
  * Output: the next state.
  */
 export function denoiseGraph(config: UNet2DConditionConfig, structure: DenoiseStructure): Graph {
-  const { guided, rescale, slots, noise, microConditions } = structure;
+  const { guided, rescale, noise, microConditions, repaint = false } = structure;
+  const slots = stateSlots(structure);
   const b = new GraphBuilder('denoise');
   const copies = guided ? 2 : 1;
   const [images, height, width, tokens] = [
@@ -45,16 +56,21 @@ export function denoiseGraph(config: UNet2DConditionConfig, structure: DenoiseSt
   const state = b.input('state', [slots, ...latents], 'f32', 'latent');
   const coefficients = b.input(
     'coefficients',
-    [symbol('steps'), coefficientColumns(slots).count],
+    [mulDims(repaint ? 2 : 1, symbol('steps')), coefficientColumns(slots).count],
     'f32',
     'latent',
   );
   const row = b.input('row', [images], 'i32', 'latent');
   const timestep = b.input('timestep', [batch], 'f32', 'step');
-  const sample = b.op('modelInput', 'model_input', { state, coefficients, row }, { slots, copies });
+  const scaled = b.op('modelInput', 'model_input', { state, coefficients, row }, { slots, copies });
+  const more = config.inChannels - config.outChannels;
+  const sample =
+    more > 0
+      ? b.concat(scaled, b.input('condition', [batch, height, width, more], 'float', 'latent'), 'model_input')
+      : scaled;
   const encoderHiddenStates = b.input(
     'encoder_hidden_states',
-    [batch, tokens, config.crossAttentionDim[0] ?? 0],
+    [batch, tokens, config.crossAttentionDim],
     'float',
     'prompt',
   );
@@ -88,7 +104,7 @@ export function denoiseGraph(config: UNet2DConditionConfig, structure: DenoiseSt
       state,
       output: guidedOutput,
       coefficients,
-      row,
+      row: repaint ? b.input('pixelRow', [mulDims(images, height, width)], 'i32', 'latent') : row,
       ...(noise && { noise: b.input('noise', latents, 'f32', 'latent') }),
     },
     { slots },

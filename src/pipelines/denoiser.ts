@@ -8,26 +8,25 @@
 
 import type { DeviceTensor, Program } from '../backends/backend.ts';
 import type { UNet2DConditionConfig } from '../loaders/configs/unet.ts';
-import { PASSES_BEFORE_SPLIT, runPasses } from '../passes/index.ts';
-import { PROMPT_ROW, splitByRate, STEP_ROW } from '../passes/split-by-rate.ts';
+import { PROMPT_ROW, STEP_ROW } from '../passes/split-by-rate.ts';
 import { packCoefficients, type GuidanceCoefficients } from '../schedulers/coefficients.ts';
 import type { StepCoefficients } from '../schedulers/scheduler.ts';
 import { toNchw, toNhwc, type ImageShape } from '../tensor/layout.ts';
-import { denoiseGraph, type DenoiseStructure } from './denoise-graph.ts';
+import { denoiseParts, type DenoisePart, type DenoiseShape } from './denoise-parts.ts';
 import { RecentCache, type Network, type ProgramOptions } from './network.ts';
-
-/** Sizes that programs are compiled for. */
-export interface DenoiseShape extends DenoiseStructure {
-  readonly images: number;
-  /** Of the latents. */
-  readonly height: number;
-  readonly width: number;
-  /** Tokens of the text, padding included. */
-  readonly tokens: number;
-}
 
 /** Tables are made for a multiple of this many steps, so that programs outlive small changes of the step count. */
 const STEP_BUCKET = 16;
+
+/** What repainting needs besides the latents; see `schedulers/repaint.ts`. */
+export interface Repaint {
+  /** [images, height, width]: 1 where the picture is painted anew, 0 where it is kept. */
+  readonly mask: Float32Array;
+  /** The image's latents [images, channels, height, width]. */
+  readonly image: Float32Array;
+  /** The noise that they are mixed with, of the same shape. */
+  readonly noise: Float32Array;
+}
 
 /** A UNet on a device, with the programs of the latest shapes. */
 export class Denoiser {
@@ -60,37 +59,25 @@ async function compilePrograms(
   capacity: number,
   { signal, onProgress }: ProgramOptions,
 ): Promise<DenoisePrograms> {
-  const { images, height, width, tokens } = shape;
-  const target = network.backend.target(network.dtype);
-  const { graph } = runPasses(denoiseGraph(config, shape), target, PASSES_BEFORE_SPLIT);
-  const split = splitByRate(graph);
-  const batch = (shape.guided ? 2 : 1) * images;
-  const rows = capacity * batch;
+  const parts = denoiseParts(config, shape, capacity, network.backend.target(network.dtype));
   const shared = new Map<string, DeviceTensor>();
   const made: Program[] = [];
-  const sizes = { height, width, tokens, steps: capacity, rows, prompts: batch };
-  const add = async (graph: typeof split.prompt, stackedImages: number): Promise<Program | undefined> => {
-    if (!graph) return undefined;
-    const program = await network.compile(
-      graph,
-      { ...sizes, images: stackedImages },
-      { tensors: shared, signal, onProgress },
-    );
+  const add = async ({ graph, bindings }: DenoisePart): Promise<Program> => {
+    const program = await network.compile(graph, bindings, { tensors: shared, signal, onProgress });
     made.push(program);
     for (const { name } of program.plan.tensors)
       if (!shared.has(name)) shared.set(name, program.tensor(name));
     return program;
   };
   try {
-    const prompt = await add(split.prompt, images);
+    const prompt = parts.prompt && (await add(parts.prompt));
     const promptNames = new Set(shared.keys());
-    const step = await add(split.step, capacity * images);
+    const step = parts.step && (await add(parts.step));
     // Rows and timesteps of the step program are its own: the latent program has inputs of other sizes.
     for (const name of [PROMPT_ROW, 'timestep']) if (!promptNames.has(name)) shared.delete(name);
-    const latent = await add(split.latent, images);
-    if (!latent) throw new RangeError('a denoising step without latents');
+    const latent = await add(parts.latent);
     return new DenoisePrograms(
-      { ...shape, channels: config.outChannels, batch, capacity },
+      { ...shape, channels: config.outChannels, batch: parts.batch, capacity },
       { prompt, step, latent },
     );
   } catch (error) {
@@ -111,6 +98,8 @@ type Sizes = DenoiseShape & { readonly channels: number; readonly batch: number;
 export class DenoisePrograms {
   readonly #sizes: Sizes;
   readonly #parts: Parts;
+  /** For each pixel, where its rows begin in the coefficient table; empty without a mask. */
+  #pixelRows = new Int32Array();
 
   constructor(sizes: Sizes, parts: Parts) {
     this.#sizes = sizes;
@@ -137,8 +126,15 @@ export class DenoisePrograms {
     this.#parts.prompt?.run();
   }
 
-  /** Sets timesteps, coefficients and guidance of all steps and fills the tables; call it after `setPrompt`. */
-  setSchedule(steps: readonly StepCoefficients[], guidance: GuidanceCoefficients): void {
+  /**
+   * Sets timesteps, coefficients and guidance of all steps and fills the tables; call it after `setPrompt`.
+   * @param kept the steps outside the mask, for programs that repaint
+   */
+  setSchedule(
+    steps: readonly StepCoefficients[],
+    guidance: GuidanceCoefficients,
+    kept?: readonly StepCoefficients[],
+  ): void {
     const { batch, capacity } = this.#sizes;
     const { step: tables, latent } = this.#parts;
     const rows = Array.from({ length: capacity * batch }, (_, i) => i);
@@ -159,17 +155,24 @@ export class DenoisePrograms {
       tables.run();
     }
     const packed = packCoefficients(steps, guidance);
-    const table = new Float32Array((packed.length / steps.length) * capacity);
+    const length = (packed.length / steps.length) * capacity;
+    const table = new Float32Array(kept ? 2 * length : length);
     table.set(packed);
+    if (kept) table.set(packCoefficients(kept, guidance), length);
     latent.write('coefficients', table);
   }
 
   /** Sets the latents [images, channels, height, width] and clears the scheduler's history. */
-  setLatents(latents: Float32Array): void {
-    const { slots } = this.#sizes;
-    const state = new Float32Array(slots * latents.length);
+  setLatents(latents: Float32Array, repaint?: Repaint): void {
+    const { slots, capacity } = this.#sizes;
+    const tensors = repaint ? [repaint.image, repaint.noise] : [];
+    const state = new Float32Array((slots + tensors.length) * latents.length);
     state.set(toNhwc(latents, this.#latentShape()));
+    tensors.forEach((tensor, i) =>
+      state.set(toNhwc(tensor, this.#latentShape()), (slots + i) * latents.length),
+    );
     this.#parts.latent.write('state', state);
+    this.#pixelRows = Int32Array.from(repaint?.mask ?? [], (painted) => (painted === 1 ? 0 : capacity));
   }
 
   /** Queues one step of all images; `noise` is [images, channels, height, width]. */
@@ -177,6 +180,11 @@ export class DenoisePrograms {
     const { images, batch } = this.#sizes;
     const { latent } = this.#parts;
     latent.write('row', new Int32Array(images).fill(index));
+    if (this.#pixelRows.length > 0)
+      latent.write(
+        'pixelRow',
+        this.#pixelRows.map((first) => first + index),
+      );
     if (latent.plan.inputs.some(({ name }) => name === STEP_ROW))
       latent.write(
         STEP_ROW,

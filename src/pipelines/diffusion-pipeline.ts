@@ -8,8 +8,10 @@
 import type { Backend } from '../backends/backend.ts';
 import type { Scheduler } from '../schedulers/scheduler.ts';
 import { checkOptions, XL_OPTIONS, type CallOptions, type OptionDefaults } from './options.ts';
+import { readTask, sizeOfImage, type Task } from './image-options.ts';
 import type { LoadedPipeline } from './load-pipeline.ts';
 import type { ProgressListener } from './progress.ts';
+import type { RecommendedSettings } from './recommended-settings.ts';
 import { textToImage, type DenoisingStep, type PipelineOutput } from './text-to-image.ts';
 
 /** A running call: its steps as they are queued, and its result. */
@@ -35,7 +37,7 @@ export interface DiffusionPipeline {
   /** The backend in use. */
   readonly backend: Pick<Backend, 'name' | 'description'>;
   /** Settings that the model's folder recommends (calotype.json); the library does not apply them by itself. */
-  readonly recommended: CallOptions;
+  readonly recommended: RecommendedSettings;
   /** What was ignored or decided while loading, for people. */
   readonly notices: readonly string[];
   /** Frees everything; a running call is waited for. */
@@ -55,13 +57,20 @@ function deferred<T>(): {
   return { promise, resolve, reject };
 }
 
-/** diffusers' defaults of a pipeline class. */
-function defaultsOf({ className, unet, vae }: LoadedPipeline): OptionDefaults {
+/** diffusers' defaults of the pipeline class that a task belongs to. */
+function defaultsOf({ className, unet, vae }: LoadedPipeline, task: Task): OptionDefaults {
+  const xl = className === 'StableDiffusionXLPipeline';
+  const { scaleFactor } = vae;
   const [height, width] = unet.sampleSize ?? [64, 64];
+  const trained = { height: height * scaleFactor, width: width * scaleFactor };
+  if (task.kind === 'text') return { guidanceScale: xl ? 5 : 7.5, ...trained };
+  if (task.kind === 'inpaint') return { guidanceScale: 7.5, strength: xl ? 0.9999 : 1, ...trained };
+  const size = sizeOfImage(task.image, scaleFactor);
   return {
-    guidanceScale: className === 'StableDiffusionXLPipeline' ? 5 : 7.5,
-    height: height * vae.scaleFactor,
-    width: width * vae.scaleFactor,
+    guidanceScale: xl ? 5 : 7.5,
+    strength: xl ? 0.3 : 0.8,
+    height: size.height - (size.height % scaleFactor),
+    width: size.width - (size.width % scaleFactor),
   };
 }
 
@@ -77,7 +86,11 @@ export function makePipeline(
     className === 'StableDiffusionXLPipeline' || !XL_OPTIONS.has(option);
 
   async function* run(options: CallOptions): AsyncGenerator<DenoisingStep, PipelineOutput, void> {
-    const checked = checkOptions(options, defaultsOf(loaded), vae.scaleFactor, isTaken);
+    const task = readTask(options, {
+      latentChannels: vae.kind.config.latentChannels,
+      inpaints: unet.inChannels > unet.outChannels,
+    });
+    const checked = checkOptions(options, defaultsOf(loaded, task), vae.scaleFactor, isTaken);
     const before = tail;
     let release = (): void => undefined;
     tail = new Promise<void>((resolve) => (release = resolve));
@@ -85,7 +98,7 @@ export function makePipeline(
     try {
       checked.signal?.throwIfAborted();
       const parts = { conditioner, denoiser, unet, vae, scheduler, idle: () => backend.idle() };
-      return yield* textToImage(parts, checked, { signal: checked.signal, onProgress });
+      return yield* textToImage(parts, task, checked, { signal: checked.signal, onProgress });
     } finally {
       release();
     }

@@ -2,11 +2,14 @@
 
 import type { Backend, BackendFactory } from '../backends/backend.ts';
 import { BackendUnavailableError, OptionError, type BackendAttempt } from '../errors.ts';
+import type { ByteSource } from '../loaders/byte-source.ts';
 import type { ModelSource } from '../loaders/model-source.ts';
-import { nearestNames } from '../loaders/weight-source.ts';
+import { withVae } from '../loaders/single-file/standalone-vae.ts';
+import { nearestNames } from '../nearest-names.ts';
 import { makePipeline, type DiffusionPipeline as Pipeline } from './diffusion-pipeline.ts';
 import { loadPipeline, type DTypeOption, type LoadPipelineOptions } from './load-pipeline.ts';
 import type { ProgressListener } from './progress.ts';
+import { openVae } from './vae-option.ts';
 
 /** Options of `fromPretrained`. */
 export interface FromPretrainedOptions {
@@ -14,9 +17,17 @@ export interface FromPretrainedOptions {
   readonly revision?: string;
   /** Part of the weights' file names, for example `fp16`. */
   readonly variant?: string;
-  /** Default `auto`: f16 where the device offers it and the file is 16 bits or less, else f32. */
+  /**
+   * Default `auto`: f16 where the device computes in it and the file is 16 bits or less, else f32. `f16` on a device
+   * that does not: weights are held in 16 bits, activations and arithmetic stay f32.
+   */
   readonly dtype?: DTypeOption;
-  /** Tried in order; the first that works is taken. Default: WebGPU on hardware. */
+  /**
+   * A VAE to use in place of the model's: a .safetensors file (in the original or diffusers' layout; the model's own
+   * VAE configuration then holds for it), or a folder, Hub id, URL or ModelSource with a config.json.
+   */
+  readonly vae?: string | ModelSource;
+  /** Tried in order; the first that works is taken. Default: WebGPU on hardware, else the CPU. */
   readonly backends?: readonly BackendFactory[];
   readonly signal?: AbortSignal;
   readonly onProgress?: ProgressListener;
@@ -26,6 +37,7 @@ const OPTIONS = [
   'revision',
   'variant',
   'dtype',
+  'vae',
   'backends',
   'signal',
   'onProgress',
@@ -39,6 +51,12 @@ export interface Platform {
     options: FromPretrainedOptions,
     onNotice: (notice: string) => void,
   ): Promise<ModelSource>;
+  /** The file behind a path, URL or Hub address (`owner/name/file.safetensors`). Throws NotFoundError if there is none. */
+  openFile(
+    source: string,
+    options: FromPretrainedOptions,
+    onNotice: (notice: string) => void,
+  ): Promise<ByteSource>;
   /** Backends to try where the user names none. */
   defaultBackends(): readonly BackendFactory[];
 }
@@ -47,13 +65,20 @@ function isAttempt(opened: Backend | BackendAttempt): opened is BackendAttempt {
   return 'reason' in opened;
 }
 
+/** Options of `openBackend`. */
+export interface OpenBackendOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Told of each backend that cannot be used, before the next is tried. */
+  readonly onSkipped?: (attempt: BackendAttempt) => void;
+}
+
 /**
  * Opens the first backend that works.
  * @throws BackendUnavailableError with every attempt's reason and remedy
  */
 export async function openBackend(
   factories: readonly BackendFactory[],
-  signal?: AbortSignal,
+  { signal, onSkipped }: OpenBackendOptions = {},
 ): Promise<Backend> {
   const attempts: BackendAttempt[] = [];
   for (const factory of factories) {
@@ -61,6 +86,7 @@ export async function openBackend(
     const opened = await factory.open(signal ? { signal } : {});
     if (!isAttempt(opened)) return opened;
     attempts.push(opened);
+    onSkipped?.(opened);
   }
   const reasons = attempts.map(({ backend, reason, remedy }) => `${backend}: ${reason} (${remedy})`);
   throw new BackendUnavailableError(`no backend can be used: ${reasons.join('; ') || 'none was given'}`, {
@@ -69,32 +95,55 @@ export async function openBackend(
   });
 }
 
+/** Throws OptionError, with the nearest name, for an option that a function does not have. */
+export function checkOptionNames(caller: string, options: object, known: readonly string[]): void {
+  for (const name of Object.keys(options))
+    if (!known.includes(name))
+      throw new OptionError(`${caller} has no such option`, {
+        field: name,
+        remedy: `Did you mean ${nearestNames(name, known, 1)[0]}? Its options are ${known.join(', ')}`,
+      });
+}
+
+/** Opens a backend and loads a model onto it. */
+export async function startPipeline(
+  platform: Platform,
+  model: ModelSource,
+  options: FromPretrainedOptions,
+  notices: string[],
+): Promise<Pipeline> {
+  const { signal, variant, dtype, onProgress } = options;
+  const onNotice = (notice: string): void => void notices.push(notice);
+  const vae = options.vae && (await openVae(platform, options.vae, options, onNotice));
+  let backend: Backend | undefined;
+  try {
+    backend = await openBackend(options.backends ?? platform.defaultBackends(), {
+      signal,
+      onSkipped: ({ backend: name, reason, remedy }) => onNotice(`${name} is not used: ${reason}. ${remedy}`),
+    });
+    const load: LoadPipelineOptions = {
+      notices,
+      ...(variant !== undefined && { variant }),
+      ...(dtype && { dtype }),
+      ...(signal && { signal }),
+    };
+    return makePipeline(await loadPipeline(vae ? withVae(model, vae) : model, backend, load), onProgress);
+  } catch (error) {
+    backend?.dispose();
+    if (vae) await vae.close();
+    throw error;
+  }
+}
+
 /** Makes `fromPretrained` for a platform. */
 export function fromPretrainedOn(platform: Platform) {
   return async (source: string | ModelSource, options: FromPretrainedOptions = {}): Promise<Pipeline> => {
-    for (const name of Object.keys(options))
-      if (!OPTIONS.some((known) => known === name))
-        throw new OptionError('fromPretrained has no such option', {
-          field: name,
-          remedy: `Did you mean ${nearestNames(name, OPTIONS, 1)[0]}? Its options are ${OPTIONS.join(', ')}`,
-        });
-    const { signal, variant, dtype, onProgress } = options;
+    checkOptionNames('fromPretrained', options, OPTIONS);
     const notices: string[] = [];
-    const onNotice = (notice: string): void => void notices.push(notice);
     const model =
-      typeof source === 'string' ? await platform.resolveModel(source, options, onNotice) : source;
-    const backend = await openBackend(options.backends ?? platform.defaultBackends(), signal);
-    try {
-      const load: LoadPipelineOptions = {
-        notices,
-        ...(variant !== undefined && { variant }),
-        ...(dtype && { dtype }),
-        ...(signal && { signal }),
-      };
-      return makePipeline(await loadPipeline(model, backend, load), onProgress);
-    } catch (error) {
-      backend.dispose();
-      throw error;
-    }
+      typeof source === 'string'
+        ? await platform.resolveModel(source, options, (notice) => notices.push(notice))
+        : source;
+    return startPipeline(platform, model, options, notices);
   };
 }

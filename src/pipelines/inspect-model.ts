@@ -77,7 +77,7 @@ export async function inspectModel(source: ModelSource, options: InspectOptions)
   const width = options.width === undefined ? trainedWidth : options.width / scale;
   const microConditions = unet.additionEmbed ? 6 : 0;
   const structure = { guided: true, rescale: false, slots: 1, noise: false, microConditions };
-  networks.push(inspectDenoiser(unet, { ...structure, images: 1, height, width, tokens: 77, steps }, target));
+  networks.push(inspectDenoiser(unet, { ...structure, images: 1, height, width, tokens: 77 }, steps, target));
   const decoder = kl ? buildAutoencoderKLDecoder(kl) : tiny ? buildAutoencoderTinyDecoder(tiny) : undefined;
   if (decoder) networks.push(inspectNetwork(decoder, { batch: 1, height, width }, target));
   return { name: source.name, className: index?.className ?? 'UNet2DConditionModel', networks, notices };

@@ -6,13 +6,14 @@
 import { bindGraph, valueOf, type Graph } from '../graph/graph.ts';
 import { flopsOf } from '../graph/ops.ts';
 import type { UNet2DConditionConfig } from '../loaders/configs/unet.ts';
-import { countOps, PASSES_BEFORE_SPLIT, runPasses } from '../passes/index.ts';
-import { splitByRate } from '../passes/split-by-rate.ts';
+import { buildUNet2DCondition } from '../models/unet2d-condition.ts';
+import { countOps } from '../passes/index.ts';
 import type { PassReport, Plan } from '../plan/plan.ts';
 import { plan } from '../plan/planner.ts';
 import type { Target } from '../plan/target.ts';
+import { DEVICE_DTYPE_BYTES } from '../tensor/dtype.ts';
 import { bindDim, type Bindings } from '../tensor/shape.ts';
-import { denoiseGraph, type DenoiseStructure } from './denoise-graph.ts';
+import { denoiseParts, type DenoisePart, type DenoiseShape } from './denoise-parts.ts';
 
 /** One program of a network. */
 export interface ProgramReport {
@@ -53,11 +54,12 @@ function report(name: string, graph: Graph, target: Target): ProgramReport {
   return { name, opsBefore: countOps(graph), plan: plan(graph, target), flops: graphFlops(graph) };
 }
 
-function weightBytes(graph: Graph, target: Target): number {
-  const elements = graph.weights.flatMap(({ parts }) =>
-    parts.map(({ shape }) => shape.reduce((a, b) => a * b, 1)),
-  );
-  return elements.reduce((a, b) => a + b, 0) * (target.dtype === 'f16' ? 2 : 4);
+function weightBytes(graph: Graph, { dtype, weightDtype = dtype }: Target): number {
+  return graph.weights.reduce((sum, { value, parts }) => {
+    const type = valueOf(graph, value).shape.length > 1 ? weightDtype : dtype;
+    const elements = parts.reduce((count, { shape }) => count + shape.reduce((a, b) => a * b, 1), 0);
+    return sum + elements * DEVICE_DTYPE_BYTES[type];
+  }, 0);
 }
 
 /** A network that runs as one program, like a text encoder or a VAE. */
@@ -73,39 +75,25 @@ export function inspectNetwork(graph: Graph, bindings: Bindings, target: Target)
   };
 }
 
-/** Sizes of a denoising step. */
-export interface DenoiseSizes extends DenoiseStructure {
-  readonly images: number;
-  /** Of the latents. */
-  readonly height: number;
-  readonly width: number;
-  readonly tokens: number;
-  readonly steps: number;
-}
-
-/** A UNet with its scheduler, as `Denoiser` runs it. */
+/** A UNet with its scheduler, as `Denoiser` runs it with tables for this many steps. */
 export function inspectDenoiser(
   config: UNet2DConditionConfig,
-  sizes: DenoiseSizes,
+  shape: DenoiseShape,
+  steps: number,
   target: Target,
 ): NetworkReport {
-  const { images, height, width, tokens, steps, guided } = sizes;
-  const whole = denoiseGraph(config, sizes);
-  const { graph, reports } = runPasses(whole, target, PASSES_BEFORE_SPLIT);
-  const split = splitByRate(graph);
-  const prompts = (guided ? 2 : 1) * images;
-  const bindings = { images, height, width, tokens, steps, prompts, rows: steps * prompts };
-  const part = (name: string, part: Graph | undefined, stacked: number): ProgramReport[] =>
-    part ? [report(name, bindGraph(part, { ...bindings, images: stacked }), target)] : [];
+  const { prompt, step, latent, unfusedOps, passes } = denoiseParts(config, shape, steps, target);
+  const part = (name: string, { graph, bindings }: DenoisePart): ProgramReport =>
+    report(name, bindGraph(graph, bindings), target);
   return {
     name: 'unet',
-    unfusedOps: countOps(bindGraph(whole, bindings)),
-    passes: reports,
+    unfusedOps,
+    passes,
     programs: [
-      ...part('prompt', split.prompt, images),
-      ...part('step', split.step, steps * images),
-      ...part('latent', split.latent, images),
+      ...(prompt ? [part('prompt', prompt)] : []),
+      ...(step ? [part('step', step)] : []),
+      part('latent', latent),
     ],
-    weightBytes: weightBytes(whole, target),
+    weightBytes: weightBytes(buildUNet2DCondition(config), target),
   };
 }

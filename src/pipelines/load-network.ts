@@ -2,12 +2,14 @@
 
 import type { Backend, WeightReader } from '../backends/backend.ts';
 import type { Graph } from '../graph/graph.ts';
-import { OptionError } from '../errors.ts';
 import { expectTensor, type WeightSource } from '../loaders/weight-source.ts';
 import { STORED_DTYPES } from '../tensor/dtype.ts';
 import { Network } from './network.ts';
 
-/** Storage type of weights and activations: `auto` is f16 where the device has it and the file is no wider. */
+/**
+ * Storage type of weights and activations. `auto` is f16 where the device computes in it and the file is no wider, else
+ * f32; `f16` on other devices halves the weights and leaves activations and arithmetic in f32.
+ */
 export type ComponentDType = 'auto' | 'f16' | 'f32';
 
 /** Other names under which files keep a tensor. */
@@ -30,7 +32,7 @@ function storedName(source: WeightSource, name: string, aliases: Aliases): strin
  * A network on a backend. Nothing is read but headers: weights follow when programs are compiled.
  * @param graphs all graphs that the network may run; their tensors must be in `source`
  * @throws NotFoundError for a missing tensor, FileFormatError for one of another shape, OptionError for f16 on a
- * device that has none
+ * backend that cannot hold it
  */
 export function loadNetwork(
   name: string,
@@ -47,16 +49,12 @@ export function loadNetwork(
     const { dtype: stored } = expectTensor(source, storedName(source, tensor, aliases), shape);
     widest = Math.max(widest, STORED_DTYPES[stored]);
   }
-  const offered = backend.dtypes.includes('f16');
-  if (dtype === 'f16' && !offered)
-    throw new OptionError(`${backend.description} computes in f32 only`, {
-      field: 'dtype',
-      remedy: "Use 'auto' or 'f32', or a device with shader-f16",
-    });
-  const half = offered && !upcast && (dtype === 'f16' || (dtype === 'auto' && widest <= 2));
+  const suits = dtype === 'auto' ? widest <= 2 && backend.dtypes.includes('f16') : dtype === 'f16';
+  const storage = suits && !upcast ? 'f16' : 'f32';
+  backend.target(storage);
   const reader: WeightReader = {
     info: (tensor) => source.info(storedName(source, tensor, aliases)),
     read: (tensor, signal) => source.read(storedName(source, tensor, aliases), signal),
   };
-  return new Network(name, backend, half ? 'f16' : 'f32', backend.createWeights(reader));
+  return new Network(name, backend, storage, backend.createWeights(reader));
 }

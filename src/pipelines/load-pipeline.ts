@@ -10,8 +10,7 @@ import { parseModelIndex, type ModelIndex, type PipelineClass } from '../loaders
 import { parseUNet2DConditionConfig, type UNet2DConditionConfig } from '../loaders/configs/unet.ts';
 import { readJson, type ModelSource } from '../loaders/model-source.ts';
 import type { WeightSource } from '../loaders/weight-source.ts';
-import { autoencoderKLAliases, buildAutoencoderKLDecoder } from '../models/autoencoder-kl.ts';
-import { buildAutoencoderTinyDecoder } from '../models/autoencoder-tiny.ts';
+import { autoencoderKLAliases } from '../models/autoencoder-kl.ts';
 import { buildCLIPText, clipTextAliases } from '../models/clip-text.ts';
 import { buildUNet2DCondition } from '../models/unet2d-condition.ts';
 import { forStableDiffusion, schedulerFromConfig } from '../schedulers/index.ts';
@@ -21,12 +20,11 @@ import type { Conditioner } from './conditioning.ts';
 import { Denoiser } from './denoiser.ts';
 import { loadNetwork, type Aliases, type ComponentDType } from './load-network.ts';
 import type { Network } from './network.ts';
-import type { CallOptions } from './options.ts';
-import { parseRecommendedSettings } from './recommended-settings.ts';
+import { parseRecommendedSettings, type RecommendedSettings } from './recommended-settings.ts';
 import { StableDiffusionConditioner } from './stable-diffusion.ts';
 import { StableDiffusionXLConditioner } from './stable-diffusion-xl.ts';
 import { PromptEncoder } from './text-encoder.ts';
-import { Vae, type VaeConfig } from './vae.ts';
+import { Vae, vaeGraphs, type VaeConfig } from './vae.ts';
 
 /** Storage types by component; one name means all components. */
 export type DTypeOption =
@@ -51,7 +49,7 @@ export interface LoadedPipeline {
   readonly conditioner: Conditioner;
   readonly vae: Vae;
   readonly scheduler: Scheduler;
-  readonly recommended: CallOptions;
+  readonly recommended: RecommendedSettings;
   readonly notices: readonly string[];
   dispose(): void;
 }
@@ -97,7 +95,7 @@ class PipelineLoader {
     return this.#json('model_index.json', parseModelIndex);
   }
 
-  async recommended(): Promise<CallOptions> {
+  async recommended(): Promise<RecommendedSettings> {
     const path = 'calotype.json';
     return (await this.#source.exists(path, this.#options.signal))
       ? this.#json(path, parseRecommendedSettings)
@@ -161,17 +159,19 @@ class PipelineLoader {
   }
 
   async vae(className: VaeConfig['className']): Promise<Vae> {
-    if (className === 'AutoencoderTiny') {
-      const config = await this.#json('vae/config.json', parseAutoencoderTinyConfig);
-      const network = await this.#network('vae', [buildAutoencoderTinyDecoder(config)], this.#dtype('vae'));
-      return this.keep(new Vae(network, { className, config }));
-    }
-    const config = await this.#json('vae/config.json', parseAutoencoderKLConfig);
-    const network = await this.#network('vae', [buildAutoencoderKLDecoder(config)], this.#dtype('vae'), {
-      aliases: autoencoderKLAliases,
-      upcast: config.forceUpcast,
-    });
-    return this.keep(new Vae(network, { className, config }));
+    const kind: VaeConfig =
+      className === 'AutoencoderTiny'
+        ? { className, config: await this.#json('vae/config.json', parseAutoencoderTinyConfig) }
+        : { className, config: await this.#json('vae/config.json', parseAutoencoderKLConfig) };
+    const network = await this.#network(
+      'vae',
+      Object.values(vaeGraphs(kind)),
+      this.#dtype('vae'),
+      kind.className === 'AutoencoderKL'
+        ? { aliases: autoencoderKLAliases, upcast: kind.config.forceUpcast }
+        : {},
+    );
+    return this.keep(new Vae(network, kind));
   }
 }
 

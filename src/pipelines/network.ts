@@ -20,7 +20,7 @@ export interface ProgramOptions {
 export class Network {
   readonly name: string;
   readonly backend: Backend;
-  /** Storage type of weights and activations. */
+  /** Storage type; see `Backend.target`. */
   readonly dtype: 'f32' | 'f16';
   readonly #weights: WeightStore;
 

@@ -1,7 +1,8 @@
 /** @file The options of a pipeline call: their types, diffusers' defaults, and the checks on them. */
 
 import { OptionError } from '../errors.ts';
-import { nearestNames } from '../loaders/weight-source.ts';
+import type { CalotypeImage } from '../image/image.ts';
+import { nearestNames } from '../nearest-names.ts';
 
 /** A tensor given by or to the user: images are [images, channels, height, width]. */
 export interface Tensor {
@@ -11,6 +12,9 @@ export interface Tensor {
 
 /** A seed for torch's CPU generator, or for its CUDA generator. */
 export type Seed = number | { readonly seed: number; readonly device: 'cpu' | 'cuda' };
+
+/** One picture, or several. */
+export type Pictures = CalotypeImage | readonly CalotypeImage[];
 
 /** What `callbackOnStepEnd` is told. */
 export interface StepInfo {
@@ -30,9 +34,28 @@ export interface CallOptions {
   readonly negativePrompt?: string | readonly string[];
   /** SDXL: default `negativePrompt`. */
   readonly negativePrompt2?: string | readonly string[];
-  /** Pixels, a multiple of 8; default the size the model was trained at. */
+  /**
+   * Pixels, a multiple of 8; default the size the model was trained at, or for image-to-image that of the image,
+   * rounded down. An image of another size is resized: pictures with Lanczos as Pillow does, arrays by nearest pixel.
+   */
   readonly height?: number;
   readonly width?: number;
+  /**
+   * Begins with this image instead of noise alone: pictures (alpha is dropped), an array [n, height, width, 3] of
+   * values in 0..1, or latents [n, channels, height / 8, width / 8]. Several images are dealt out to the images of
+   * the call in turn.
+   */
+  readonly image?: Pictures | Tensor;
+  /**
+   * Inpainting: where to paint `image` anew, from half brightness (white) on; pictures, or an array [n, height, width]
+   * or [n, height, width, 1] in 0..1. UNets made for inpainting need it; others keep what is outside by blending.
+   */
+  readonly maskImage?: Pictures | Tensor;
+  /**
+   * How much of the schedule is run on an image, 0 to 1; 1 keeps least of it. Default 0.8, SDXL 0.3; for inpainting
+   * 1 (the image is replaced by noise), SDXL 0.9999.
+   */
+  readonly strength?: number;
   /** Default 50. */
   readonly numInferenceSteps?: number;
   /** Timesteps in place of the scheduler's spacing; not together with `sigmas`. */
@@ -88,9 +111,11 @@ export interface CheckedOptions extends CallOptions {
   readonly outputType: 'image' | 'np' | 'latent';
 }
 
-/** Defaults that differ between pipeline classes. */
+/** Defaults that differ between pipeline classes and tasks. */
 export interface OptionDefaults {
   readonly guidanceScale: number;
+  /** Present where there is an image. */
+  readonly strength?: number;
   readonly height: number;
   readonly width: number;
 }
@@ -103,6 +128,9 @@ const KNOWN = [
   'negativePrompt2',
   'height',
   'width',
+  'image',
+  'maskImage',
+  'strength',
   'numInferenceSteps',
   'timesteps',
   'sigmas',
@@ -143,7 +171,8 @@ export const XL_OPTIONS: ReadonlySet<string> = new Set([
   'negativeTargetSize',
 ]);
 
-function refuse(field: string, problem: string, remedy: string): never {
+/** @throws OptionError */
+export function refuse(field: string, problem: string, remedy: string): never {
   throw new OptionError(problem, { field, remedy });
 }
 
@@ -172,7 +201,8 @@ function checkTexts(field: string, value: unknown): void {
     );
 }
 
-function checkTensor(field: string, tensor: Tensor | undefined): void {
+/** @throws OptionError unless `data` holds what `shape` says. */
+export function checkTensor(field: string, tensor: Tensor | undefined): void {
   if (tensor === undefined) return;
   const count = tensor.shape.reduce((a, b) => a * b, 1);
   if (!(tensor.data instanceof Float32Array) || tensor.data.length !== count)
@@ -229,6 +259,9 @@ export function checkOptions(
   inRange('guidanceScale', checked.guidanceScale, -1e4, 1e4, false);
   inRange('guidanceRescale', checked.guidanceRescale, 0, 1, false);
   inRange('eta', checked.eta, 0, 1, false);
+  inRange('strength', checked.strength, 0, 1, false);
+  if (checked.strength !== undefined && checked.image === undefined)
+    refuse('strength', 'it was given without an image', 'Give the image too, or leave strength out');
   inRange('numImagesPerPrompt', checked.numImagesPerPrompt, 1, 1024, true);
   inRange('clipSkip', checked.clipSkip, 0, 1024, true);
   for (const field of ['prompt', 'prompt2', 'negativePrompt', 'negativePrompt2'] as const)

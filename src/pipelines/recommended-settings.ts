@@ -13,8 +13,14 @@ const schema = v.strictObject({
   negativePrompt: v.optional(v.string()),
 });
 
+/** Options of a call that a model may recommend. */
+export type RecommendedSettings = Pick<
+  CallOptions,
+  'numInferenceSteps' | 'guidanceScale' | 'guidanceRescale' | 'height' | 'width'
+> & { readonly negativePrompt?: string };
+
 /** Reads calotype.json; throws ConfigError for a setting that is unknown or out of range. */
-export function parseRecommendedSettings(json: unknown, context: ConfigContext): CallOptions {
+export function parseRecommendedSettings(json: unknown, context: ConfigContext): RecommendedSettings {
   const settings = validate(schema, json, context);
   return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined));
 }

@@ -85,26 +85,30 @@ export class StableDiffusionXLConditioner implements Conditioner {
   }
 
   /**
-   * `time_ids`: original size, crop, target size of each row. diffusers repeats the pair [negative, positive] as a
-   * block, so that they alternate over the rows of a batch; so they do here.
+   * `time_ids`: original size, crop, target size of each row. diffusers' text-to-image repeats the pair [negative,
+   * positive] as a block, so that they alternate over the rows of a batch; with an image all negative ones come first,
+   * and take the positive crop. So they do here.
    */
   inputs(options: CheckedOptions, guided: boolean, rows: number): Readonly<Record<string, Float32Array>> {
-    const { height, width } = options;
+    const { height, width, image } = options;
     const size = [height, width] as const;
-    const positive = [
-      ...(options.originalSize ?? size),
-      ...(options.cropsCoordsTopLeft ?? [0, 0]),
-      ...(options.targetSize ?? size),
-    ];
-    const { negativeOriginalSize, negativeTargetSize } = options;
-    const negative =
-      negativeOriginalSize && negativeTargetSize
-        ? [...negativeOriginalSize, ...(options.negativeCropsCoordsTopLeft ?? [0, 0]), ...negativeTargetSize]
+    const { originalSize = size, cropsCoordsTopLeft: crop = [0, 0], targetSize = size } = options;
+    const positive = [...originalSize, ...crop, ...targetSize];
+    const negative = (): number[] => {
+      const { negativeOriginalSize, negativeCropsCoordsTopLeft = [0, 0], negativeTargetSize } = options;
+      if (image !== undefined)
+        return [...(negativeOriginalSize ?? originalSize), ...crop, ...(negativeTargetSize ?? targetSize)];
+      return negativeOriginalSize && negativeTargetSize
+        ? [...negativeOriginalSize, ...negativeCropsCoordsTopLeft, ...negativeTargetSize]
         : positive;
-    const block = guided ? [negative, positive] : [positive];
+    };
+    const block = guided ? [negative(), positive] : [positive];
+    const stride = image === undefined ? 1 : rows / block.length;
     return {
       time_ids: stack(
-        Array.from({ length: rows }, (_, row) => Float32Array.from(block[row % block.length] ?? positive)),
+        Array.from({ length: rows }, (_, row) =>
+          Float32Array.from(block[Math.floor(row / stride) % block.length]),
+        ),
       ),
     };
   }

@@ -1,19 +1,20 @@
 /**
- * @file Text to image: encode the prompts, denoise step by step, decode. One async generator serves the plain call,
- * progress, previews and cancelling.
+ * @file Text to image, image to image and inpainting: encode the prompts and the image, denoise step by step, decode.
+ * One async generator serves the plain call, progress, previews and cancelling.
  */
 
-import { OptionError } from '../errors.ts';
 import { toImages, toUnitRange, type CalotypeImage } from '../image/image.ts';
 import { previewLatents } from '../image/preview.ts';
-import { Generator } from '../random/generator.ts';
-import type { NoiseSource } from '../random/noise-source.ts';
-import { PhiloxGenerator } from '../random/philox.ts';
-import type { Scheduler } from '../schedulers/scheduler.ts';
-import { batchPrompts, type Conditioner } from './conditioning.ts';
+import { repaintSteps } from '../schedulers/repaint.ts';
+import type { NoiseCoefficients, Scheduler } from '../schedulers/scheduler.ts';
+import { strengthStart } from '../schedulers/start.ts';
+import { batchPrompts, stack, type Conditioner } from './conditioning.ts';
 import type { Denoiser } from './denoiser.ts';
 import { guidanceEmbedding } from './guidance-embedding.ts';
+import { prepareStart } from './image-latents.ts';
+import type { Task } from './image-options.ts';
 import type { ProgramOptions } from './network.ts';
+import { openNoise, randomSeed } from './noise.ts';
 import type { CheckedOptions, Seed, StepInfo, Tensor } from './options.ts';
 import type { UNet2DConditionConfig } from '../loaders/configs/unet.ts';
 import type { Vae } from './vae.ts';
@@ -22,11 +23,16 @@ import type { Vae } from './vae.ts';
 export interface Timings {
   /** Reading weights to the device and compiling programs that were not cached. */
   compile: number;
-  /** Encoding the prompts. */
+  /** Encoding the prompts and the image. */
   encode: number;
   denoise: number;
   decode: number;
 }
+
+/** What a call ran with: the same options make the same pictures. */
+export type UsedOptions = Omit<CheckedOptions, 'signal' | 'callbackOnStepEnd' | 'seed'> & {
+  readonly seed: Seed | readonly Seed[];
+};
 
 /** Result of a call. */
 export interface PipelineOutput {
@@ -36,8 +42,8 @@ export interface PipelineOutput {
   readonly np?: Tensor;
   /** For outputType 'latent' or with returnLatents: [images, channels, height / 8, width / 8]. */
   readonly latents?: Tensor;
-  /** The seed that was used, drawn at random if none was given. */
-  readonly seed: Seed | readonly Seed[];
+  /** The options that were used: those given, defaults, and the seed that was drawn if none was given. */
+  readonly options: UsedOptions;
   /** Ends of prompts that were too long for the text encoder and had no effect. */
   readonly truncatedPrompts: readonly string[];
   readonly timings: Timings;
@@ -53,7 +59,7 @@ export interface DenoisingStep extends StepInfo {
   preview(): Promise<readonly CalotypeImage[]>;
 }
 
-/** The parts that a text-to-image call works with. */
+/** The parts that a call works with. */
 export interface TextToImageParts {
   readonly conditioner: Conditioner;
   readonly denoiser: Denoiser;
@@ -69,6 +75,7 @@ const QUEUED_STEPS = 2;
 /** Runs one checked call. */
 export async function* textToImage(
   parts: TextToImageParts,
+  task: Task,
   options: CheckedOptions,
   programs: ProgramOptions,
 ): AsyncGenerator<DenoisingStep, PipelineOutput, void> {
@@ -82,7 +89,8 @@ export async function* textToImage(
   if (timesteps) scheduler.setTimesteps(undefined, { timesteps });
   else if (sigmas) scheduler.setTimesteps(undefined, { sigmas });
   else scheduler.setTimesteps(options.numInferenceSteps);
-  const steps = scheduler.steps({ eta: options.eta });
+  const begin = beginIndex(task, options, scheduler);
+  const steps = scheduler.steps({ eta: options.eta, beginIndex: begin });
 
   const prompts = await conditioner.encode(options, guided, programs);
   watch.lap('encode');
@@ -91,8 +99,19 @@ export async function* textToImage(
   const [height, width] = [options.height / vae.scaleFactor, options.width / vae.scaleFactor];
   const shape = [images, unet.outChannels, height, width] as const;
   const seed = options.seed ?? randomSeed();
-  const draw = noiseDrawer(seed, shape);
-  const initial = initialLatents(options.latents, shape, draw);
+  const noise = openNoise(seed, images);
+  const inpaints = unet.inChannels > unet.outChannels;
+  const start = await prepareStart(task, {
+    options,
+    scheduler,
+    begin,
+    vae,
+    inpaints,
+    shape,
+    noise,
+    programs,
+  });
+  watch.lap('encode');
 
   const session = await denoiser.prepare(
     {
@@ -100,6 +119,7 @@ export async function* textToImage(
       rescale: guided && guidanceRescale > 0,
       slots: scheduler.slots,
       noise: steps.some((step) => step.usesNoise),
+      repaint: start.repaint !== undefined,
       microConditions: conditioner.microConditions,
       images,
       height,
@@ -115,17 +135,22 @@ export async function* textToImage(
   session.setPrompt({
     ...batchPrompts(prompts, numImagesPerPrompt),
     ...conditioner.inputs(options, guided, rows),
+    ...(start.condition && { condition: guided ? stack([start.condition, start.condition]) : start.condition }),
     ...(unet.timeCondProjDim !== null && {
       timestep_cond: guidanceEmbedding(guidanceScale - 1, unet.timeCondProjDim, images),
     }),
   });
-  session.setSchedule(steps, { scale: guidanceScale, rescale: guidanceRescale });
-  session.setLatents(initial.map((value) => value * scheduler.initNoiseSigma));
+  const guidance = { scale: guidanceScale, rescale: guidanceRescale };
+  if (start.repaint) {
+    const { painted, kept } = repaintSteps(steps, mixesAfter(scheduler, begin, steps.length));
+    session.setSchedule(painted, guidance, kept);
+  } else session.setSchedule(steps, guidance);
+  session.setLatents(start.latents, start.repaint);
 
   const queued: Promise<void>[] = [];
   for (const [index, step] of steps.entries()) {
     signal?.throwIfAborted();
-    session.step(index, step.usesNoise ? draw() : undefined);
+    session.step(index, step.usesNoise ? noise.draw(shape) : undefined);
     const finished = parts.idle();
     // It is awaited below or by whoever stops early; an error must not count as unhandled meanwhile.
     finished.catch(() => undefined);
@@ -150,8 +175,9 @@ export async function* textToImage(
 
   const latents: Tensor = { shape, data: final };
   const wantsLatents = options.outputType === 'latent' || options.returnLatents === true;
+  const { signal: _signal, callbackOnStepEnd: _callback, ...used } = options;
   const base = {
-    seed,
+    options: { ...used, seed },
     truncatedPrompts: prompts.truncated,
     timings: watch.timings,
     ...(wantsLatents && { latents }),
@@ -177,55 +203,20 @@ class Stopwatch {
   }
 }
 
-function randomSeed(): number {
-  return crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
+/** Where the schedule begins: later for an image, by its strength. */
+function beginIndex(
+  { kind }: Task,
+  { strength, numInferenceSteps, timesteps, sigmas }: CheckedOptions,
+  scheduler: Scheduler,
+): number {
+  if (kind === 'text' || strength === undefined) return 0;
+  const count = timesteps ?? sigmas ? scheduler.timesteps.length : numInferenceSteps;
+  return strengthStart(scheduler, count, strength);
 }
 
-/** Draws noise for all images: from one generator, or image by image from a generator each, as diffusers does. */
-function noiseDrawer(
-  seed: Seed | readonly Seed[],
-  shape: readonly [number, number, number, number],
-): () => Float32Array {
-  const open = (one: Seed): NoiseSource =>
-    typeof one === 'number'
-      ? new Generator(one)
-      : one.device === 'cuda'
-        ? new PhiloxGenerator(one.seed)
-        : new Generator(one.seed);
-  const [images, ...rest] = shape;
-  if (!isList(seed)) {
-    const source = open(seed);
-    return () => source.randn(shape);
-  }
-  if (seed.length !== images)
-    throw new OptionError(`it has ${seed.length} seeds for ${images} images`, {
-      field: 'seed',
-      remedy: `Give one seed, or ${images}`,
-    });
-  const sources = seed.map(open);
-  return () => {
-    const size = rest.reduce((a, b) => a * b, 1);
-    const out = new Float32Array(images * size);
-    sources.forEach((source, i) => out.set(source.randn([1, ...rest]), i * size));
-    return out;
-  };
-}
-
-function isList(seed: Seed | readonly Seed[]): seed is readonly Seed[] {
-  return Array.isArray(seed);
-}
-
-/** Given latents do not move the generator on, as in diffusers. */
-function initialLatents(
-  given: Tensor | undefined,
-  shape: readonly number[],
-  draw: () => Float32Array,
-): Float32Array {
-  if (!given) return draw();
-  if (given.shape.length !== shape.length || given.shape.some((size, i) => size !== shape[i]))
-    throw new OptionError(`they are [${given.shape.join(', ')}], but this call needs [${shape.join(', ')}]`, {
-      field: 'latents',
-      remedy: 'Give latents of that shape, or change height, width or the number of images',
-    });
-  return given.data;
+/** How the kept image and its noise are mixed after each step: as the next step expects it, at the end without noise. */
+function mixesAfter(scheduler: Scheduler, begin: number, count: number): NoiseCoefficients[] {
+  return Array.from({ length: count }, (_, i) =>
+    i + 1 < count ? scheduler.noiseCoefficients(begin + i + 1) : { sample: 1, noise: 0 },
+  );
 }

@@ -152,7 +152,12 @@ export const guidanceFactorCases: readonly CaseOf<'guidanceFactor'>[] = [
   factorCase('a few numbers', [1, 1, 3, 1], { scale: 2, rescale: 1 }),
 ];
 
-function schedulerStepCase(name: string, image: ImageShape, schedule: Schedule): CaseOf<'schedulerStep'> {
+function schedulerStepCase(
+  name: string,
+  image: ImageShape,
+  schedule: Schedule,
+  rows = image[0],
+): CaseOf<'schedulerStep'> {
   const { slots, noise = false } = schedule;
   return {
     name: `schedulerStep/${name}`,
@@ -162,7 +167,7 @@ function schedulerStepCase(name: string, image: ImageShape, schedule: Schedule):
       output: activation([...image]),
       ...(noise ? { noise: state([...image]) } : {}),
       coefficients: table(name, 4, schedule),
-      row: rowsOf(image[0]),
+      row: rowsOf(rows),
     },
     attrs: { slots },
     nmse: ACCUMULATION,
@@ -178,6 +183,7 @@ export const schedulerStepCases: readonly CaseOf<'schedulerStep'>[] = [
   schedulerStepCase('3 slots', [1, 16, 16, 4], { slots: 3 }),
   schedulerStepCase('3 slots, clipped, noise', [3, 9, 5, 4], { slots: 3, clip: 1, noise: true }),
   schedulerStepCase('4 slots, 3 channels', [2, 3, 5, 3], { slots: 4 }),
+  schedulerStepCase('3 slots, rows by pixel, noise', [2, 5, 7, 4], { slots: 3, noise: true }, 70),
 ];
 
 interface GuidedSchedule extends Schedule {

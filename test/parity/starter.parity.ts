@@ -1,14 +1,14 @@
 /**
  * @file The starter model's four reference pictures, 256x256 and 20 steps: noise, final latents and pixels.
  *
- * CALOTYPE_BACKEND is `webgpu` (default; hardware if there is some, else software) or `reference`; CALOTYPE_DTYPE is
- * `f32` (default) or `f16`. Software adapters need some minutes a picture.
+ * CALOTYPE_BACKEND is `webgpu` (default; hardware if there is some, else software), `cpu` or `reference`;
+ * CALOTYPE_DTYPE is `f32` (default) or `f16`. Software adapters need some minutes a picture.
  */
 
 import { readFileSync } from 'node:fs';
 import { afterAll, describe, expect, it } from 'vitest';
 import * as v from 'valibot';
-import { decodePng, DiffusionPipeline, Generator, reference, webgpu } from '../../src/index.ts';
+import { cpu, decodePng, DiffusionPipeline, Generator, reference, webgpu } from '../../src/index.ts';
 import { fixturePath, openTensorFixture, readFixtureJson, STARTER } from '../support/fixtures.ts';
 import { nmse } from '../support/nmse.ts';
 
@@ -29,10 +29,13 @@ const schema = v.object({
 });
 
 const half = process.env['CALOTYPE_DTYPE'] === 'f16';
+const BACKENDS = {
+  webgpu: [webgpu({ adapter: 'hardware' }), webgpu({ adapter: 'software' })],
+  cpu: [cpu()],
+  reference: [reference()],
+};
 const backends =
-  process.env['CALOTYPE_BACKEND'] === 'reference'
-    ? [reference()]
-    : [webgpu({ adapter: 'hardware' }), webgpu({ adapter: 'software' })];
+  BACKENDS[v.parse(v.picklist(['webgpu', 'cpu', 'reference']), process.env['CALOTYPE_BACKEND'] ?? 'webgpu')];
 const pipe = await DiffusionPipeline.fromPretrained(STARTER, { backends, dtype: half ? 'f16' : 'f32' });
 const { cases } = readFixtureJson(`${FOLDER}/cases.json`, schema);
 const tensors = await openTensorFixture(`${FOLDER}/latents.safetensors`);

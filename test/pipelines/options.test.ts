@@ -78,8 +78,15 @@ describe('a call', () => {
   it('draws a seed where none is given, and tells it', async () => {
     const { seed: _seed, ...unseeded } = small;
     const first = await pipe(unseeded);
-    const again = await pipe({ ...small, seed: first.seed });
+    const again = await pipe({ ...small, seed: first.options.seed });
     expect(again.latents!.data).toEqual(first.latents!.data);
+  });
+
+  it('tells the options that it used', async () => {
+    const { options } = await pipe(small);
+    const defaults = { guidanceRescale: 0, eta: 0, numImagesPerPrompt: 1 };
+    expect(options).toMatchObject({ ...defaults, ...small });
+    expect(options).not.toHaveProperty('signal');
   });
 
   it('takes initial latents in place of noise', async () => {

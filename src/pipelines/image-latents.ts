@@ -1,0 +1,215 @@
+/**
+ * @file What a run starts from: noise, an image with noise, or an image to be painted into, as diffusers'
+ * text-to-image, image-to-image and inpainting pipelines prepare them. Draws come in their order: the image's
+ * posterior, the noise, the masked image's posterior.
+ */
+
+import { OptionError } from '../errors.ts';
+import {
+  binarize,
+  masksToArray,
+  picturesToArray,
+  resizeNearest,
+  toFullRange,
+  type ImageArray,
+  type Size,
+} from '../image/preprocess.ts';
+import type { NoiseCoefficients, Scheduler } from '../schedulers/scheduler.ts';
+import { toNhwc, type ImageShape } from '../tensor/layout.ts';
+import { stack } from './conditioning.ts';
+import type { Repaint } from './denoiser.ts';
+import type { PixelSource, Task } from './image-options.ts';
+import type { ProgramOptions } from './network.ts';
+import type { Noise } from './noise.ts';
+import type { CheckedOptions, Tensor } from './options.ts';
+import type { Vae } from './vae.ts';
+
+/** What the first step works on. */
+export interface Start {
+  /** [images, channels, height, width] */
+  readonly latents: Float32Array;
+  /** For masks and a UNet that is not made for inpainting. */
+  readonly repaint?: Repaint;
+  /** For one that is: mask and masked image [images, height, width, 1 + channels]. */
+  readonly condition?: Float32Array;
+}
+
+/** What a start is made from. */
+export interface StartOptions {
+  readonly options: CheckedOptions;
+  readonly scheduler: Scheduler;
+  /** Index of the timestep that the run begins at. */
+  readonly begin: number;
+  readonly vae: Vae;
+  /** Whether the UNet is made for inpainting. */
+  readonly inpaints: boolean;
+  /** Of the run's latents. */
+  readonly shape: ImageShape;
+  readonly noise: Noise;
+  readonly programs: ProgramOptions;
+}
+
+/** @throws OptionError for images, masks and latents that do not fit the call. */
+export async function prepareStart(task: Task, context: StartOptions): Promise<Start> {
+  const { options, scheduler, shape, noise } = context;
+  if (task.kind === 'text') {
+    const initial = givenLatents(options.latents, shape) ?? noise.draw(shape);
+    return { latents: initial.map((value) => value * scheduler.initNoiseSigma) };
+  }
+  if (task.kind === 'inpaint') return startInpaint(task, context);
+  const images = shape[0];
+  const source = toLatentSource('image', task.image, context);
+  const encoded =
+    'pixels' in source
+      ? // Generators for each image draw a posterior each, of the same image or not.
+        await encode(source.pixels, noise.perImage ? images : source.pixels.count, context)
+      : source.latents;
+  const drawn = noise.draw(shape);
+  return { latents: mix(scheduler.noiseCoefficients(context.begin), deal(encoded, shape), drawn) };
+}
+
+async function startInpaint(task: Task & { kind: 'inpaint' }, context: StartOptions): Promise<Start> {
+  const { options, scheduler, begin, vae, inpaints, shape, noise } = context;
+  const [images, channels, height, width] = shape;
+  const source = toLatentSource('image', task.image, context);
+  const mask = maskArray(task.mask, options);
+  checkCount('maskImage', mask.count, images);
+  const whole = options.strength === 1;
+  const given = givenLatents(options.latents, shape);
+
+  const encodesImage = !inpaints || (given === undefined && !whole);
+  const image = !encodesImage
+    ? undefined
+    : 'pixels' in source
+      ? await encode(source.pixels, source.pixels.count, context)
+      : source.latents;
+  const imageLatents = image && deal(image, shape);
+  const drawn = given ?? noise.draw(shape);
+  const latents =
+    imageLatents && given === undefined && !whole
+      ? mix(scheduler.noiseCoefficients(begin), imageLatents, drawn)
+      : drawn.map((value) => value * scheduler.initNoiseSigma);
+
+  const small = deal(resizeNearest(mask, { height, width }).data, [images, 1, height, width]);
+  if (inpaints && 'pixels' in source) {
+    const masked = maskedImage(source.pixels, mask);
+    const maskedLatents = deal(await encode(masked, masked.count, context), shape);
+    const pixels = height * width;
+    const planes = Array.from({ length: images }, (_, i) => [
+      small.subarray(i * pixels, (i + 1) * pixels),
+      maskedLatents.subarray(i * channels * pixels, (i + 1) * channels * pixels),
+    ]);
+    return { latents, condition: toNhwc(stack(planes.flat()), [images, 1 + channels, height, width]) };
+  }
+  // diffusers encodes the masked image here too, for nothing but the numbers that it draws.
+  if ('pixels' in source && vae.kind.className === 'AutoencoderKL')
+    noise.draw([Math.max(source.pixels.count, mask.count), channels, height, width]);
+  return { latents, repaint: { mask: small, image: imageLatents ?? latents, noise: drawn } };
+}
+
+/** noisy = sample * latents + noise * drawn */
+function mix({ sample, noise }: NoiseCoefficients, latents: Float32Array, drawn: Float32Array): Float32Array {
+  return latents.map((value, i) => sample * value + noise * drawn[i]);
+}
+
+/** Latents of a few images [count, ...] dealt out to all images of a run in turn: [images, ...]. */
+function deal(latents: Float32Array, [images, ...rest]: ImageShape): Float32Array {
+  const length = rest.reduce((a, b) => a * b, 1);
+  const count = latents.length / length;
+  return stack(
+    Array.from({ length: images }, (_, i) =>
+      latents.subarray((i % count) * length, ((i % count) + 1) * length),
+    ),
+  );
+}
+
+/** Encodes pixels and draws from the posterior: [count, channels, height, width], images dealt out in turn. */
+async function encode(
+  pixels: ImageArray,
+  count: number,
+  { vae, shape: [, channels, height, width], noise, programs }: StartOptions,
+): Promise<Float32Array> {
+  const shape = [count, channels, height, width] as const;
+  const { mean, std } = await vae.encode(pixels, programs);
+  const means = deal(mean, shape);
+  if (!std) return vae.scale(means, shape);
+  const [deviations, drawn] = [deal(std, shape), noise.draw(shape)];
+  return vae.scale(
+    means.map((value, i) => value + deviations[i] * drawn[i]),
+    shape,
+  );
+}
+
+/** Images of the run's size, or latents. */
+function toLatentSource(
+  field: string,
+  source: (Task & { kind: 'image' })['image'],
+  { options, shape, vae }: StartOptions,
+): { readonly pixels: ImageArray } | { readonly latents: Float32Array } {
+  const [images, , height, width] = shape;
+  if (source.kind !== 'latents') {
+    const pixels = pixelArray(source, options);
+    checkCount(field, pixels.count, images);
+    return { pixels };
+  }
+  if (source.height !== height || source.width !== width)
+    throw new OptionError(
+      `latents of ${source.height} x ${source.width} are not those of ${options.height} x ${options.width} pixels`,
+      {
+        field,
+        remedy: `Leave height and width out, or use ${source.height * vae.scaleFactor} and ${source.width * vae.scaleFactor}`,
+      },
+    );
+  checkCount(field, source.count, images);
+  return { latents: source.data };
+}
+
+function pixelArray(source: PixelSource, size: Size): ImageArray {
+  const { height, width } = size;
+  return toFullRange(
+    source.kind === 'pictures'
+      ? picturesToArray(source.pictures, { height, width })
+      : resizeNearest(source.array, { height, width }),
+  );
+}
+
+function maskArray(source: PixelSource, size: Size): ImageArray {
+  const { height, width } = size;
+  return source.kind === 'pictures'
+    ? masksToArray(source.pictures, { height, width })
+    : binarize(resizeNearest(source.array, { height, width }));
+}
+
+/** Pixels made 0 (grey) where they are to be painted; one image or one mask goes with all of the other. */
+function maskedImage(pixels: ImageArray, mask: ImageArray): ImageArray {
+  const count = Math.max(pixels.count, mask.count);
+  if (count % pixels.count !== 0 || count % mask.count !== 0)
+    throw new OptionError(`${mask.count} masks do not fit ${pixels.count} images`, {
+      field: 'maskImage',
+      remedy: 'Give one mask, or one for each image',
+    });
+  const { height, width, channels } = pixels;
+  const shape = [count, channels, height, width] as const;
+  const all = deal(pixels.data, shape);
+  const masks = deal(mask.data, [count, 1, height, width]);
+  return { ...pixels, count, data: all.map((value, i) => value * (1 - masks[Math.floor(i / channels)])) };
+}
+
+function checkCount(field: string, count: number, images: number): void {
+  if (images % count !== 0)
+    throw new OptionError(`${count} of them cannot be dealt out evenly to ${images} images`, {
+      field,
+      remedy: 'Give one, or one for each prompt or image',
+    });
+}
+
+/** Given latents do not move the generator on, as in diffusers. */
+function givenLatents(given: Tensor | undefined, shape: ImageShape): Float32Array | undefined {
+  if (!given) return undefined;
+  if (given.shape.length !== shape.length || given.shape.some((size, i) => size !== shape[i]))
+    throw new OptionError(`they are [${given.shape.join(', ')}], but this call needs [${shape.join(', ')}]`, {
+      field: 'latents',
+      remedy: 'Give latents of that shape, or change height, width or the number of images',
+    });
+  return given.data;
+}

@@ -1,0 +1,52 @@
+/** @file The noise of a call: from one generator for all images, or from a generator for each, as diffusers draws it. */
+
+import { OptionError } from '../errors.ts';
+import { Generator } from '../random/generator.ts';
+import type { NoiseSource } from '../random/noise-source.ts';
+import { PhiloxGenerator } from '../random/philox.ts';
+import type { Seed } from './options.ts';
+
+/** The generators of a call. */
+export interface Noise {
+  /** Whether each image has a generator of its own. */
+  readonly perImage: boolean;
+  /** Standard normal values for [count, ...]; with generators for each image, from the first `count` of them. */
+  draw(shape: readonly number[]): Float32Array;
+}
+
+/** @throws OptionError for a list of seeds that does not have one for each image. */
+export function openNoise(seed: Seed | readonly Seed[], images: number): Noise {
+  if (!isList(seed)) {
+    const source = open(seed);
+    return { perImage: false, draw: (shape) => source.randn(shape) };
+  }
+  if (seed.length !== images)
+    throw new OptionError(`it has ${seed.length} seeds for ${images} images`, {
+      field: 'seed',
+      remedy: `Give one seed, or ${images}`,
+    });
+  const sources = seed.map(open);
+  return {
+    perImage: true,
+    draw: ([count, ...rest]) => {
+      const size = rest.reduce((a, b) => a * b, 1);
+      const out = new Float32Array(count * size);
+      sources.slice(0, count).forEach((source, i) => out.set(source.randn([1, ...rest]), i * size));
+      return out;
+    },
+  };
+}
+
+/** A seed for calls that give none. */
+export function randomSeed(): number {
+  return crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
+}
+
+function open(seed: Seed): NoiseSource {
+  if (typeof seed === 'number') return new Generator(seed);
+  return seed.device === 'cuda' ? new PhiloxGenerator(seed.seed) : new Generator(seed.seed);
+}
+
+function isList(seed: Seed | readonly Seed[]): seed is readonly Seed[] {
+  return Array.isArray(seed);
+}

@@ -1,0 +1,52 @@
+/** @file What `calotype bench` measures: work of each dispatch, and medians of their times. */
+
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import type { Backend, DispatchTime } from '../../src/backends/backend.ts';
+import { createReferenceBackend } from '../../src/backends/reference/reference.ts';
+import { parseUNet2DConditionConfig } from '../../src/loaders/configs/unet.ts';
+import { benchmarkUNet } from '../../src/pipelines/benchmark.ts';
+import { fixturePath } from '../support/fixtures.ts';
+
+/** The reference, with clocks: run n of a dispatch takes runs[n] ms, in two launches. */
+function clocked(runs: readonly number[]): Backend {
+  const backend = createReferenceBackend();
+  return {
+    ...backend,
+    async compile(plan, options) {
+      const program = await backend.compile(plan, options);
+      let run = 0;
+      const profile = (): Promise<DispatchTime[]> => {
+        const milliseconds = runs[run++] / 2;
+        const launch = (dispatch: number): DispatchTime => ({ dispatch, kernel: 'clock', milliseconds });
+        return Promise.resolve(plan.dispatches.flatMap((_, i) => [launch(i), launch(i)]));
+      };
+      return Object.assign(program, { profile });
+    },
+  };
+}
+
+const file = 'pipelines/tiny-sd/unet/config.json';
+const config = parseUNet2DConditionConfig(JSON.parse(readFileSync(fixturePath(file), 'utf8')), { file });
+const options = { dtype: 'f32', height: 8, width: 8, microConditions: 0, steps: 3 } as const;
+
+describe('benchmarkUNet', () => {
+  it('gives the median time and the work of every dispatch', async () => {
+    let heap = 0;
+    const result = await benchmarkUNet(clocked([1, 50, 4]), config, {
+      ...options,
+      heapUsed: () => (heap += 100),
+    });
+    const { profile, dispatches, flops, latencyMs, throughputMs, hostMs, allocatedBytes } = result;
+    expect(profile).toHaveLength(dispatches);
+    for (const op of profile) expect(op.milliseconds).toBe(4);
+    expect(profile.reduce((sum, op) => sum + op.flops, 0)).toBe(flops);
+    // Two pictures of 8x8 pixels, 4 channels in and `channels` out, the filter and the bias.
+    const first = profile.find(({ node }) => node === 'conv_in');
+    const channels = config.blockOutChannels[0];
+    expect(first?.bytes).toBe(4 * (2 * 64 * (4 + channels) + 9 * 4 * channels + channels));
+    expect(first?.flops).toBe(2 * 2 * 64 * 9 * 4 * channels);
+    for (const time of [latencyMs, throughputMs, hostMs]) expect(time).toBeGreaterThan(0);
+    expect(allocatedBytes).toBe(100);
+  });
+});
