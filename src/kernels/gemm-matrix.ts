@@ -3,25 +3,24 @@
 import source from '../../shaders/gemm-matrix.wgsl';
 import {
   chooseSplits,
-  epilogueConstants,
   gemmDims,
   gemmSize,
   packedWidth,
   partialBytes,
   reduceLaunches,
-  sourceConstants,
   type GemmNode,
   type PartialSums,
 } from './gemm.ts';
-import { defineKernel, fold, type KernelContext } from './kernel.ts';
+import { inputsOf } from '../graph/ops.ts';
+import { channelsOf, defineKernel, fold, type KernelContext } from './kernel.ts';
 import { packedDepth } from './packing.ts';
 
 /** A matrix of 16 columns holds 8 values and their 8 gates. */
 const GATE = 8;
 
-/** Elements of the sum staged at a time, and the pitch of a staged row. */
+/** Elements of the sum staged at a time, and bytes between staged rows. */
 const STEP = 32;
-const PITCH = 40;
+const PITCH_BYTES = 80;
 
 /** Matrices a subgroup and subgroups a workgroup, by rows and columns. */
 interface Shape {
@@ -47,14 +46,13 @@ interface Tiling extends Shape {
   readonly columnsTile: number;
   readonly groupsM: number;
   readonly groupsN: number;
-  /** Vectors of 8 of the sum, and steps of 32. */
-  readonly depth: number;
   readonly steps: number;
   readonly parts: PartialSums;
 }
 
 function storageBytes({ sm, sn, subgroupsM, subgroupsN }: Shape): number {
-  return (subgroupsM * sm + subgroupsN * sn) * 16 * PITCH * 2 + subgroupsM * subgroupsN * sm * 1024;
+  const staged = (subgroupsM * sm + subgroupsN * sn) * 16 * PITCH_BYTES;
+  return Math.max(staged, subgroupsM * subgroupsN * 16 * (sn * 4 + 1) * 16);
 }
 
 /** The first shape that fills the card without wasting more than an eighth on padding, else the one that wastes least. */
@@ -81,7 +79,6 @@ function tile(node: GemmNode, context: KernelContext): Tiling {
   const { splits, groupsM, groupsN, rowsTile, columnsTile } = best;
   return {
     ...best,
-    depth: depth / 8,
     steps,
     parts: { splits, rows: groupsM * rowsTile, columns: groupsN * columnsTile, gate: size.gated ? GATE : 0 },
   };
@@ -103,7 +100,8 @@ export const gemmMatrix = defineKernel({
       context.traits.maxWorkgroupStorageBytes >= 32768 &&
       inputs.every((input) => context.dtypeOf(input) === 'f16') &&
       sources.every((channels) => channels % 8 === 0) &&
-      columns >= 16
+      columns >= 16 &&
+      channelsOf(context, node.output) % 4 === 0
     );
   },
   inPlace: () => 'residual',
@@ -115,33 +113,87 @@ export const gemmMatrix = defineKernel({
   launches(node, context) {
     const size = gemmSize(node, context);
     const tiling = tile(node, context);
-    const { sm, sn, subgroupsM, subgroupsN, rowsTile, columnsTile, groupsM, groupsN, depth, steps, parts } =
-      tiling;
+    const { sm, sn, subgroupsM, subgroupsN, rowsTile, columnsTile, groupsM, groupsN, steps, parts } = tiling;
     const threads = subgroupsM * subgroupsN * 32;
+    const split = parts.splits > 1;
+    const conv = node.kind === 'conv2d';
     return [
       {
         name: 'gemm-matrix',
         source,
         constants: {
-          ...sourceConstants(node, context, 8),
-          ...epilogueConstants(node, context),
           SM: sm,
           SN: sn,
           SUBGROUPS_M: subgroupsM,
           SUBGROUPS_N: subgroupsN,
           LOADS_X: (rowsTile * 4) / threads,
           LOADS_W: (columnsTile * 4) / threads,
-          GROUPS_N: groupsN,
-          DEPTH: depth,
-          STEPS: steps,
-          PACKED_ROWS: packedWidth(size, GATE, 16),
-          PACKED_N: parts.columns,
-          SPLIT: parts.splits > 1,
+          CONV: conv,
+          SPLIT: split,
+          GATED: size.gated && !split,
+          ACTIVATION: size.gated || split ? 'none' : node.attrs.activation,
         },
-        dims: { ...gemmDims(node, context), groupsM, splits: parts.splits, partRows: parts.rows },
+        dims: {
+          ...sourceDims(node, context),
+          ...epilogueDims(node, context),
+          groupsM,
+          groupsN,
+          steps,
+          splits: parts.splits,
+          partRows: parts.rows,
+          partColumns: parts.columns,
+          weightRows: packedWidth(size, GATE, 16),
+        },
+        aliases: unreadInputs(node, context),
         workgroups: fold(groupsM * groupsN * parts.splits, context.traits),
       },
       ...reduceLaunches(node, context, parts),
     ];
   },
 });
+
+/** Members of `Dims` that say how a filter moves, for linear layers: their sum has one tap. */
+const NO_FILTER = {
+  height: 0,
+  width: 0,
+  outHeight: 0,
+  outWidth: 0,
+  kernelHeight: 1,
+  kernelWidth: 1,
+  stride: 1,
+  padTop: 0,
+  padLeft: 0,
+  upsample: 0,
+};
+
+/** Members of `Dims` that say where a row reads its input. */
+function sourceDims(node: GemmNode, context: KernelContext): Record<string, number> {
+  const [v1, v2 = 0] = gemmSize(node, context).sources.map((channels) => channels / 8);
+  const common = { ...gemmDims(node, context), v1, v2 };
+  if (node.kind === 'linear') return { ...common, ...NO_FILTER };
+  const [, , kernelHeight, kernelWidth] = context.shapeOf(node.inputs.weight);
+  const { stride, padding, upsample } = node.attrs;
+  const [padTop, padLeft] = padding;
+  return { ...common, kernelHeight, kernelWidth, stride, padTop, padLeft, upsample: upsample ? 1 : 0 };
+}
+
+/** Members of `Dims` that say what the epilogue adds: 0 is nothing, for the others see the shader. */
+function epilogueDims(node: GemmNode, context: KernelContext): Record<string, number> {
+  const { bias, residual } = node.inputs;
+  const rows = node.kind === 'conv2d' && node.inputs.rows !== undefined;
+  const indexed = node.kind === 'conv2d' && node.inputs.rowIndex !== undefined;
+  return {
+    columns: channelsOf(context, node.output),
+    biased: bias === undefined ? 0 : 1,
+    rowed: !rows ? 0 : indexed ? 2 : 1,
+    added: residual === undefined ? 0 : context.inPlace === 'residual' ? 2 : 1,
+  };
+}
+
+/** What is bound where the shader declares an input that a node lacks, or that is the output; it is never read. */
+function unreadInputs(node: GemmNode, context: KernelContext): Record<string, string> {
+  const read = new Set(inputsOf(node).map(([name]) => name));
+  if (context.inPlace !== undefined) read.delete(context.inPlace);
+  const unread = ['x2', 'bias', 'rows', 'rowIndex', 'residual'].filter((name) => !read.has(name));
+  return Object.fromEntries(unread.map((name) => [name, 'weight']));
+}

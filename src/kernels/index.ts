@@ -6,6 +6,7 @@
 import { KernelError } from '../errors.ts';
 import { inputsOf, type Node } from '../graph/ops.ts';
 import type { DeviceDType } from '../tensor/dtype.ts';
+import { attentionMatrix } from './attention-matrix.ts';
 import { attentionRegister } from './attention-register.ts';
 import { attentionTiled } from './attention-tiled.ts';
 import { concat } from './concat.ts';
@@ -35,6 +36,7 @@ export const KERNELS: readonly Kernel[] = [
   gemmMatrix,
   gemmTiled,
   gemmRegister,
+  attentionMatrix,
   attentionTiled,
   attentionRegister,
   groupNorm,

@@ -91,10 +91,12 @@ export function packRows(
   const rowLength = channels * taps;
   const { offsets, columnOffset } =
     packing.kind === 'blocks' ? blockOffsets(packing, shape, taps) : rowOffsets(packing, taps);
+  const contiguous = offsets.every((offset, i) => offset === i);
   for (let row = 0; row < source.length / rowLength; row++) {
     const base = columnOffset(packedColumn(firstRow + row, columns, packing.gate));
     const from = row * rowLength;
-    for (let i = 0; i < rowLength; i++) target[base + offsets[i]] = source[from + i];
+    if (contiguous) target.set(source.subarray(from, from + rowLength), base);
+    else for (let i = 0; i < rowLength; i++) target[base + offsets[i]] = source[from + i];
   }
 }
 

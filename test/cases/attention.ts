@@ -57,6 +57,10 @@ const correctness = [
   ...[8, 16, 24, 40, 48, 64, 72, 80, 96, 128, 160].map((headDim) =>
     attentionCase(`head of ${headDim}`, { queries: 33, keys: 41, heads: 2, headDim }),
   ),
+  // Enough workgroups for the widest tiles.
+  ...[24, 40, 64, 80].map((headDim) =>
+    attentionCase(`32 heads of ${headDim}`, { queries: 133, keys: 77, heads: 32, headDim }),
+  ),
   attentionCase('head of 512', { batch: 1, queries: 48, heads: 1, headDim: 512 }),
   attentionCase('self, 256 tokens', { queries: 256, heads: 2, headDim: 48 }),
   attentionCase('self, 64 tokens', { queries: 64, heads: 4, headDim: 40 }),

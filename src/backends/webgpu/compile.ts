@@ -2,7 +2,7 @@
 
 import { GraphError, KernelError } from '../../errors.ts';
 import type { Plan } from '../../plan/plan.ts';
-import type { CompileOptions } from '../backend.ts';
+import type { CompileOptions, CompileProgress } from '../backend.ts';
 import { loadRequests } from '../weight-loading.ts';
 import type { OpenDevice } from './device.ts';
 import { BUFFER_USAGE } from './flags.ts';
@@ -38,8 +38,7 @@ export async function compileProgram(
   ];
   const unique = new Map(requests.map((request) => [requestKey(request), request]));
   for (const request of unique.values()) weights.checkRequest(request);
-  const loaded = await loadRequests(unique, (request) => weights.load(request, signal), options);
-  const pipelines = await compilePipelines(device, launches, options);
+  const [loaded, pipelines] = await loadAndCompile(device, launches, unique, weights, options);
   signal?.throwIfAborted();
 
   const ownTensors: WebGpuTensor[] = [];
@@ -105,6 +104,32 @@ function plainOutputs(plan: Plan): Map<number, WeightRequest> {
       });
   }
   return requests;
+}
+
+/** Loads weights while the driver compiles; progress is that of one and then of the other. */
+async function loadAndCompile(
+  device: OpenDevice,
+  launches: readonly PlannedLaunch[],
+  requests: ReadonlyMap<string, WeightRequest>,
+  weights: WebGpuWeights,
+  options: CompileOptions,
+): Promise<[Map<string, GPUBuffer>, CompiledPipeline[]]> {
+  const { signal, onProgress } = options;
+  let isLoading = true;
+  let latest: CompileProgress | undefined;
+  const compiling = compilePipelines(device, launches, {
+    ...options,
+    onProgress(progress) {
+      latest = progress;
+      if (!isLoading) onProgress?.(progress);
+    },
+  });
+  // What is wrong with the weights is said first.
+  compiling.catch(() => undefined);
+  const loaded = await loadRequests(requests, (request) => weights.load(request, signal), options);
+  isLoading = false;
+  if (latest) onProgress?.(latest);
+  return [loaded, await compiling];
 }
 
 /** Compiles all different shaders at once; the result has an entry for each launch. */

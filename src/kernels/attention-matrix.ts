@@ -1,0 +1,113 @@
+/** @file Attention on subgroup matrices of 16x16x16 f16: the fast kernel of NVIDIA cards. */
+
+import source from '../../shaders/attention-matrix.wgsl';
+import type { NodeOf } from '../graph/ops.ts';
+import { channelsOf, defineKernel, fold, type KernelContext } from './kernel.ts';
+
+/** Matrices of queries a subgroup, subgroups a workgroup, matrices of keys a step. */
+interface Shape {
+  readonly qm: number;
+  readonly subgroups: number;
+  readonly kn: number;
+}
+
+/** Matrices that hold a head's channels. */
+function headMatrices({ attrs }: NodeOf<'attention'>): number {
+  return Math.ceil(attrs.headDim / 16);
+}
+
+/** Shapes for a head of some matrices, the best first; the later ones make more workgroups and take less memory. */
+function shapesFor(matrices: number): Shape[] {
+  const small: Shape[] = [
+    { qm: 1, subgroups: 4, kn: 2 },
+    { qm: 1, subgroups: 2, kn: 2 },
+  ];
+  const wide = { qm: 2, subgroups: 4 };
+  if (matrices <= 5) return [{ ...wide, kn: matrices <= 3 ? 1 : 2 }, ...small];
+  return small;
+}
+
+/** Workgroups that keep a large card busy. */
+const FULL = 64;
+
+/** Registers limit how many matrices of queries, and of sums, a subgroup may keep. */
+const MOST_MATRICES = 12;
+
+/** Passed as uniforms: the driver takes about a second to compile each variant. */
+const SIZES = ['HEADS', 'Q_VECTORS', 'K_VECTORS', 'V_VECTORS', 'Q_OFFSET', 'K_OFFSET', 'V_OFFSET'];
+
+/** Bytes of the shader's workgroup memory. */
+function storageBytes({ qm, subgroups, kn }: Shape, matrices: number): number {
+  const rows = subgroups * qm * 16;
+  const tileRows = Math.max(2 * kn * 16, subgroups * 16);
+  return 16 * (tileRows * (2 * matrices + 1) + rows * (4 * kn + 1) + rows * (2 * kn + 1)) + 4 * rows + 16;
+}
+
+function shapeFor(node: NodeOf<'attention'>, context: KernelContext): Shape | undefined {
+  const matrices = headMatrices(node);
+  const [batch, queries] = context.shapeOf(node.inputs.q);
+  const fitting = shapesFor(matrices).filter(
+    (shape) =>
+      storageBytes(shape, matrices) <= context.traits.maxWorkgroupStorageBytes &&
+      shape.qm * matrices <= MOST_MATRICES,
+  );
+  const groups = ({ qm, subgroups }: Shape): number =>
+    Math.ceil(queries / (16 * qm * subgroups)) * node.attrs.heads * batch;
+  return fitting.find((shape) => groups(shape) >= FULL) ?? fitting.at(-1);
+}
+
+export const attentionMatrix = defineKernel({
+  id: 'attention-matrix',
+  ops: ['attention'],
+  supports(node, context) {
+    const { q, k, v } = node.inputs;
+    const { headDim, offsets, causal, scale } = node.attrs;
+    const { subgroupMatrix, subgroupSize } = context.traits;
+    return (
+      subgroupMatrix &&
+      subgroupSize === 32 &&
+      !causal &&
+      scale > 0 &&
+      [q, k, v, node.output].every((value) => context.dtypeOf(value) === 'f16') &&
+      [headDim, ...offsets, ...[q, k, v].map((id) => channelsOf(context, id))].every(
+        (count) => count % 8 === 0,
+      ) &&
+      shapeFor(node, context) !== undefined
+    );
+  },
+  launches(node, context) {
+    const { q, k, v } = node.inputs;
+    const { heads, headDim, scale, offsets } = node.attrs;
+    const [batch, queries] = context.shapeOf(q);
+    const [, keys] = context.shapeOf(k);
+    const { qm, subgroups, kn } = shapeFor(node, context)!;
+    const tiles = Math.ceil(queries / (16 * qm * subgroups));
+    return [
+      {
+        name: 'attention-matrix',
+        source,
+        constants: {
+          QM: qm,
+          SUBGROUPS: subgroups,
+          KN: kn,
+          OCTETS: qm * kn,
+          DM: headMatrices(node),
+          D: headDim / 8,
+          PADDED: headDim % 16 !== 0,
+          LOADS: Math.ceil((kn * 16 * headDim) / 8 / (subgroups * 32)),
+          HEADS: heads,
+          Q_VECTORS: channelsOf(context, q) / 8,
+          K_VECTORS: channelsOf(context, k) / 8,
+          V_VECTORS: channelsOf(context, v) / 8,
+          Q_OFFSET: offsets[0] / 8,
+          K_OFFSET: offsets[1] / 8,
+          V_OFFSET: offsets[2] / 8,
+          SCALE: { float: scale },
+        },
+        uniforms: SIZES,
+        dims: { tiles, batch, queries, keys },
+        workgroups: fold(tiles * heads * batch, context.traits),
+      },
+    ];
+  },
+});
