@@ -38,7 +38,7 @@ export type { DTypeOption } from './pipelines/load-pipeline.ts';
 export type { CallOptions, Seed, StepInfo, Tensor } from './pipelines/options.ts';
 export type { ProgressEvent, ProgressListener } from './pipelines/progress.ts';
 export type { RecommendedSettings } from './pipelines/recommended-settings.ts';
-export type { DenoisingStep, PipelineOutput, Timings, UsedOptions } from './pipelines/text-to-image.ts';
+export type { DenoisingStep, PipelineOutput, Timings, UsedOptions } from './pipelines/draw.ts';
 
 export type { Backend, BackendFactory } from './backends/backend.ts';
 export { cpu, type CpuOptions } from './backends/cpu/cpu.ts';

@@ -5,6 +5,7 @@ import {
   encodePng,
   isWeightFile,
   recipeTexts,
+  type CallOptions,
   type PipelineOutput,
   type ProgressEvent,
 } from 'calotype';
@@ -17,6 +18,8 @@ import { version } from './version.ts';
 /** A request with everything decided. */
 export interface DevelopRequest extends GenerateRequest {
   readonly model: string;
+  /** What --image and --mask name. */
+  readonly pictures: Pick<CallOptions, 'image' | 'maskImage'>;
   readonly signal: AbortSignal;
   readonly onAdvance: (advance: Advance) => void;
 }
@@ -58,12 +61,13 @@ export async function develop(request: DevelopRequest): Promise<Developed> {
     const loadSeconds = (performance.now() - begin) / 1000;
     if (request.scheduler) pipe.scheduler = SCHEDULERS[request.scheduler].fromConfig(pipe.scheduler.config);
     const options = callOptions(request, pipe.recommended);
-    const output = await takeSteps(pipe, { ...options, signal }, onAdvance);
+    const output = await takeSteps(pipe, { ...options, ...request.pictures, signal }, onAdvance);
     const [image] = output.images;
-    const { numInferenceSteps, guidanceScale, guidanceRescale, width, height } = output.options;
-    const used = { numInferenceSteps, guidanceScale, guidanceRescale, width, height };
+    const { numInferenceSteps, guidanceScale, guidanceRescale, strength, width, height } = output.options;
+    const used = { numInferenceSteps, guidanceScale, guidanceRescale, strength, width, height };
+    const files = { image: request.image, maskImage: request.mask };
     const scheduler = String(pipe.scheduler.config['_class_name']);
-    const recipe = { calotype: version, model, ...options, ...used, scheduler };
+    const recipe = { calotype: version, model, ...options, ...used, ...files, scheduler };
     const { encode, compile, denoise, decode } = output.timings;
     return {
       png: await encodePng(image, { text: recipeTexts(recipe) }),

@@ -1,4 +1,5 @@
 /** @file Turns the arguments of `calotype generate` into a checked request. */
+import { OptionError } from 'calotype';
 import { readBackend, type BackendChoice } from './backends.ts';
 import { readChoice, readInteger, readNumber, readSize } from './options.ts';
 import { SCHEDULER_NAMES, type SchedulerName } from './schedulers.ts';
@@ -20,14 +21,18 @@ export interface GenerateRequest {
   readonly backend: BackendChoice;
   readonly scheduler: SchedulerName | undefined;
   readonly seed: number | undefined;
+  /** Names of PNG files. */
+  readonly image: string | undefined;
+  readonly mask: string | undefined;
   readonly settings: Settings;
 }
 
-/** Options of the pipeline call that a model may recommend; given ones count more. */
+/** Options of the pipeline call; given ones count more than those that a model recommends. */
 interface Settings {
   readonly numInferenceSteps?: number;
   readonly guidanceScale?: number;
   readonly guidanceRescale?: number;
+  readonly strength?: number;
   readonly width?: number;
   readonly height?: number;
 }
@@ -45,7 +50,15 @@ export function readGenerateRequest(args: GenerateArguments): GenerateRequest {
   const steps = read('steps', (option, value) => readInteger(option, value, { min: 1, max: 10_000 }));
   const guidance = read('guidance', (option, value) => readNumber(option, value));
   const rescale = read('guidance-rescale', (option, value) => readNumber(option, value, { min: 0, max: 1 }));
+  const strength = read('strength', (option, value) => readNumber(option, value, { min: 0, max: 1 }));
   const size = read('size', readSize);
+  const image = text('image');
+  for (const name of ['mask', 'strength'])
+    if (image === undefined && text(name) !== undefined)
+      throw new OptionError('there is no image that it could apply to', {
+        field: `--${name}`,
+        remedy: 'Give one with --image file.png.',
+      });
   return {
     prompt: args.prompt,
     negative: text('negative'),
@@ -57,10 +70,13 @@ export function readGenerateRequest(args: GenerateArguments): GenerateRequest {
     backend: readBackend(args),
     scheduler: read('scheduler', (option, value) => readChoice(option, value, SCHEDULER_NAMES)),
     seed: read('seed', (option, value) => readInteger(option, value, { min: 0 })),
+    image,
+    mask: text('mask'),
     settings: {
       ...(steps !== undefined && { numInferenceSteps: steps }),
       ...(guidance !== undefined && { guidanceScale: guidance }),
       ...(rescale !== undefined && { guidanceRescale: rescale }),
+      ...(strength !== undefined && { strength }),
       ...size,
     },
   };

@@ -3,13 +3,9 @@
  * preprocess): pictures are resized with Lanczos in 8 bits, arrays by nearest neighbour; then 0..1 becomes -1..1.
  */
 import type { CalotypeImage } from './image.ts';
-import { resizePixels, type Pixels } from './resize.ts';
-
-/** Height and width in pixels. */
-export interface Size {
-  readonly height: number;
-  readonly width: number;
-}
+import { cropPixels, resizeAndFill } from './padded-crop.ts';
+import { resizePixels, type Box, type Pixels, type Size } from './resize.ts';
+import { toGreyPixels, toRgbPixels } from './rgb-pixels.ts';
 
 /** Values of images [count, height, width, channels]. */
 export interface ImageArray extends Size {
@@ -18,24 +14,8 @@ export interface ImageArray extends Size {
   readonly data: Float32Array;
 }
 
-/** A picture's RGB samples; alpha is dropped, as Pillow's `convert('RGB')` does. */
-export function toRgbPixels({ width, height, data }: CalotypeImage): Pixels {
-  const rgb = new Uint8Array(width * height * 3);
-  for (let p = 0; p < width * height; p++)
-    for (let c = 0; c < 3; c++) rgb[p * 3 + c] = data[p * 4 + c];
-  return { width, height, channels: 3, data: rgb };
-}
-
-/** Luma of RGB samples (ITU-R 601 in 16-bit fixed point), as Pillow's `convert('L')` computes it. */
-export function toGreyPixels({ width, height, data }: Pixels): Pixels {
-  const grey = new Uint8Array(width * height);
-  for (let p = 0; p < grey.length; p++)
-    grey[p] = (data[p * 3] * 19595 + data[p * 3 + 1] * 38470 + data[p * 3 + 2] * 7471 + 0x8000) >> 16;
-  return { width, height, channels: 1, data: grey };
-}
-
 /** Samples of pictures of one size as 0..1. */
-export function toUnitArray(pictures: readonly Pixels[]): ImageArray {
+function toUnitArray(pictures: readonly Pixels[]): ImageArray {
   const [{ width, height, channels }] = pictures;
   const length = width * height * channels;
   const data = new Float32Array(pictures.length * length);
@@ -62,9 +42,17 @@ export function resizeNearest(array: ImageArray, size: Size): ImageArray {
   return { ...array, ...size, data: out };
 }
 
-/** Pictures of a size as [count, height, width, 3] in 0..1. */
-export function picturesToArray(pictures: readonly CalotypeImage[], size: Size): ImageArray {
-  return toUnitArray(pictures.map((picture) => resizePixels(toRgbPixels(picture), size, 'lanczos')));
+/** Pictures at a size, RGB; with a region, that part of them, its proportions kept. */
+function resizePictures(pictures: readonly CalotypeImage[], size: Size, region: Box | undefined): Pixels[] {
+  return pictures.map((picture) => {
+    const pixels = toRgbPixels(picture);
+    return region ? resizeAndFill(cropPixels(pixels, region), size) : resizePixels(pixels, size, 'lanczos');
+  });
+}
+
+/** Pictures, or a part of them, at a size as [count, height, width, 3] in 0..1. */
+export function picturesToArray(pictures: readonly CalotypeImage[], size: Size, region?: Box): ImageArray {
+  return toUnitArray(resizePictures(pictures, size, region));
 }
 
 /** 0..1 as -1..1. */
@@ -72,10 +60,9 @@ export function toFullRange(array: ImageArray): ImageArray {
   return { ...array, data: array.data.map((value) => 2 * value - 1) };
 }
 
-/** Mask pictures of a size as [count, height, width, 1]: 1 where they are at least half bright, else 0. */
-export function masksToArray(pictures: readonly CalotypeImage[], size: Size): ImageArray {
-  const grey = pictures.map((picture) => toGreyPixels(resizePixels(toRgbPixels(picture), size, 'lanczos')));
-  return binarize(toUnitArray(grey));
+/** Mask pictures likewise as [count, height, width, 1]: 1 where they are at least half bright, else 0. */
+export function masksToArray(pictures: readonly CalotypeImage[], size: Size, region?: Box): ImageArray {
+  return binarize(toUnitArray(resizePictures(pictures, size, region).map(toGreyPixels)));
 }
 
 /** 1 where values are 0.5 or more, else 0. */

@@ -24,6 +24,10 @@ const recipeSchema = v.looseObject({
   /** The scheduler's class. */
   scheduler: v.string(),
   useKarrasSigmas: v.optional(v.boolean()),
+  /** Files that the picture began with, as they were named. */
+  image: v.optional(v.string()),
+  maskImage: v.optional(v.string()),
+  strength: v.optional(v.number()),
 });
 
 /** The options behind one picture. Other options of the call may be added under their own names. */
@@ -65,6 +69,7 @@ function webuiParameters(recipe: Recipe): string {
     ['Seed', recipe.seed],
     ['Size', `${recipe.width}x${recipe.height}`],
     ['Model', recipe.model],
+    ['Denoising strength', recipe.strength],
     ['Guidance rescale', recipe.guidanceRescale || undefined],
     ['Version', `calotype ${recipe.calotype}`],
   ];

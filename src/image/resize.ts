@@ -13,6 +13,12 @@ export interface Pixels {
   readonly data: Uint8Array;
 }
 
+/** Height and width in pixels. */
+export interface Size {
+  readonly height: number;
+  readonly width: number;
+}
+
 /** A part of a picture in pixels; edges may lie between pixels. */
 export interface Box {
   readonly left: number;
@@ -119,7 +125,7 @@ function resample(
  */
 export function resizePixels(
   { width, height, channels, data }: Pixels,
-  size: { readonly width: number; readonly height: number },
+  size: Size,
   filter: ResizeFilter,
   box: Box = { left: 0, top: 0, right: width, bottom: height },
 ): Pixels {

@@ -8,11 +8,11 @@
 import type { Backend } from '../backends/backend.ts';
 import type { Scheduler } from '../schedulers/scheduler.ts';
 import { checkOptions, XL_OPTIONS, type CallOptions, type OptionDefaults } from './options.ts';
-import { readTask, sizeOfImage, type Task } from './image-options.ts';
+import { isInpaintingUNet, readTask, sizeOfImage, type Task } from './image-options.ts';
 import type { LoadedPipeline } from './load-pipeline.ts';
 import type { ProgressListener } from './progress.ts';
 import type { RecommendedSettings } from './recommended-settings.ts';
-import { textToImage, type DenoisingStep, type PipelineOutput } from './text-to-image.ts';
+import { draw, type DenoisingStep, type PipelineOutput } from './draw.ts';
 
 /** A running call: its steps as they are queued, and its result. */
 export interface PipelineStream extends AsyncGenerator<DenoisingStep, PipelineOutput, void> {
@@ -88,7 +88,7 @@ export function makePipeline(
   async function* run(options: CallOptions): AsyncGenerator<DenoisingStep, PipelineOutput, void> {
     const task = readTask(options, {
       latentChannels: vae.kind.config.latentChannels,
-      inpaints: unet.inChannels > unet.outChannels,
+      inpaints: isInpaintingUNet(unet),
     });
     const checked = checkOptions(options, defaultsOf(loaded, task), vae.scaleFactor, isTaken);
     const before = tail;
@@ -98,7 +98,7 @@ export function makePipeline(
     try {
       checked.signal?.throwIfAborted();
       const parts = { conditioner, denoiser, unet, vae, scheduler, idle: () => backend.idle() };
-      return yield* textToImage(parts, task, checked, { signal: checked.signal, onProgress });
+      return yield* draw(parts, task, checked, { signal: checked.signal, onProgress });
     } finally {
       release();
     }

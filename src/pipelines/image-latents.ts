@@ -12,8 +12,8 @@ import {
   resizeNearest,
   toFullRange,
   type ImageArray,
-  type Size,
 } from '../image/preprocess.ts';
+import type { Box } from '../image/resize.ts';
 import type { NoiseCoefficients, Scheduler } from '../schedulers/scheduler.ts';
 import { toNhwc, type ImageShape } from '../tensor/layout.ts';
 import { stack } from './conditioning.ts';
@@ -46,6 +46,8 @@ export interface StartOptions {
   /** Of the run's latents. */
   readonly shape: ImageShape;
   readonly noise: Noise;
+  /** The part of the pictures to work on; default all. */
+  readonly region?: Box | undefined;
   readonly programs: ProgramOptions;
 }
 
@@ -72,7 +74,7 @@ async function startInpaint(task: Task & { kind: 'inpaint' }, context: StartOpti
   const { options, scheduler, begin, vae, inpaints, shape, noise } = context;
   const [images, channels, height, width] = shape;
   const source = toLatentSource('image', task.image, context);
-  const mask = maskArray(task.mask, options);
+  const mask = maskArray(task.mask, context);
   checkCount('maskImage', mask.count, images);
   const whole = options.strength === 1;
   const given = givenLatents(options.latents, shape);
@@ -144,11 +146,12 @@ async function encode(
 function toLatentSource(
   field: string,
   source: (Task & { kind: 'image' })['image'],
-  { options, shape, vae }: StartOptions,
+  context: StartOptions,
 ): { readonly pixels: ImageArray } | { readonly latents: Float32Array } {
+  const { options, shape, vae } = context;
   const [images, , height, width] = shape;
   if (source.kind !== 'latents') {
-    const pixels = pixelArray(source, options);
+    const pixels = pixelArray(source, context);
     checkCount(field, pixels.count, images);
     return { pixels };
   }
@@ -164,20 +167,20 @@ function toLatentSource(
   return { latents: source.data };
 }
 
-function pixelArray(source: PixelSource, size: Size): ImageArray {
-  const { height, width } = size;
+function pixelArray(source: PixelSource, { options: { height, width }, region }: StartOptions): ImageArray {
+  const size = { height, width };
   return toFullRange(
     source.kind === 'pictures'
-      ? picturesToArray(source.pictures, { height, width })
-      : resizeNearest(source.array, { height, width }),
+      ? picturesToArray(source.pictures, size, region)
+      : resizeNearest(source.array, size),
   );
 }
 
-function maskArray(source: PixelSource, size: Size): ImageArray {
-  const { height, width } = size;
+function maskArray(source: PixelSource, { options: { height, width }, region }: StartOptions): ImageArray {
+  const size = { height, width };
   return source.kind === 'pictures'
-    ? masksToArray(source.pictures, { height, width })
-    : binarize(resizeNearest(source.array, { height, width }));
+    ? masksToArray(source.pictures, size, region)
+    : binarize(resizeNearest(source.array, size));
 }
 
 /** Pixels made 0 (grey) where they are to be painted; one image or one mask goes with all of the other. */

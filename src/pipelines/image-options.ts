@@ -1,7 +1,9 @@
 /** @file The options `image` and `maskImage`: what they are, checked, and the task that they make of a call. */
 
 import type { CalotypeImage } from '../image/image.ts';
-import type { ImageArray, Size } from '../image/preprocess.ts';
+import type { ImageArray } from '../image/preprocess.ts';
+import type { Size } from '../image/resize.ts';
+import type { UNet2DConditionConfig } from '../loaders/configs/unet.ts';
 import { checkTensor, refuse, type CallOptions, type Pictures, type Tensor } from './options.ts';
 
 /** Latents that were given as an image: [count, channels, height, width]. */
@@ -20,12 +22,31 @@ export type PixelSource =
 export type Task =
   | { readonly kind: 'text' }
   | { readonly kind: 'image'; readonly image: PixelSource | LatentImage }
-  | { readonly kind: 'inpaint'; readonly image: PixelSource | LatentImage; readonly mask: PixelSource };
+  | {
+      readonly kind: 'inpaint';
+      readonly image: PixelSource | LatentImage;
+      readonly mask: PixelSource;
+      /** Paint only the part around the mask, and put it back. */
+      readonly crop?: PaddedCrop;
+    };
+
+/** What `paddingMaskCrop` works on. */
+export interface PaddedCrop {
+  readonly image: CalotypeImage;
+  readonly mask: CalotypeImage;
+  /** Pixels around the mask. */
+  readonly padding: number;
+}
+
+/** Whether a UNet is made for inpainting: beside the latents it reads a mask and the latents of the masked image. */
+export function isInpaintingUNet({ inChannels, outChannels }: UNet2DConditionConfig): boolean {
+  return inChannels === 2 * outChannels + 1;
+}
 
 /** What a model can do with images. */
 export interface ImageModel {
   readonly latentChannels: number;
-  /** Whether its UNet is made for inpainting: it reads a mask and a masked image beside the latents. */
+  /** `isInpaintingUNet` */
   readonly inpaints: boolean;
 }
 
@@ -33,21 +54,61 @@ export interface ImageModel {
  * The task of a call, its image and mask checked.
  * @throws OptionError naming the option
  */
-export function readTask({ image, maskImage, latents }: CallOptions, model: ImageModel): Task {
+export function readTask(options: CallOptions, model: ImageModel): Task {
+  const { image, maskImage, latents, paddingMaskCrop } = options;
+  if (paddingMaskCrop !== undefined && maskImage === undefined)
+    refuse('paddingMaskCrop', 'it was given without a mask', 'Give maskImage, or leave it out');
   if (maskImage !== undefined && image === undefined)
     refuse('maskImage', 'it was given without an image', 'Give the image to paint into');
   if (model.inpaints && maskImage === undefined)
-    refuse('maskImage', 'this model is made for inpainting', 'Give image and maskImage, or use another model');
+    refuse(
+      'maskImage',
+      'this model is made for inpainting',
+      'Give image and maskImage, or use another model',
+    );
   if (image === undefined) return { kind: 'text' };
   const source = readImage(image, model.latentChannels);
   if (maskImage === undefined) {
     if (latents !== undefined)
-      refuse('latents', 'they were given together with an image', 'Give latents as the image, or leave one out');
+      refuse(
+        'latents',
+        'they were given together with an image',
+        'Give latents as the image, or leave one out',
+      );
     return { kind: 'image', image: source };
   }
   if (source.kind === 'latents' && model.inpaints)
-    refuse('image', 'latents cannot be masked', 'Give a picture or an array, which this model encodes masked');
-  return { kind: 'inpaint', image: source, mask: readMask(maskImage) };
+    refuse(
+      'image',
+      'latents cannot be masked',
+      'Give a picture or an array, which this model encodes masked',
+    );
+  const mask = readMask(maskImage);
+  if (paddingMaskCrop === undefined) return { kind: 'inpaint', image: source, mask };
+  return { kind: 'inpaint', image: source, mask, crop: readCrop(source, mask, options) };
+}
+
+function readCrop(
+  image: PixelSource | LatentImage,
+  mask: PixelSource,
+  { paddingMaskCrop: padding, outputType = 'image' }: CallOptions,
+): PaddedCrop {
+  const field = 'paddingMaskCrop';
+  if (padding === undefined || !Number.isInteger(padding) || padding < 0)
+    refuse(field, `${padding} is not a whole number of 0 or more`, 'Give a number of pixels, such as 32');
+  if (outputType !== 'image')
+    refuse(field, 'what it makes are pictures', "Use outputType: 'image', or leave paddingMaskCrop out");
+  const [images, masks] = [image, mask].map((source) => (source.kind === 'pictures' ? source.pictures : []));
+  if (images.length !== 1 || masks.length !== 1)
+    refuse(field, 'it works on one picture and one mask', 'Give both as { width, height, data }');
+  const [[picture], [maskPicture]] = [images, masks];
+  if (picture.width !== maskPicture.width || picture.height !== maskPicture.height)
+    refuse(
+      'maskImage',
+      `it has ${maskPicture.width}x${maskPicture.height} pixels, the image ${picture.width}x${picture.height}`,
+      'For paddingMaskCrop give a mask of the size of the image',
+    );
+  return { image: picture, mask: maskPicture, padding };
 }
 
 /** Size in pixels of the first image. */
@@ -97,7 +158,8 @@ function isGiven(value: unknown): value is object {
 
 function readShape(field: string, value: Tensor, forms: string): readonly number[] {
   const { shape } = value;
-  if (!Array.isArray(shape) || !shape.every((size) => Number.isInteger(size) && size > 0))
+  const isList: boolean = Array.isArray(shape);
+  if (!isList || !shape.every((size) => Number.isInteger(size) && size > 0))
     refuse(field, 'its shape is not a list of positive whole numbers', forms);
   checkTensor(field, value);
   return shape;

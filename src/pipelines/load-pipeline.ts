@@ -1,6 +1,7 @@
 /** @file Loads the components of a StableDiffusionPipeline or StableDiffusionXLPipeline folder onto a backend. */
 
 import type { Backend } from '../backends/backend.ts';
+import { ConfigError } from '../errors.ts';
 import type { Graph } from '../graph/graph.ts';
 import { openWeights } from '../loaders/component.ts';
 import { parseAutoencoderKLConfig } from '../loaders/configs/autoencoder-kl.ts';
@@ -18,6 +19,7 @@ import type { Scheduler } from '../schedulers/scheduler.ts';
 import { Tokenizer } from '../text/tokenizer.ts';
 import type { Conditioner } from './conditioning.ts';
 import { Denoiser } from './denoiser.ts';
+import { isInpaintingUNet } from './image-options.ts';
 import { loadNetwork, type Aliases, type ComponentDType } from './load-network.ts';
 import type { Network } from './network.ts';
 import { parseRecommendedSettings, type RecommendedSettings } from './recommended-settings.ts';
@@ -153,7 +155,15 @@ class PipelineLoader {
   }
 
   async unet(): Promise<{ readonly config: UNet2DConditionConfig; readonly denoiser: Denoiser }> {
-    const config = await this.#json('unet/config.json', parseUNet2DConditionConfig);
+    const path = 'unet/config.json';
+    const config = await this.#json(path, parseUNet2DConditionConfig);
+    if (config.inChannels !== config.outChannels && !isInpaintingUNet(config))
+      throw new ConfigError(`${config.inChannels} is neither out_channels nor that of inpainting`, {
+        file: `${this.#source.name}/${path}`,
+        field: 'in_channels',
+        remedy:
+          'Use a model for text-to-image or inpainting; upscalers and InstructPix2Pix are not supported',
+      });
     const network = await this.#network('unet', [buildUNet2DCondition(config)], this.#dtype('unet'));
     return { config, denoiser: this.keep(new Denoiser(network, config)) };
   }

@@ -52,6 +52,11 @@ export interface CallOptions {
    */
   readonly maskImage?: Pictures | Tensor;
   /**
+   * Paints the part around the mask, with this many pixels more on each side, at the size of the call, and puts it back
+   * into the picture. For one picture and a mask of its size.
+   */
+  readonly paddingMaskCrop?: number;
+  /**
    * How much of the schedule is run on an image, 0 to 1; 1 keeps least of it. Default 0.8, SDXL 0.3; for inpainting
    * 1 (the image is replaced by noise), SDXL 0.9999.
    */
@@ -130,6 +135,7 @@ const KNOWN = [
   'width',
   'image',
   'maskImage',
+  'paddingMaskCrop',
   'strength',
   'numInferenceSteps',
   'timesteps',

@@ -59,6 +59,13 @@ describe('refusals', () => {
     { argv: ['generate', 'x', '--seed', '-1'], says: /--seed: '-1' is not a whole number from 0/ },
     { argv: ['generate', 'x', '--backend', 'cuda'], says: /--backend: 'cuda' is not one of its choices/ },
     { argv: ['generate', 'x', '-o', 'picture.jpg'], says: /--output: .*\.png/ },
+    { argv: ['generate', 'x', '--mask', 'm.png'], says: /--mask: there is no image.*--image/ },
+    { argv: ['generate', 'x', '--strength', '0.5'], says: /--strength: there is no image.*--image/ },
+    {
+      argv: ['generate', 'x', '-i', 'a.png', '--strength', '2'],
+      says: /--strength: '2' is not a number from 0/,
+    },
+    { argv: ['generate', 'x', '--image', 'no/such.png'], says: /--image: 'no\/such.png' cannot be read/ },
     { argv: ['doctor', '--verbose'], says: /--verbose: is not an option/ },
   ])('$argv', async ({ argv, says }) => {
     expect(await calotype(...argv)).toBe(2);

@@ -223,6 +223,13 @@ describe('CLIP text encoders', () => {
 });
 
 describe('model_index.json', () => {
+  test('folders of inpainting models are for the same pipeline', () => {
+    const inpaint = Object.assign({}, json('sd15/model_index.json'), {
+      _class_name: 'StableDiffusionInpaintPipeline',
+    });
+    expect(parseModelIndex(inpaint, { file: 'sd15-inpainting' }).className).toBe('StableDiffusionPipeline');
+  });
+
   test('the starter and Stable Diffusion 1.5, whose unused components are named once', () => {
     const notices: string[] = [];
     const onNotice = (notice: string) => notices.push(notice);

@@ -1,7 +1,13 @@
 /** @file Bad options are refused by name before anything runs; what a call promises besides pictures. */
 
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { DiffusionPipeline, OptionError, reference, type CallOptions } from '../../src/index.ts';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import {
+  DiffusionPipeline,
+  OptionError,
+  reference,
+  type CallOptions,
+  type CalotypeImage,
+} from '../../src/index.ts';
 import { fixturePath } from '../support/fixtures.ts';
 import '../support/nmse.ts';
 
@@ -25,6 +31,20 @@ const tensor = (...shape: number[]): { shape: number[]; data: Float32Array } => 
   shape,
   data: new Float32Array(shape.reduce((a, b) => a * b, 1)),
 });
+
+/** A grey picture. */
+const picture = (width: number, height: number): CalotypeImage => ({
+  width,
+  height,
+  data: new Uint8ClampedArray(width * height * 4).fill(128),
+});
+
+const crop = {
+  image: picture(64, 64),
+  maskImage: picture(64, 64),
+  paddingMaskCrop: 4,
+  outputType: 'image',
+} as const;
 
 describe('bad options', () => {
   /** Options as a program without types could give them. */
@@ -54,6 +74,43 @@ describe('bad options', () => {
     ['negativePrompt', { negativePrompt: ['a', 'b'], guidanceScale: 5 }, /2 texts for 1 prompts/],
     ['timesteps', { timesteps: [1], sigmas: [1, 0] }, /together with sigmas/],
   ])('%s: %o', async (field, options, message) => {
+    const run = pipe(untyped(options));
+    await expect(run).rejects.toBeInstanceOf(OptionError);
+    await expect(run).rejects.toMatchObject({ field });
+    await expect(run).rejects.toThrow(message);
+  });
+
+  // Their names leave the pixels out.
+  it.each<[string, object, RegExp]>([
+    ['strength', { image: picture(64, 64), strength: 1.01 }, /1\.01 is not a number from 0 to 1/],
+    ['strength', { image: picture(64, 64), strength: 0.2 }, /leaves no step/],
+    ['strength', { image: picture(64, 64), maskImage: picture(64, 64), strength: 0 }, /leaves no step/],
+    ['strength', { strength: 0.5 }, /without an image/],
+    ['maskImage', { maskImage: picture(64, 64) }, /without an image/],
+    ['image', { image: 'apple.png' }, /no picture/],
+    ['image', { image: null }, /no picture/],
+    ['image', { image: [] }, /empty list/],
+    ['image', { image: [picture(64, 64), 7] }, /no picture/],
+    ['image', { image: { ...picture(64, 64), width: 63.5 } }, /63\.5x64 is not a size/],
+    ['image', { image: { ...picture(64, 64), height: 63 } }, /16128 bytes of 64x63/],
+    ['image', { image: { width: 1, height: 1, data: [1, 2, 3, 4] } }, /4 bytes/],
+    ['image', { image: tensor(1, 64, 64, 4) }, /shape is \[1, 64, 64, 4\]/],
+    ['image', { image: tensor(64, 64, 3) }, /shape is/],
+    ['image', { image: { shape: 3, data: new Float32Array(3) } }, /list of positive whole numbers/],
+    ['image', { image: { shape: [1, 2, 2, 3], data: new Float32Array(3) } }, /12 float32 values/],
+    ['image', { image: { shape: [1, 1, 1, 3], data: Float32Array.of(0, 255, 0) } }, /it holds 255/],
+    ['image', { image: { shape: [1, 1, 1, 3], data: Float32Array.of(0, NaN, 0) } }, /it holds NaN/],
+    ['image', { image: tensor(1, 4, 9, 8) }, /latents of 9 x 8 are not those of 64 x 64/],
+    ['image', { image: [picture(64, 64), picture(64, 64)] }, /2 of them cannot be dealt/],
+    ['maskImage', { image: picture(64, 64), maskImage: tensor(1, 64, 64, 3) }, /shape is/],
+    ['maskImage', { image: picture(64, 64), maskImage: tensor(2, 64, 64) }, /2 of them cannot be dealt/],
+    ['latents', { image: picture(64, 64), latents: tensor(1, 4, 8, 8) }, /together with an image/],
+    ['paddingMaskCrop', { image: picture(64, 64), paddingMaskCrop: 4 }, /without a mask/],
+    ['paddingMaskCrop', { ...crop, paddingMaskCrop: -1 }, /-1 is not a whole number/],
+    ['paddingMaskCrop', { ...crop, outputType: 'np' }, /are pictures/],
+    ['paddingMaskCrop', { ...crop, image: tensor(1, 64, 64, 3) }, /one picture and one mask/],
+    ['maskImage', { ...crop, maskImage: picture(64, 72) }, /64x72 pixels, the image 64x64/],
+  ])('%s, with images', async (field, options, message) => {
     const run = pipe(untyped(options));
     await expect(run).rejects.toBeInstanceOf(OptionError);
     await expect(run).rejects.toMatchObject({ field });
@@ -109,6 +166,47 @@ describe('a call', () => {
     const [a, b] = await Promise.all([pipe(small), pipe({ ...small, seed: 2 })]);
     expect(b.latents!.data).toEqual((await pipe({ ...small, seed: 2 })).latents!.data);
     expect(a.latents!.data).not.toEqual(b.latents!.data);
+  });
+
+  it('takes the size of an image, rounded down, and tells the strength', async () => {
+    const { options, latents } = await pipe({
+      prompt: 'fox',
+      numInferenceSteps: 4,
+      seed: 1,
+      outputType: 'latent',
+      image: picture(79, 66),
+    });
+    expect(options).toMatchObject({ width: 72, height: 64, strength: 0.8 });
+    expect(latents!.shape).toEqual([1, 4, 8, 9]);
+  });
+
+  it('keeps what is outside the mask, and records the step once', async () => {
+    const image = tensor(1, 4, 8, 8);
+    image.data.fill(0.25);
+    const maskImage = tensor(1, 64, 64);
+    maskImage.data.fill(1, 0, 64 * 32);
+    const run = () => pipe({ ...small, image, maskImage });
+    const { latents } = await run();
+    expect(latents!.data.subarray(32, 64)).toEqual(image.data.subarray(32, 64));
+    expect(latents!.data.subarray(0, 32)).not.toEqual(image.data.subarray(0, 32));
+  });
+
+  it('records nothing for another mask, image, strength or seed', async () => {
+    const backend = await reference().open();
+    if ('reason' in backend) throw new Error(backend.reason);
+    const compile = vi.spyOn(backend, 'compile');
+    const other = await DiffusionPipeline.fromPretrained(fixturePath('pipelines/tiny-sd'), {
+      backends: [{ name: 'spied', open: () => Promise.resolve(backend) }],
+    });
+    try {
+      await other({ ...small, image: picture(64, 64), maskImage: picture(64, 64), strength: 1 });
+      const before = compile.mock.calls.length;
+      const [image, maskImage] = [picture(90, 70), tensor(1, 64, 64)];
+      await other({ ...small, image, maskImage, numInferenceSteps: 4, strength: 0.5, seed: 9 });
+      expect(compile.mock.calls.length).toBe(before);
+    } finally {
+      await other.dispose();
+    }
   });
 
   it('gives pictures, floats or latents', async () => {

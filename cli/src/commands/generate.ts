@@ -4,6 +4,7 @@ import { BACKEND_ARGS, prepareBackend } from '../backends.ts';
 import { develop, type Developed } from '../develop.ts';
 import { interruptible } from '../interrupt.ts';
 import { checkOutput, writeFileAtomically } from '../output.ts';
+import { readPicture } from '../picture.ts';
 import { duration, Progress, type Advance } from '../progress.ts';
 import { readGenerateRequest } from '../request.ts';
 import { SCHEDULER_NAMES } from '../schedulers.ts';
@@ -43,6 +44,22 @@ export const generate = defineCommand({
     seed: { type: 'string', valueHint: 'n', description: 'The same seed gives the same picture (random)' },
     guidance: { type: 'string', valueHint: 'x', description: 'How strictly to follow the prompt' },
     'guidance-rescale': { type: 'string', valueHint: 'x', description: 'Against washed-out colours, 0 to 1' },
+    image: {
+      type: 'string',
+      alias: 'i',
+      valueHint: 'file.png',
+      description: 'Begin with this picture instead of noise alone',
+    },
+    mask: {
+      type: 'string',
+      valueHint: 'file.png',
+      description: 'Paint only where this picture is white',
+    },
+    strength: {
+      type: 'string',
+      valueHint: 'x',
+      description: 'How much to change the picture, 0 to 1',
+    },
     scheduler: {
       type: 'string',
       valueHint: 'name',
@@ -52,13 +69,20 @@ export const generate = defineCommand({
   async run({ args }) {
     const request = readGenerateRequest(args);
     await checkOutput('--output', request.output);
+    const { image, mask } = request;
+    const pictures = {
+      ...(image !== undefined && { image: await readPicture('--image', image) }),
+      ...(mask !== undefined && { maskImage: await readPicture('--mask', mask) }),
+    };
     await prepareBackend(request.backend);
 
     const progress = new Progress();
     try {
       const model = request.model ?? starterModel();
       const onAdvance = (advance: Advance): void => progress.report(advance);
-      const developed = await interruptible((signal) => develop({ ...request, model, signal, onAdvance }));
+      const developed = await interruptible((signal) =>
+        develop({ ...request, model, pictures, signal, onAdvance }),
+      );
       await writeFileAtomically(request.output, developed.png);
       progress.end();
       for (const notice of developed.notices) process.stderr.write(`note: ${notice}\n`);

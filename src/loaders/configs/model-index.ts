@@ -60,6 +60,7 @@ export function isPipelineClass(name: string): name is PipelineClass {
 
 /** A model folder's table of contents. */
 export interface ModelIndex {
+  /** The text-to-image class, also for folders that name another with the same components. */
   readonly className: PipelineClass;
   /** Class of each component that the pipeline uses and the folder has. */
   readonly components: ReadonlyMap<ComponentName, string>;
@@ -73,8 +74,23 @@ export interface ModelIndexContext extends ConfigContext {
   readonly provided?: ReadonlySet<ComponentName>;
 }
 
+/** Pipelines with the same components, by what a call gives: a folder that names one of these serves all tasks. */
+const SAME_COMPONENTS = {
+  StableDiffusionPipeline: 'StableDiffusionPipeline',
+  StableDiffusionImg2ImgPipeline: 'StableDiffusionPipeline',
+  StableDiffusionInpaintPipeline: 'StableDiffusionPipeline',
+  StableDiffusionXLPipeline: 'StableDiffusionXLPipeline',
+  StableDiffusionXLInpaintPipeline: 'StableDiffusionXLPipeline',
+} as const satisfies Record<string, PipelineClass>;
+
 const schema = v.looseObject({
-  _class_name: oneOf('StableDiffusionPipeline', 'StableDiffusionXLPipeline'),
+  _class_name: oneOf(
+    'StableDiffusionPipeline',
+    'StableDiffusionXLPipeline',
+    'StableDiffusionInpaintPipeline',
+    'StableDiffusionXLInpaintPipeline',
+    'StableDiffusionImg2ImgPipeline',
+  ),
   force_zeros_for_empty_prompt: v.optional(v.boolean(), true),
 });
 const componentSchema = v.strictTuple([v.nullable(v.string()), v.nullable(v.string())]);
@@ -87,7 +103,7 @@ const componentSchema = v.strictTuple([v.nullable(v.string()), v.nullable(v.stri
  */
 export function parseModelIndex(json: unknown, context: ModelIndexContext): ModelIndex {
   const raw = validate(schema, json, context);
-  const className = raw._class_name;
+  const className = SAME_COMPONENTS[raw._class_name];
   const { components: described, optional }: PipelineDescription = PIPELINES[className];
   const components = new Map<ComponentName, string>();
   for (const name of COMPONENT_NAMES) {

@@ -4,6 +4,7 @@
  */
 
 import { toImages, toUnitRange, type CalotypeImage } from '../image/image.ts';
+import { cropRegion, overlay } from '../image/padded-crop.ts';
 import { previewLatents } from '../image/preview.ts';
 import { repaintSteps } from '../schedulers/repaint.ts';
 import type { NoiseCoefficients, Scheduler } from '../schedulers/scheduler.ts';
@@ -12,7 +13,7 @@ import { batchPrompts, stack, type Conditioner } from './conditioning.ts';
 import type { Denoiser } from './denoiser.ts';
 import { guidanceEmbedding } from './guidance-embedding.ts';
 import { prepareStart } from './image-latents.ts';
-import type { Task } from './image-options.ts';
+import { isInpaintingUNet, type Task } from './image-options.ts';
 import type { ProgramOptions } from './network.ts';
 import { openNoise, randomSeed } from './noise.ts';
 import type { CheckedOptions, Seed, StepInfo, Tensor } from './options.ts';
@@ -73,7 +74,7 @@ export interface TextToImageParts {
 const QUEUED_STEPS = 2;
 
 /** Runs one checked call. */
-export async function* textToImage(
+export async function* draw(
   parts: TextToImageParts,
   task: Task,
   options: CheckedOptions,
@@ -100,7 +101,9 @@ export async function* textToImage(
   const shape = [images, unet.outChannels, height, width] as const;
   const seed = options.seed ?? randomSeed();
   const noise = openNoise(seed, images);
-  const inpaints = unet.inChannels > unet.outChannels;
+  const crop = task.kind === 'inpaint' ? task.crop : undefined;
+  const region = crop && cropRegion(crop.mask, options, crop.padding);
+  const inpaints = isInpaintingUNet(unet);
   const start = await prepareStart(task, {
     options,
     scheduler,
@@ -109,6 +112,7 @@ export async function* textToImage(
     inpaints,
     shape,
     noise,
+    region,
     programs,
   });
   watch.lap('encode');
@@ -135,7 +139,9 @@ export async function* textToImage(
   session.setPrompt({
     ...batchPrompts(prompts, numImagesPerPrompt),
     ...conditioner.inputs(options, guided, rows),
-    ...(start.condition && { condition: guided ? stack([start.condition, start.condition]) : start.condition }),
+    ...(start.condition && {
+      condition: guided ? stack([start.condition, start.condition]) : start.condition,
+    }),
     ...(unet.timeCondProjDim !== null && {
       timestep_cond: guidanceEmbedding(guidanceScale - 1, unet.timeCondProjDim, images),
     }),
@@ -188,7 +194,12 @@ export async function* textToImage(
   watch.lap('decode');
   if (options.outputType === 'np')
     return { ...base, images: [], np: { shape: decoded.shape, data: decoded.data.map(toUnitRange) } };
-  return { ...base, images: toImages(decoded) };
+  const pictures = toImages(decoded);
+  return {
+    ...base,
+    images:
+      crop && region ? pictures.map((picture) => overlay(picture, crop.image, crop.mask, region)) : pictures,
+  };
 }
 
 class Stopwatch {
@@ -210,7 +221,7 @@ function beginIndex(
   scheduler: Scheduler,
 ): number {
   if (kind === 'text' || strength === undefined) return 0;
-  const count = timesteps ?? sigmas ? scheduler.timesteps.length : numInferenceSteps;
+  const count = (timesteps ?? sigmas) ? scheduler.timesteps.length : numInferenceSteps;
   return strengthStart(scheduler, count, strength);
 }
 
