@@ -12,6 +12,8 @@ export default defineConfig({
     globalSetup: 'test/support/adapters.setup.ts',
     // Dawn's native threads do not survive worker threads being torn down; processes are safe.
     pool: 'forks',
+    // Most tests wait for a device or for files half of the time, and Vitest would leave one of two cores idle.
+    maxWorkers: 2,
     testTimeout: 60_000,
     hookTimeout: 60_000,
   },
