@@ -69,10 +69,10 @@ function callOptions({
   };
 }
 
-/** All cases run on the CPU; on the slow backends one scheduler of each kind is enough, and little of the starter. */
+/** All cases run on the CPU; on the slow backends one scheduler of each kind is enough, and the starter is too large. */
 function isRunOn(backend: string, model: string, name: string): boolean {
   if (backend === 'cpu') return true;
-  if (model === 'starter') return backend === 'webgpu' && name === 'picture';
+  if (model === 'starter') return false;
   return (
     !/^(image|inpaint)-/.test(name) || /-(heun|unipc|arrays|padded|sizes|batch|latents|no-cfg)$/.test(name)
   );
