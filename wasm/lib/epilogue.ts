@@ -1,21 +1,8 @@
 /** What happens to a row of sums before it is stored: bias, time embedding, residual, activation or gating. */
 
+import { storeLanes } from './lanes';
 import { ACTIVATION, BIAS, COLUMNS, GATED, RESIDUAL, ROWS, ROW_INDEX, Y } from './matrix-args';
 import { activate, gelu } from './math';
-
-/** Stores the first `count` lanes. */
-// @ts-ignore: decorator
-@inline
-function storeLanes(to: usize, value: v128, count: i32): void {
-  if (count >= 4) {
-    v128.store(to, value);
-    return;
-  }
-  if (count & 2) {
-    v128.store64_lane(to, value, 0);
-    if (count & 1) v128.store32_lane(to, value, 2, 8);
-  } else if (count & 1) v128.store32_lane(to, value, 0);
-}
 
 /** Address of element `index`, or 0 of an absent operand. */
 // @ts-ignore: decorator

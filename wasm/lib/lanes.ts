@@ -1,12 +1,15 @@
 /** @file Vectors at the ends of rows, whose last lanes are not to be written. */
 
-/** Stores the first `count` (1 to 4) lanes. */
-export function storeLanes(to: usize, x: v128, count: i32): void {
-  if (count == 4) {
-    v128.store(to, x);
+/** Stores the first `count` lanes, all from 4 on. */
+// @ts-ignore: decorator
+@inline
+export function storeLanes(to: usize, value: v128, count: i32): void {
+  if (count >= 4) {
+    v128.store(to, value);
     return;
   }
-  v128.store_lane<f32>(to, x, 0);
-  if (count > 1) v128.store_lane<f32>(to, x, 1, 4);
-  if (count > 2) v128.store_lane<f32>(to, x, 2, 8);
+  if (count & 2) {
+    v128.store64_lane(to, value, 0);
+    if (count & 1) v128.store32_lane(to, value, 2, 8);
+  } else if (count & 1) v128.store32_lane(to, value, 0);
 }
