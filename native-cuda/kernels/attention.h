@@ -1,0 +1,38 @@
+/** @file softmax(q k^T * scale) v for each head, without the scores ever leaving the multiprocessor. */
+#pragma once
+#include "calotype.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct CalotypeAttentionArgs {
+  /** First element of head 0: the tensor's address plus the op's offset. Heads lie headDim channels apart. f16. */
+  const void *q, *k, *v;
+  /** [batch, queries, heads * headDim] f16 */
+  void *out;
+  /** Channels of the tensors that q, k and v lie in: the distance between tokens, a multiple of 8. */
+  int32_t qStride, kStride, vStride;
+  int32_t batch, heads;
+  /** A multiple of 8 up to 160, or 512; the kernels are 40, 48, 64, 72, 80, 96, 128, 160, 512 wide, others round up. */
+  int32_t headDim;
+  int32_t queries, keys;
+  /** Usually 1 / sqrt(headDim). */
+  float scale;
+  /** Not 0: a query sees only keys at its own position and before. */
+  int32_t causal;
+  /** CalotypeFlags. */
+  int32_t flags;
+  /** -1: the measured choice; otherwise one of 0 .. calotype_attention_configs() - 1, for tuning. */
+  int32_t config;
+} CalotypeAttentionArgs;
+
+/** Launches one kernel. CALOTYPE_UNSUPPORTED for other head sizes. */
+int calotype_attention(const CalotypeAttentionArgs *args, cudaStream_t stream);
+
+/** Number of configurations. */
+int calotype_attention_configs(void);
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,54 @@
+/** @file Convolution over NHWC as an implicit matrix product, with the epilogues of the graph's `conv2d`. */
+#pragma once
+#include "calotype.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct CalotypeConvArgs {
+  /** [batch, height, width, channels] f16 */
+  const void *x;
+  /** [batch, height, width, channels2] f16 or null: read as if concatenated to x along channels. */
+  const void *x2;
+  /** [outChannels, kernelHeight, kernelWidth, channels + channels2] f16, packed by calotype_pack_conv; if `upsample`,
+   *  [4, outChannels, 2, 2, channels] by calotype_pack_conv_upsample. */
+  const void *weight;
+  /** [outChannels] f16 or null */
+  const void *bias;
+  /** [rows, outChannels] f16 or null: a vector added to every pixel of an image (time embedding). */
+  const void *rows;
+  /** [batch] i32 or null: which of `rows` each image takes; without it, its own. */
+  const int32_t *rowIndex;
+  /** As the output, or null; added before the activation; may be `out` itself. */
+  const void *residual;
+  /** [batch, outHeight, outWidth, outChannels] f16 */
+  void *out;
+  /** Of the input as it lies in memory. */
+  int32_t batch, height, width;
+  /** Multiples of 8; with x2, `channels` a multiple of 64 unless the kernel is one by one. */
+  int32_t channels, channels2;
+  /** A multiple of 8. */
+  int32_t outChannels;
+  int32_t kernelHeight, kernelWidth;
+  int32_t stride;
+  int32_t padTop, padLeft, padBottom, padRight;
+  /** Height and width are doubled by nearest neighbour while loading: 3x3, stride 1, padding 1, one source only. */
+  int32_t upsample;
+  /** CalotypeActivation, not CALOTYPE_GEGLU. */
+  int32_t activation;
+  /** CalotypeFlags. */
+  int32_t flags;
+  /** As in CalotypeGemmArgs. */
+  int32_t config;
+} CalotypeConvArgs;
+
+/** Launches one kernel. CALOTYPE_UNSUPPORTED for channels that are not multiples of 8, or a config that cannot. */
+int calotype_conv(const CalotypeConvArgs *args, cudaStream_t stream);
+
+/** The configuration that -1 stands for on this device. */
+int calotype_conv_choice(const CalotypeConvArgs *args);
+
+#ifdef __cplusplus
+}
+#endif
