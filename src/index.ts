@@ -44,6 +44,8 @@ export type { Backend, BackendFactory } from './backends/backend.ts';
 export { cpu, type CpuOptions } from './backends/cpu/cpu.ts';
 export { reference } from './backends/reference/reference.ts';
 export { webgpu } from './backends/webgpu/webgpu.ts';
+export type { WebGpuOptions } from './backends/webgpu/acquire.ts';
+export { DAWN_SETTINGS, type DawnSetting } from './platform/dawn-settings.ts';
 export { findGpu, type FoundGpu } from './platform/gpu.ts';
 
 export {

@@ -69,6 +69,12 @@ export interface DispatchTime {
   readonly milliseconds: number;
 }
 
+/** When a run began and ended on the device, in milliseconds since some moment. */
+export interface RunTime {
+  readonly begin: number;
+  readonly end: number;
+}
+
 /** A compiled plan. Runs are queued in order; nothing blocks but `read` and `idle`. */
 export interface Program {
   readonly plan: Plan;
@@ -82,6 +88,8 @@ export interface Program {
   read(name: string): Promise<Float32Array>;
   /** Runs once with every dispatch timed on the device, if the device can. */
   profile?(): Promise<DispatchTime[]>;
+  /** Times the next `count` runs on the device, if it can: the function that it gives waits for their times. */
+  timeRuns?(count: number): () => Promise<readonly RunTime[]>;
   /** Frees everything but the weights and the tensors it was given. */
   dispose(): void;
 }

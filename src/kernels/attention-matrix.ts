@@ -43,7 +43,12 @@ function storageBytes({ qm, subgroups, kn }: Shape, matrices: number): number {
   return 16 * (tileRows * (2 * matrices + 1) + rows * (4 * kn + 1) + rows * (2 * kn + 1)) + 4 * rows + 16;
 }
 
-function shapeFor(node: NodeOf<'attention'>, context: KernelContext): Shape | undefined {
+function nameOf({ qm, subgroups, kn }: Shape): string {
+  return `${qm}x${subgroups}x${kn}`;
+}
+
+/** Shapes that this device can run: first the one that is taken unmeasured. */
+function fittingShapes(node: NodeOf<'attention'>, context: KernelContext): Shape[] {
   const matrices = headMatrices(node);
   const [batch, queries] = context.shapeOf(node.inputs.q);
   const fitting = shapesFor(matrices).filter(
@@ -53,7 +58,13 @@ function shapeFor(node: NodeOf<'attention'>, context: KernelContext): Shape | un
   );
   const groups = ({ qm, subgroups }: Shape): number =>
     Math.ceil(queries / (16 * qm * subgroups)) * node.attrs.heads * batch;
-  return fitting.find((shape) => groups(shape) >= FULL) ?? fitting.at(-1);
+  const first = fitting.find((shape) => groups(shape) >= FULL) ?? fitting.at(-1);
+  return first ? [first, ...fitting.filter((shape) => shape !== first)] : [];
+}
+
+function shapeFor(node: NodeOf<'attention'>, context: KernelContext): Shape | undefined {
+  const shapes = fittingShapes(node, context);
+  return shapes.find((shape) => nameOf(shape) === context.variant) ?? shapes[0];
 }
 
 export const attentionMatrix = defineKernel({
@@ -75,6 +86,7 @@ export const attentionMatrix = defineKernel({
       shapeFor(node, context) !== undefined
     );
   },
+  variants: (node, context) => fittingShapes(node, context).map(nameOf),
   launches(node, context) {
     const { q, k, v } = node.inputs;
     const { heads, headDim, scale, offsets } = node.attrs;

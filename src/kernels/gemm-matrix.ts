@@ -42,6 +42,10 @@ const SHAPES: readonly Shape[] = [
 const FULL = 128;
 
 interface Tiling extends Shape {
+  /** `4x5 2x2 k1`: matrices a subgroup, subgroups, parts of the sum. */
+  readonly name: string;
+  /** Elements of the padded result over those of the result. */
+  readonly work: number;
   readonly rowsTile: number;
   readonly columnsTile: number;
   readonly groupsM: number;
@@ -55,33 +59,50 @@ function storageBytes({ sm, sn, subgroupsM, subgroupsN }: Shape): number {
   return Math.max(staged, subgroupsM * subgroupsN * 16 * (sn * 4 + 1) * 16);
 }
 
-/** The first shape that fills the card without wasting more than an eighth on padding, else the one that wastes least. */
-function tile(node: GemmNode, context: KernelContext): Tiling {
+/**
+ * Tilings of a node: first the one that is taken unmeasured (the first shape that fills the card without wasting more
+ * than an eighth on padding, else the one that wastes least), then what autotuning may try.
+ */
+function tilings(node: GemmNode, context: KernelContext): Tiling[] {
   const size = gemmSize(node, context);
   const columns = packedWidth(size, GATE, 16);
-  const depth = packedDepth(size.taps, size.sources, 8);
-  const steps = Math.ceil(depth / STEP);
-  const tilings = SHAPES.filter(
-    (shape) => storageBytes(shape) <= context.traits.maxWorkgroupStorageBytes,
-  ).map((shape) => {
+  const steps = Math.ceil(packedDepth(size.taps, size.sources, 8) / STEP);
+  const make = (shape: Shape, wanted: number): Tiling => {
     const rowsTile = shape.sm * shape.subgroupsM * 16;
     const columnsTile = shape.sn * shape.subgroupsN * 16;
     const groupsM = Math.ceil(size.rows / rowsTile);
     const groupsN = Math.ceil(columns / columnsTile);
-    const work = (groupsM * rowsTile * groupsN * columnsTile) / (size.rows * columns);
-    const splits = chooseSplits(groupsM * groupsN, steps, 8, 2 * FULL);
-    return { ...shape, rowsTile, columnsTile, groupsM, groupsN, work, splits };
-  });
-  const best =
-    tilings.find(
-      ({ work, groupsM, groupsN, splits }) => work <= 1.125 && groupsM * groupsN * splits >= FULL,
-    ) ?? tilings.reduce((a, b) => (b.work < a.work ? b : a));
-  const { splits, groupsM, groupsN, rowsTile, columnsTile } = best;
-  return {
-    ...best,
-    steps,
-    parts: { splits, rows: groupsM * rowsTile, columns: groupsN * columnsTile, gate: size.gated ? GATE : 0 },
+    const splits = chooseSplits(groupsM * groupsN, steps, 8, wanted);
+    return {
+      ...shape,
+      name: `${shape.sm}x${shape.sn} ${shape.subgroupsM}x${shape.subgroupsN} k${splits}`,
+      rowsTile,
+      columnsTile,
+      groupsM,
+      groupsN,
+      steps,
+      work: (groupsM * rowsTile * groupsN * columnsTile) / (size.rows * columns),
+      parts: {
+        splits,
+        rows: groupsM * rowsTile,
+        columns: groupsN * columnsTile,
+        gate: size.gated ? GATE : 0,
+      },
+    };
   };
+  const shapes = SHAPES.filter((shape) => storageBytes(shape) <= context.traits.maxWorkgroupStorageBytes);
+  const usual = shapes.map((shape) => make(shape, 2 * FULL));
+  const first =
+    usual.find(
+      ({ work, groupsM, groupsN, parts }) => work <= 1.125 && groupsM * groupsN * parts.splits >= FULL,
+    ) ?? usual.reduce((a, b) => (b.work < a.work ? b : a));
+  const all = [first, ...usual, ...[FULL, 4 * FULL].flatMap((wanted) => shapes.map((s) => make(s, wanted)))];
+  return [...new Map(all.map((tiling) => [tiling.name, tiling])).values()];
+}
+
+function tile(node: GemmNode, context: KernelContext): Tiling {
+  const all = tilings(node, context);
+  return all.find(({ name }) => name === context.variant) ?? all[0];
 }
 
 export const gemmMatrix = defineKernel({
@@ -104,6 +125,7 @@ export const gemmMatrix = defineKernel({
       channelsOf(context, node.output) % 4 === 0
     );
   },
+  variants: (node, context) => tilings(node, context).map(({ name }) => name),
   inPlace: () => 'residual',
   scratchBytes: (node, context) => partialBytes(tile(node, context).parts),
   packing(node, context) {

@@ -1,7 +1,4 @@
-/**
- * @file The table of kernels. Its order is the policy: the first kernel that supports a node on a device runs it, so
- * fast and picky ones come before those that run anywhere.
- */
+/** @file The table of kernels. Its order is the policy (see selection.ts): fast and picky ones come before those that run anywhere. */
 
 import { KernelError } from '../errors.ts';
 import { inputsOf, type Node } from '../graph/ops.ts';
@@ -56,16 +53,6 @@ export const KERNELS: readonly Kernel[] = [
   guidanceFactor,
   guidedStep,
 ];
-
-/** The kernel that runs a node on a device; throws KernelError naming the node if there is none. */
-export function chooseKernel(node: Node, context: KernelContext): Kernel {
-  const kernel = KERNELS.find((candidate) => candidate.supports(node, context));
-  if (kernel) return kernel;
-  throw new KernelError(`no WebGPU kernel computes this ${node.kind}`, {
-    field: node.name,
-    remedy: 'Run the model on another backend, and report its configuration',
-  });
-}
 
 /** The kernel with this id; throws KernelError naming the node if there is none. */
 export function kernelById(id: string, node: Node): Kernel {

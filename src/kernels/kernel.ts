@@ -40,6 +40,8 @@ export interface KernelContext {
   dtypeOf(value: ValueId): DeviceDType;
   /** Name of the input whose place the output took; known when a plan is compiled. */
   readonly inPlace?: string | undefined;
+  /** Which of the kernel's variants shall run; its own first choice where nothing was chosen. */
+  readonly variant?: string | undefined;
 }
 
 /** One dispatch of a kernel; most kernels need one, some several in a row. */
@@ -68,6 +70,8 @@ export interface KernelDefinition<K extends OpKind> {
   readonly ops: readonly K[];
   /** Whether it can run this node on this device; the first kernel of the table that can is taken. */
   supports?(node: NodesOf<K>, context: KernelContext): boolean;
+  /** Names of the ways in which it can run a node, which differ in speed alone; its own choice first. */
+  variants?(node: NodesOf<K>, context: KernelContext): readonly string[];
   /** Input that the output may overwrite. */
   inPlace?(node: NodesOf<K>): string | undefined;
   /** Bytes of its scratch ranges. */
@@ -85,6 +89,7 @@ export interface Kernel {
   readonly ops: readonly OpKind[];
   readonly splits: readonly string[];
   supports(node: Node, context: KernelContext): boolean;
+  variants(node: Node, context: KernelContext): readonly string[];
   inPlace(node: Node, context: KernelContext): string | undefined;
   scratchBytes(node: Node, context: KernelContext): number[];
   packing(node: Node, context: KernelContext): Readonly<Record<string, Packing>>;
@@ -107,6 +112,7 @@ export function defineKernel<K extends OpKind>(definition: KernelDefinition<K>):
     ops,
     splits: definition.splits ?? [],
     supports: (node, context) => isOurs(node) && (definition.supports?.(node, context) ?? true),
+    variants: (node, context) => definition.variants?.(ours(node), context) ?? [],
     inPlace(node, context) {
       const name = definition.inPlace?.(ours(node));
       const input = inputsOf(node).find(([key]) => key === name)?.[1];

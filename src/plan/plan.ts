@@ -28,6 +28,8 @@ export interface PlannedValue {
 export interface PlannedDispatch {
   readonly node: Node;
   readonly kernel: string;
+  /** Which of the kernel's variants; its own choice if undefined. */
+  readonly variant?: string;
   readonly scratch: readonly { readonly bytes: number; readonly place: Place }[];
   /** Name of the input whose place the output took. */
   readonly inPlace?: string;

@@ -66,6 +66,7 @@ export function layOutGraph(graph: Graph, target: Target): Plan {
     return {
       node,
       kernel: choice.kernel,
+      ...(choice.variant === undefined ? {} : { variant: choice.variant }),
       scratch: (scratchOf.get(i) ?? []).map((block) => ({
         bytes: blocks[block].bytes,
         place: placeOfBlock(block),

@@ -32,6 +32,8 @@ export interface DeviceType {
 export interface KernelChoice {
   /** Kernel id: the stem of its file in `shaders/` for WebGPU. */
   readonly kernel: string;
+  /** Which of the kernel's variants, where it has several and one was chosen for this node. */
+  readonly variant?: string;
   /** Bytes of each scratch range it needs while it runs. */
   readonly scratchBytes: readonly number[];
   /** Input that the output overwrites, if it dies here; one of the op's `inPlace` names. */

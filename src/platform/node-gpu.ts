@@ -1,17 +1,8 @@
 /** @file WebGPU in Node: Dawn, through the optional package `webgpu`. */
 
 import { existsSync } from 'node:fs';
+import { DAWN_SETTINGS } from './dawn-settings.ts';
 import type { FoundGpu } from './gpu.ts';
-
-/**
- * Dawn's options by default. Robustness and the workgroup memory's zeroing cost 10 to 30 percent and guard against
- * shaders of strangers, which these are not; `vulkan_enable_f16_on_nvidia` and `allow_unsafe_apis` are what gives
- * f16 and subgroup matrices on NVIDIA cards.
- */
-export const DAWN_TOGGLES: readonly string[] = [
-  'enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia,disable_robustness,disable_workgroup_init,disable_polyfills_on_integer_div_and_mod',
-  'disable-dawn-features=timestamp_quantization',
-];
 
 /**
  * What `create` returned, by toggles. It must stay referenced for as long as anything made from it lives, or the
@@ -21,7 +12,7 @@ const created = new Map<string, GPU>();
 
 /** Dawn's entry point, or why it cannot be had. */
 export async function nodeGpu(
-  toggles: readonly string[] = DAWN_TOGGLES,
+  toggles: readonly string[] = DAWN_SETTINGS.native,
 ): Promise<FoundGpu | { readonly reason: string; readonly remedy: string }> {
   const key = toggles.join(' ');
   let gpu = created.get(key);

@@ -2,6 +2,7 @@
 
 import type { BackendAttempt } from '../../errors.ts';
 import type { DeviceTraits } from '../../kernels/kernel.ts';
+import type { Fusion } from '../../plan/target.ts';
 import { findGpu } from '../../platform/gpu.ts';
 import { describeAdapter, isSoftware, OpenDevice, SUBGROUP_MATRIX } from './device.ts';
 
@@ -13,8 +14,12 @@ export interface WebGpuOptions {
   readonly adapter?: 'hardware' | 'software' | 'any';
   /** Default `high-performance`. */
   readonly powerPreference?: 'high-performance' | 'low-power';
-  /** Dawn's toggles, when this library creates the entry point in Node; see platform/node-gpu.ts for the default. */
+  /** Dawn's toggles, when this library creates the entry point in Node; see platform/dawn-settings.ts; default `native`. */
   readonly toggles?: readonly string[];
+  /** Fusions, and kernels by their ids, that shall not be used, so that what they gain can be measured. */
+  readonly without?: { readonly fusions?: readonly Fusion[]; readonly kernels?: readonly string[] };
+  /** Whether bind groups and uniforms are made once, when a plan is compiled, and not for every run (true). */
+  readonly recorded?: boolean;
   /** What kernels are told of the device instead of the truth: tests run the kernels of GPUs on software adapters. */
   readonly traits?: Partial<DeviceTraits>;
 }

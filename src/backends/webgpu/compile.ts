@@ -1,23 +1,24 @@
 /** @file Compiles a plan: loads its weights, compiles its pipelines, makes its buffers, and records its dispatches. */
 
 import { GraphError, KernelError } from '../../errors.ts';
-import type { Plan } from '../../plan/plan.ts';
+import type { Place, Plan } from '../../plan/plan.ts';
 import type { CompileOptions, CompileProgress } from '../backend.ts';
 import { loadRequests } from '../weight-loading.ts';
 import type { OpenDevice } from './device.ts';
 import { BUFFER_USAGE } from './flags.ts';
 import { compilePipeline, type CompiledPipeline } from './pipelines.ts';
 import { WebGpuProgram } from './program.ts';
-import { planLaunches, record, type PlannedLaunch } from './recording.ts';
+import { planLaunches, record, type PlannedLaunch, type Recording } from './recording.ts';
 import { targetName } from './target.ts';
 import { padded, sharedTensor, WebGpuTensor } from './tensor.ts';
 import { requestKey, WebGpuWeights, type WeightRequest } from './weights.ts';
 
-/** Compiles a plan; see `Backend.compile`. */
+/** Compiles a plan; see `Backend.compile` and, for `recorded`, `WebGpuOptions`. */
 export async function compileProgram(
   device: OpenDevice,
   plan: Plan,
   options: CompileOptions,
+  recorded = true,
 ): Promise<WebGpuProgram> {
   const { weights, signal } = options;
   if (
@@ -61,24 +62,26 @@ export async function compileProgram(
           }),
         );
       const weightBuffer = (request: WeightRequest): GPUBuffer => loaded.get(requestKey(request))!;
-      const recording = record(device, plan, launches, pipelines, {
-        weightBuffer,
-        bufferAt(place) {
-          const buffer =
-            place.kind === 'arena'
-              ? arena[place.buffer]
-              : place.kind === 'external' && tensors.get(place.tensor)?.buffer;
-          if (buffer) return buffer;
-          throw new KernelError('the plan places a value in a buffer that it does not list', {
-            file: `plan "${plan.name}"`,
-            remedy: 'This is a bug in the planner',
-          });
-        },
-      });
+      const bufferAt = (place: Place): GPUBuffer => {
+        const buffer =
+          place.kind === 'arena'
+            ? arena[place.buffer]
+            : place.kind === 'external' && tensors.get(place.tensor)?.buffer;
+        if (buffer) return buffer;
+        throw new KernelError('the plan places a value in a buffer that it does not list', {
+          file: `plan "${plan.name}"`,
+          remedy: 'This is a bug in the planner',
+        });
+      };
+      const recordNow = (): Recording =>
+        record(device, plan, launches, pipelines, { weightBuffer, bufferAt });
+      const recordAgain = recorded ? undefined : recordNow;
       const outputWeights = new Map(
         [...outputRequests].map(([index, request]) => [index, weightBuffer(request)]),
       );
-      return new WebGpuProgram({ device, plan, recording, arena, tensors, ownTensors, outputWeights });
+      const recording = recordNow();
+      const parts = { device, plan, recording, recordAgain, arena, tensors, ownTensors, outputWeights };
+      return new WebGpuProgram(parts);
     });
   } catch (error) {
     for (const buffer of arena) buffer.destroy();

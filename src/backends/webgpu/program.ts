@@ -3,11 +3,12 @@
 import { OptionError } from '../../errors.ts';
 import { elementCount } from '../../kernels/kernel.ts';
 import type { Place, Plan, PlannedValue } from '../../plan/plan.ts';
-import type { DeviceTensor, DispatchTime, Program } from '../backend.ts';
+import type { DeviceTensor, DispatchTime, Program, RunTime } from '../backend.ts';
 import type { OpenDevice } from './device.ts';
 import { BUFFER_USAGE, MAP_READ } from './flags.ts';
 import { profileOnDevice, profileOnHost } from './profile.ts';
 import type { Recording } from './recording.ts';
+import { RunTimer } from './run-timer.ts';
 import { decodeElements, encodeElements, padded, type WebGpuTensor } from './tensor.ts';
 
 /** What a program is made of. */
@@ -15,6 +16,8 @@ export interface ProgramParts {
   readonly device: OpenDevice;
   readonly plan: Plan;
   readonly recording: Recording;
+  /** Makes bind groups and uniforms anew, for programs that shall do so at every run. */
+  readonly recordAgain?: (() => Recording) | undefined;
   readonly arena: readonly GPUBuffer[];
   /** The plan's tensors by name, its own and shared ones. */
   readonly tensors: ReadonlyMap<string, WebGpuTensor>;
@@ -28,6 +31,7 @@ export interface ProgramParts {
 export class WebGpuProgram implements Program {
   readonly plan: Plan;
   readonly #parts: ProgramParts;
+  #timer: RunTimer | undefined;
   #disposed = false;
 
   constructor(parts: ProgramParts) {
@@ -71,10 +75,18 @@ export class WebGpuProgram implements Program {
 
   run(): void {
     this.#checkUsable();
-    const { device, recording } = this.#parts;
-    const { pipelines, bindGroups, workgroups } = recording;
-    const encoder = device.gpu.createCommandEncoder();
-    const pass = encoder.beginComputePass();
+    const { recording, recordAgain } = this.#parts;
+    if (!recordAgain) return this.#submit(recording);
+    const fresh = recordAgain();
+    this.#submit(fresh);
+    fresh.uniforms?.destroy();
+  }
+
+  #submit({ pipelines, bindGroups, workgroups }: Recording): void {
+    const { gpu } = this.#parts.device;
+    const encoder = gpu.createCommandEncoder();
+    const timestampWrites = this.#timer?.next();
+    const pass = encoder.beginComputePass(timestampWrites && { timestampWrites });
     let current: GPUComputePipeline | undefined;
     for (let i = 0; i < pipelines.length; i++) {
       const pipeline = pipelines[i];
@@ -83,7 +95,18 @@ export class WebGpuProgram implements Program {
       pass.dispatchWorkgroups(workgroups[3 * i], workgroups[3 * i + 1], workgroups[3 * i + 2]);
     }
     pass.end();
-    device.gpu.queue.submit([encoder.finish()]);
+    gpu.queue.submit([encoder.finish()]);
+  }
+
+  timeRuns(count: number): () => Promise<readonly RunTime[]> {
+    this.#checkUsable();
+    const { device } = this.#parts;
+    if (!device.hasTimestamps) return () => Promise.resolve([]);
+    const timer = (this.#timer = new RunTimer(device, count));
+    return async () => {
+      if (this.#timer === timer) this.#timer = undefined;
+      return timer.read();
+    };
   }
 
   async read(name: string): Promise<Float32Array> {

@@ -35,6 +35,7 @@ export function planLaunches(plan: Plan, traits: DeviceTraits): PlannedLaunch[] 
       shapeOf: (value) => planned(plan, value, node).shape,
       dtypeOf: (value) => planned(plan, value, node).dtype,
       inPlace: dispatch.inPlace,
+      variant: dispatch.variant,
     };
     if (!kernel.supports(node, context))
       throw bug(node, `was planned for kernel ${kernel.id}, which cannot run it on this device`);

@@ -3,9 +3,9 @@
 import { KernelError } from '../../errors.ts';
 import type { ValueId } from '../../graph/op.ts';
 import { inputsOf, type Node } from '../../graph/ops.ts';
-import { chooseKernel } from '../../kernels/index.ts';
+import { chooseKernel, type SelectionPolicy } from '../../kernels/selection.ts';
 import { elementCount, type DeviceTraits, type KernelContext } from '../../kernels/kernel.ts';
-import { FUSIONS, type DeviceType, type Target } from '../../plan/target.ts';
+import type { DeviceType, Fusion, Target } from '../../plan/target.ts';
 import { DEVICE_DTYPE_BYTES } from '../../tensor/dtype.ts';
 
 /** Sizes that limit plans. */
@@ -13,6 +13,14 @@ export interface MemoryLimits {
   readonly alignment: number;
   readonly maxBindingBytes: number;
   readonly maxBufferBytes: number;
+}
+
+/** What a target is made of. */
+export interface TargetParts {
+  readonly traits: DeviceTraits;
+  readonly limits: MemoryLimits;
+  readonly policy: SelectionPolicy;
+  readonly fusions: ReadonlySet<Fusion>;
 }
 
 /** What kernels may know of nodes whose values have these types. */
@@ -26,7 +34,10 @@ export function targetName(dtype: 'f32' | 'f16'): string {
 }
 
 /** The target of a device for a storage type: f16 is for weights alone where the device has no f16 arithmetic. */
-export function createTarget(storage: 'f32' | 'f16', traits: DeviceTraits, limits: MemoryLimits): Target {
+export function createTarget(
+  storage: 'f32' | 'f16',
+  { traits, limits, policy, fusions }: TargetParts,
+): Target {
   const dtype = traits.f16 ? storage : 'f32';
   return {
     name: targetName(dtype),
@@ -34,15 +45,20 @@ export function createTarget(storage: 'f32' | 'f16', traits: DeviceTraits, limit
     weightDtype: storage,
     ...limits,
     mayReadAndWriteOneBuffer: false,
-    fusions: new Set(FUSIONS),
+    fusions,
     select(node, typeOf) {
-      const context = contextOf(traits, typeOf);
-      const kernel = chooseKernel(node, context);
+      const { kernel, variant } = chooseKernel(node, contextOf(traits, typeOf), policy);
+      const context = { ...contextOf(traits, typeOf), variant };
       checkBindings(node, context, kernel.splits, limits);
       const scratchBytes = kernel.scratchBytes(node, context);
       for (const bytes of scratchBytes) checkBytes(bytes, 'scratch', node, limits);
       const inPlace = kernel.inPlace(node, context);
-      return { kernel: kernel.id, scratchBytes, ...(inPlace === undefined ? {} : { inPlace }) };
+      return {
+        kernel: kernel.id,
+        ...(variant === undefined ? {} : { variant }),
+        scratchBytes,
+        ...(inPlace === undefined ? {} : { inPlace }),
+      };
     },
   };
 }

@@ -1,5 +1,8 @@
 /** @file The WebGPU backend: browsers, Deno, and Node through Dawn. */
 
+import { OptionError } from '../../errors.ts';
+import { KERNELS } from '../../kernels/index.ts';
+import { FUSIONS } from '../../plan/target.ts';
 import type { Backend, BackendFactory } from '../backend.ts';
 import { acquireDevice, type WebGpuOptions } from './acquire.ts';
 import { compileProgram } from './compile.ts';
@@ -7,26 +10,45 @@ import type { OpenDevice } from './device.ts';
 import { createTarget } from './target.ts';
 import { WebGpuWeights } from './weights.ts';
 
-/** The WebGPU backend as a factory; see `WebGpuOptions`. It takes GPUs only, unless told otherwise. */
+/**
+ * The WebGPU backend as a factory; see `WebGpuOptions`. It takes GPUs only, unless told otherwise.
+ * @throws OptionError for a name in `without` that is no fusion's or no kernel's
+ */
 export function webgpu(options: WebGpuOptions = {}): BackendFactory {
+  const { fusions = [], kernels = [] } = options.without ?? {};
+  checkNames('fusion', fusions, FUSIONS);
+  checkNames('kernel', kernels, [...new Set(KERNELS.map(({ id }) => id))]);
   return {
     name: 'webgpu',
     async open({ signal } = {}) {
       signal?.throwIfAborted();
       const device = await acquireDevice(options);
-      return 'reason' in device ? device : createBackend(device);
+      return 'reason' in device ? device : createBackend(device, options);
     },
   };
 }
 
-function createBackend(device: OpenDevice): Backend {
+function checkNames(what: string, names: readonly string[], known: readonly string[]): void {
+  for (const name of names)
+    if (!known.includes(name))
+      throw new OptionError(`is not a ${what}`, {
+        field: name,
+        remedy: `The ${what}s are ${known.join(', ')}`,
+      });
+}
+
+function createBackend(device: OpenDevice, { without, recorded }: WebGpuOptions): Backend {
+  const { traits, limits, description } = device;
+  const policy = { without: new Set(without?.kernels), tuned: new Map<string, string>() };
+  const barred = new Set(without?.fusions);
+  const fusions = new Set(FUSIONS.filter((fusion) => !barred.has(fusion)));
   return {
     name: 'webgpu',
-    description: device.description,
-    dtypes: device.traits.f16 ? ['f32', 'f16'] : ['f32'],
-    target: (dtype) => createTarget(dtype, device.traits, device.limits),
+    description,
+    dtypes: traits.f16 ? ['f32', 'f16'] : ['f32'],
+    target: (dtype) => createTarget(dtype, { traits, limits, policy, fusions }),
     createWeights: (reader) => new WebGpuWeights(device, reader),
-    compile: (plan, compileOptions) => compileProgram(device, plan, compileOptions),
+    compile: (plan, compileOptions) => compileProgram(device, plan, compileOptions, recorded),
     async idle() {
       device.check();
       await device.gpu.queue.onSubmittedWorkDone();
