@@ -75,6 +75,8 @@ export { encodePng, decodePng } from './image/png.ts';
 export type { CalotypeImage } from './image/image.ts';
 export { readRecipe, recipeTexts, type Recipe } from './image/recipe.ts';
 
+export { openModelCache } from './platform/opfs-store.ts';
+export type { CachedModel, ModelCache } from './loaders/cache/model-cache.ts';
 export { blobModelSource, httpModelSource, pickedFolderSource } from './loaders/model-source.ts';
 export type { ModelSource } from './loaders/model-source.ts';
 export { blobSource, type ByteSource } from './loaders/byte-source.ts';

@@ -13,6 +13,11 @@ export interface ByteSource {
   /** Length in bytes. */
   readonly size: number;
   /**
+   * Tells this content from any other under the same name: `sha256:<hex>` or `git:<hex>` where a repository names the
+   * content by its hash, else what the server says (ETag or date, and size). Undefined where nothing is known.
+   */
+  readonly version?: string | undefined;
+  /**
    * Exactly `length` bytes from `offset`, in a buffer of the caller's own; never fewer.
    * Throws FileFormatError for a range that is not inside the file and DownloadError where a network fails.
    */

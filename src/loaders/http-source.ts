@@ -41,7 +41,10 @@ export async function openHttpSource(
       await response.body?.cancel();
       return undefined;
     }
-    if (status === 200) return bufferSource(url, await wholeBody(response, url, signal));
+    if (status === 200) {
+      const body = await wholeBody(response, url, signal);
+      return { ...bufferSource(url, body), version: versionOf(response.headers, body.length) };
+    }
     const stated = parseContentRange(response.headers.get('content-range'));
     if (status === 416 && stated?.total === 0) {
       await response.body?.cancel();
@@ -56,9 +59,10 @@ export async function openHttpSource(
       });
     }
     const expected: Identity = { size: stated.total, validator: validatorOf(response.headers) };
+    const version = versionOf(response.headers, stated.total);
     const head = { offset: 0, into: new Uint8Array(Math.min(HEAD_BYTES, expected.size)), filled: 0 };
     await fill(response, url, head, expected, signal);
-    return new HttpSource(url, client, expected, head.into);
+    return new HttpSource(url, client, expected, version, head.into);
   });
 }
 
@@ -79,13 +83,15 @@ interface Target {
 class HttpSource implements ByteSource {
   readonly name: string;
   readonly size: number;
+  readonly version: string | undefined;
   readonly #client: HttpClient;
   readonly #expected: Identity;
   readonly #head: Bytes;
 
-  constructor(url: string, client: HttpClient, expected: Identity, head: Bytes) {
+  constructor(url: string, client: HttpClient, expected: Identity, version: string | undefined, head: Bytes) {
     this.name = url;
     this.size = expected.size;
+    this.version = version;
     this.#client = client;
     this.#expected = expected;
     this.#head = head;
@@ -121,6 +127,12 @@ function rangeHeader(offset: number, length: number): Record<string, string> {
 /** Weak ETags do for comparing: a change that keeps one is a change that the server calls no change. */
 function validatorOf(headers: Headers): string | undefined {
   return headers.get('etag') ?? headers.get('last-modified') ?? undefined;
+}
+
+/** See `ByteSource.version`. */
+function versionOf(headers: Headers, size: number): string | undefined {
+  const validator = validatorOf(headers);
+  return validator === undefined ? undefined : `${validator} ${size}`;
 }
 
 /** Reads a partial answer into the rest of `target`, after checking that it is just that rest of the same file. */

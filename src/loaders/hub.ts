@@ -76,15 +76,21 @@ export function resolveUrl(endpoint: string, { id, revision }: HubRepository, pa
   return `${endpoint}/${id}/resolve/${encodeURIComponent(revision)}/${file}`;
 }
 
-/** A revision's commit and the paths of its files. */
+/** A revision's commit, and its files with their versions (see `ByteSource.version`) where the Hub gives them. */
 export interface HubListing {
   readonly commit: string;
-  readonly files: ReadonlySet<string>;
+  readonly files: ReadonlyMap<string, string | undefined>;
 }
 
 const listingSchema = v.object({
   sha: v.pipe(v.string(), v.regex(/^[0-9a-f]{40}$/, 'expected a commit hash')),
-  siblings: v.array(v.object({ rfilename: v.string() })),
+  siblings: v.array(
+    v.object({
+      rfilename: v.string(),
+      blobId: v.nullish(v.string()),
+      lfs: v.nullish(v.object({ sha256: v.string() })),
+    }),
+  ),
 });
 const MAX_LISTING_BYTES = 64 << 20;
 
@@ -95,7 +101,7 @@ export async function fetchListing(
   client: HttpClient,
   signal?: AbortSignal,
 ): Promise<HubListing> {
-  const url = `${endpoint}/api/models/${repository.id}/revision/${encodeURIComponent(repository.revision)}`;
+  const url = `${endpoint}/api/models/${repository.id}/revision/${encodeURIComponent(repository.revision)}?blobs=true`;
   const text = await retrying(client, signal, async () => {
     const { response } = await send(url, client, { signal });
     if (!response.ok) throw await hubRefusal(response, url, repository);
@@ -105,7 +111,15 @@ export async function fetchListing(
     return decodeUtf8(body, url);
   });
   const { sha, siblings } = validate(listingSchema, parseJson(text, url), { file: url });
-  return { commit: sha, files: new Set(siblings.map(({ rfilename }) => rfilename)) };
+  return {
+    commit: sha,
+    files: new Map(siblings.map(({ rfilename, blobId, lfs }) => [rfilename, versionOf(blobId, lfs?.sha256)])),
+  };
+}
+
+function versionOf(gitHash: string | null | undefined, sha256: string | undefined): string | undefined {
+  if (sha256 !== undefined) return `sha256:${sha256}`;
+  return gitHash ? `git:${gitHash}` : undefined;
 }
 
 /** The error for a refusal: the Hub says in X-Error-Code what it is about, since its status codes do not. */
@@ -169,9 +183,12 @@ export function hubSource(
       checkPath(repository.id, path);
       const { commit, files } = await listing(signal);
       if (!files.has(path)) return undefined;
-      return openHttpSource(resolveUrl(endpoint, { ...repository, revision: commit }, path), client, signal);
+      const url = resolveUrl(endpoint, { ...repository, revision: commit }, path);
+      const file = await openHttpSource(url, client, signal);
+      const version = files.get(path) ?? file?.version;
+      return file && { name: url, size: file.size, version, read: file.read.bind(file) };
     },
     exists: async (path, signal) => (await listing(signal)).files.has(path),
-    list: async (folder, signal) => filesIn(folder, (await listing(signal)).files),
+    list: async (folder, signal) => filesIn(folder, (await listing(signal)).files.keys()),
   };
 }

@@ -97,7 +97,7 @@ class CachedHubSource implements ModelSource {
     if (this.#offline) return listFiles(join(this.#snapshot(await this.#cachedCommit()), folder));
     const pinned = { ...this.#repository, revision: this.#commit ?? this.#repository.revision };
     const { files } = await fetchListing(this.#options.settings.endpoint, pinned, this.#client, signal);
-    return filesIn(folder, files);
+    return filesIn(folder, files.keys());
   }
 
   /** A file's path in the cache, or what the Hub says about it, or undefined if it does not exist. */

@@ -9,6 +9,7 @@ import { hubRepository, hubSettings, hubSource } from '../loaders/hub.ts';
 import { parseHubFile } from '../loaders/hub-file.ts';
 import { openHttpSource } from '../loaders/http-source.ts';
 import { httpModelSource, openRequired, type ModelSource } from '../loaders/model-source.ts';
+import { openModelCache } from './opfs-store.ts';
 import type { FromPretrainedOptions, Platform } from '../pipelines/from-pretrained.ts';
 
 /** Node, or Deno, which has Node's modules too. */
@@ -21,8 +22,23 @@ async function resolveModel(
   options: FromPretrainedOptions,
   onNotice: (notice: string) => void,
 ): Promise<ModelSource> {
-  if (/^https?:\/\//.test(source)) return httpModelSource(source);
-  if (!hasNodeModules()) return hubSource(hubRepository(source, options.revision), hubSettings({}));
+  const isUrl = /^https?:\/\//.test(source);
+  if (!hasNodeModules()) {
+    const model = isUrl
+      ? httpModelSource(source)
+      : hubSource(hubRepository(source, options.revision), hubSettings({}));
+    const cache = await openModelCache();
+    const { onProgress } = options;
+    return cache
+      ? cache.wrap(model, {
+          onNotice,
+          ...(onProgress && {
+            onProgress: (phase, item, done, total) => onProgress({ phase, item, done, total }),
+          }),
+        })
+      : model;
+  }
+  if (isUrl) return httpModelSource(source);
   const { resolveNodeModel } = await import('./node-model.ts');
   return resolveNodeModel(source, options, onNotice);
 }

@@ -69,14 +69,18 @@ function answer(fake: FakeHub, request: SeenRequest, response: ServerResponse): 
   const fail = (status: number, code: string) => {
     response.writeHead(status, { 'x-error-code': code, 'x-error-message': code }).end();
   };
-  const api = /^\/api\/models\/(.+)\/revision\/(.+)$/.exec(request.path);
+  const api = /^\/api\/models\/(.+)\/revision\/([^?]+)(?:\?blobs=true)?$/.exec(request.path);
   const file = /^\/(.+)\/resolve\/([^/]+)\/(.+)$/.exec(request.path);
   const [, repository, revision, path = ''] = api ?? file ?? [];
   // The Hub does not tell strangers whether a private repository exists.
   if (repository !== 'owner/name') return fail(401, 'RepoNotFound');
   if (revision !== 'main' && revision !== fake.commit) return fail(404, 'RevisionNotFound');
   if (api !== null) {
-    const siblings = Object.keys(fake.files).map((rfilename) => ({ rfilename }));
+    const siblings = Object.entries(fake.files).map(([rfilename, data]) => ({
+      rfilename,
+      blobId: gitHash(data),
+      ...(rfilename.endsWith('.safetensors') && { lfs: { sha256: sha256(data), size: data.length } }),
+    }));
     response.end(JSON.stringify({ id: repository, sha: fake.commit, siblings }));
     return;
   }

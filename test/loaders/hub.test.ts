@@ -79,7 +79,7 @@ test('a repository without a cache: one listing, then ranges of that commit', as
   const file = await source.open('unet/model.safetensors');
   expect(await file?.read(4000, 10)).toEqual(weights.slice(4000, 4010));
   expect(fake.hub.seen.map(({ path }) => path)).toEqual([
-    '/api/models/owner/name/revision/main',
+    '/api/models/owner/name/revision/main?blobs=true',
     `/owner/name/resolve/${COMMIT}/config.json`,
     `/owner/name/resolve/${COMMIT}/unet/model.safetensors`,
   ]);
