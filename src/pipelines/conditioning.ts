@@ -1,7 +1,7 @@
 /** @file What prompts become for a UNet: its prompt inputs, batched for guidance and several images a prompt. */
 
 import type { ProgramOptions } from './network.ts';
-import type { CheckedOptions } from './options.ts';
+import type { CheckedOptions, TextOptions } from './options.ts';
 
 /** Embeddings of one prompt. */
 export interface PromptEmbedding {
@@ -11,21 +11,39 @@ export interface PromptEmbedding {
   readonly pooled?: Float32Array;
 }
 
-/** All prompts of a call. */
-export interface EncodedPrompts {
-  readonly tokens: number;
+/** Prompts with their negatives. */
+export interface PromptPairs {
   readonly positive: readonly PromptEmbedding[];
   /** As many as positive ones; empty without guidance. */
   readonly negative: readonly PromptEmbedding[];
+}
+
+/** All prompts of a call, as they are at its first step. */
+export interface EncodedPrompts extends PromptPairs {
+  readonly tokens: number;
+  /** What they are from later steps on (counted from 0), for prompts in webui syntax that change. */
+  readonly changes?: ReadonlyMap<number, PromptPairs>;
   /** Ends of prompts that were cut off, for a notice. */
   readonly truncated: readonly string[];
+}
+
+/** What a conditioner is told of a call. */
+export interface PromptCall {
+  readonly options: TextOptions;
+  /** Whether negative prompts are needed. */
+  readonly guided: boolean;
+  /** Calls of the network, over which prompts that change are spread, and how many of them make a step. */
+  readonly steps: number;
+  readonly order: 1 | 2;
 }
 
 /** Turns the prompts of a call into a UNet's prompt inputs; one for each pipeline class. */
 export interface Conditioner {
   /** Micro-conditioning numbers that go with every prompt. */
   readonly microConditions: number;
-  encode(options: CheckedOptions, guided: boolean, programs: ProgramOptions): Promise<EncodedPrompts>;
+  /** Of the text embeddings. */
+  readonly channels: number;
+  encode(call: PromptCall, programs: ProgramOptions): Promise<EncodedPrompts>;
   /** Inputs besides `encoder_hidden_states` and `text_embeds`, for this many batch rows. */
   inputs(options: CheckedOptions, guided: boolean, rows: number): Readonly<Record<string, Float32Array>>;
   dispose(): void;
@@ -43,7 +61,7 @@ export function stack(rows: readonly Float32Array[]): Float32Array {
 }
 
 /** The UNet's text inputs: all unconditional images first, each prompt repeated for its images. */
-export function batchPrompts(prompts: EncodedPrompts, imagesPerPrompt: number): Record<string, Float32Array> {
+export function batchPrompts(prompts: PromptPairs, imagesPerPrompt: number): Record<string, Float32Array> {
   const repeat = (list: readonly PromptEmbedding[]): PromptEmbedding[] =>
     list.flatMap((prompt) => Array.from({ length: imagesPerPrompt }, () => prompt));
   const rows = [...repeat(prompts.negative), ...repeat(prompts.positive)];

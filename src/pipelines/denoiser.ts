@@ -126,6 +126,13 @@ export class DenoisePrograms {
     this.#parts.prompt?.run();
   }
 
+  /** The same between steps: also fills the tables anew if they depend on the prompt (SDXL's pooled text does). */
+  changePrompt(inputs: Readonly<Record<string, Float32Array>>): void {
+    this.setPrompt(inputs);
+    const { step } = this.#parts;
+    if (step?.plan.inputs.some(({ name }) => name === PROMPT_ROW)) step.run();
+  }
+
   /**
    * Sets timesteps, coefficients and guidance of all steps and fills the tables; call it after `setPrompt`.
    * @param kept the steps outside the mask, for programs that repaint

@@ -9,6 +9,7 @@ import type { Backend } from '../backends/backend.ts';
 import type { Scheduler } from '../schedulers/scheduler.ts';
 import { checkOptions, XL_OPTIONS, type CallOptions, type OptionDefaults } from './options.ts';
 import { isInpaintingUNet, readTask, sizeOfImage, type Task } from './image-options.ts';
+import { encodePrompt, type EncodePromptOptions, type PromptEmbeddings } from './encode-prompt.ts';
 import type { LoadedPipeline } from './load-pipeline.ts';
 import type { ProgressListener } from './progress.ts';
 import type { RecommendedSettings } from './recommended-settings.ts';
@@ -30,6 +31,11 @@ export interface DiffusionPipeline {
   (options: CallOptions): Promise<PipelineOutput>;
   /** The same step by step: `for await (const step of pipe.stream({ prompt })) show(await step.preview())`. */
   stream(options: CallOptions): PipelineStream;
+  /**
+   * The embeddings of prompts, under the names that calls take them by: `pipe({ ...(await pipe.encodePrompt({ prompt })) })`.
+   * @throws OptionError for an option that is unknown or does not fit, and for prompts that change from step to step
+   */
+  encodePrompt(options: EncodePromptOptions): Promise<PromptEmbeddings>;
   /** Assign another to sample differently: `EulerDiscreteScheduler.fromConfig(pipe.scheduler.config)`. */
   scheduler: Scheduler;
   /** Its diffusers class. */
@@ -85,16 +91,22 @@ export function makePipeline(
   const isTaken = (option: string): boolean =>
     className === 'StableDiffusionXLPipeline' || !XL_OPTIONS.has(option);
 
+  /** Waits for what was begun before; call the result when done. */
+  const turn = async (): Promise<() => void> => {
+    const before = tail;
+    let release = (): void => undefined;
+    tail = new Promise<void>((resolve) => (release = resolve));
+    await before;
+    return release;
+  };
+
   async function* run(options: CallOptions): AsyncGenerator<DenoisingStep, PipelineOutput, void> {
     const task = readTask(options, {
       latentChannels: vae.kind.config.latentChannels,
       inpaints: isInpaintingUNet(unet),
     });
     const checked = checkOptions(options, defaultsOf(loaded, task), vae.scaleFactor, isTaken);
-    const before = tail;
-    let release = (): void => undefined;
-    tail = new Promise<void>((resolve) => (release = resolve));
-    await before;
+    const release = await turn();
     try {
       checked.signal?.throwIfAborted();
       const parts = { conditioner, denoiser, unet, vae, scheduler, idle: () => backend.idle() };
@@ -130,9 +142,20 @@ export function makePipeline(
     }
   };
 
+  const encode = async (options: EncodePromptOptions): Promise<PromptEmbeddings> => {
+    const release = await turn();
+    try {
+      const programs = { signal: options.signal, onProgress };
+      return await encodePrompt(conditioner, options, isTaken, programs);
+    } finally {
+      release();
+    }
+  };
+
   const { notices, recommended } = loaded;
   const properties = {
     stream,
+    encodePrompt: encode,
     className,
     notices,
     recommended,

@@ -93,7 +93,10 @@ export async function* draw(
   const begin = beginIndex(task, options, scheduler);
   const steps = scheduler.steps({ eta: options.eta, beginIndex: begin });
 
-  const prompts = await conditioner.encode(options, guided, programs);
+  const prompts = await conditioner.encode(
+    { options, guided, steps: steps.length, order: scheduler.order },
+    programs,
+  );
   watch.lap('encode');
   const images = prompts.positive.length * numImagesPerPrompt;
   const rows = (guided ? 2 : 1) * images;
@@ -156,6 +159,8 @@ export async function* draw(
   const queued: Promise<void>[] = [];
   for (const [index, step] of steps.entries()) {
     signal?.throwIfAborted();
+    const change = prompts.changes?.get(index);
+    if (change) session.changePrompt(batchPrompts(change, numImagesPerPrompt));
     session.step(index, step.usesNoise ? noise.draw(shape) : undefined);
     const finished = parts.idle();
     // It is awaited below or by whoever stops early; an error must not count as unhandled meanwhile.

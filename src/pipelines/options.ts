@@ -3,6 +3,7 @@
 import { OptionError } from '../errors.ts';
 import type { CalotypeImage } from '../image/image.ts';
 import { nearestNames } from '../nearest-names.ts';
+import { PROMPT_SYNTAXES, type PromptSyntax } from '../text/prompt-tokens.ts';
 
 /** A tensor given by or to the user: images are [images, channels, height, width]. */
 export interface Tensor {
@@ -24,8 +25,8 @@ export interface StepInfo {
   readonly timestep: number;
 }
 
-/** Options of a call; the names are diffusers' in camelCase. */
-export interface CallOptions {
+/** What is to be drawn, in words or as their embeddings. */
+export interface TextOptions {
   /** One prompt, or one for each image (times `numImagesPerPrompt`). */
   readonly prompt?: string | readonly string[];
   /** SDXL: what the second text encoder reads; default `prompt`. */
@@ -34,6 +35,24 @@ export interface CallOptions {
   readonly negativePrompt?: string | readonly string[];
   /** SDXL: default `negativePrompt`. */
   readonly negativePrompt2?: string | readonly string[];
+  /**
+   * How prompts are read. 'plain', the default, as diffusers does: words, and what is too long for the text encoder is cut
+   * off. 'webui' as stable-diffusion-webui does: attention weights `(word:1.3)`, prompts of any length in chunks of 75
+   * tokens, `BREAK`, `[from:to:when]`, `[a|b]` and `<lora:name:0.8>`. `AND` is refused.
+   */
+  readonly promptSyntax?: PromptSyntax;
+  /** Layers of CLIP to leave out at the end; default none. It does not apply to negative prompts, as in diffusers. */
+  readonly clipSkip?: number;
+  /** Text embeddings in place of `prompt`: [prompts, tokens, channels]. */
+  readonly promptEmbeds?: Tensor;
+  readonly negativePromptEmbeds?: Tensor;
+  /** SDXL: [prompts, channels]; needed with `promptEmbeds`, and in place of its own with `prompt`. */
+  readonly pooledPromptEmbeds?: Tensor;
+  readonly negativePooledPromptEmbeds?: Tensor;
+}
+
+/** Options of a call; the names are diffusers' in camelCase. */
+export interface CallOptions extends TextOptions {
   /**
    * Pixels, a multiple of 8; default the size the model was trained at, or for image-to-image that of the image,
    * rounded down. An image of another size is resized: pictures with Lanczos as Pillow does, arrays by nearest pixel.
@@ -77,16 +96,8 @@ export interface CallOptions {
   readonly seed?: Seed | readonly Seed[];
   /** Default 1. */
   readonly numImagesPerPrompt?: number;
-  /** Layers of CLIP to leave out at the end; default none. */
-  readonly clipSkip?: number;
   /** Initial noise [images, channels, height / 8, width / 8], scaled by the scheduler's initial sigma. */
   readonly latents?: Tensor;
-  /** Text embeddings in place of `prompt`: [prompts, tokens, channels]. */
-  readonly promptEmbeds?: Tensor;
-  readonly negativePromptEmbeds?: Tensor;
-  /** SDXL: [prompts, channels]. */
-  readonly pooledPromptEmbeds?: Tensor;
-  readonly negativePooledPromptEmbeds?: Tensor;
   /** SDXL's size conditions, [height, width] or [top, left] pixels. */
   readonly originalSize?: readonly [number, number];
   readonly cropsCoordsTopLeft?: readonly [number, number];
@@ -125,12 +136,23 @@ export interface OptionDefaults {
   readonly width: number;
 }
 
-/** Every option that exists; which of them a pipeline class takes is its own choice. */
-const KNOWN = [
+const EMBEDDINGS = [
+  'promptEmbeds',
+  'negativePromptEmbeds',
+  'pooledPromptEmbeds',
+  'negativePooledPromptEmbeds',
+] as const satisfies readonly (keyof TextOptions)[];
+const TEXTS = [
   'prompt',
   'prompt2',
   'negativePrompt',
   'negativePrompt2',
+] as const satisfies readonly (keyof TextOptions)[];
+const TEXT_OPTIONS = [...TEXTS, 'promptSyntax', 'clipSkip', ...EMBEDDINGS] as const;
+
+/** Every option that exists; which of them a pipeline class takes is its own choice. */
+const KNOWN = [
+  ...TEXT_OPTIONS,
   'height',
   'width',
   'image',
@@ -145,12 +167,7 @@ const KNOWN = [
   'eta',
   'seed',
   'numImagesPerPrompt',
-  'clipSkip',
   'latents',
-  'promptEmbeds',
-  'negativePromptEmbeds',
-  'pooledPromptEmbeds',
-  'negativePooledPromptEmbeds',
   'originalSize',
   'cropsCoordsTopLeft',
   'targetSize',
@@ -224,6 +241,52 @@ function checkPair(field: string, pair: readonly number[] | undefined): void {
     refuse(field, 'it is not a pair of numbers', 'Give two numbers, as [height, width] or [top, left]');
 }
 
+/** @throws OptionError */
+function checkTextOptions(options: TextOptions): void {
+  for (const field of TEXTS) checkTexts(field, options[field]);
+  for (const field of EMBEDDINGS) checkTensor(field, options[field]);
+  inRange('clipSkip', options.clipSkip, 0, 1024, true);
+  const { promptSyntax = 'plain', prompt, promptEmbeds } = options;
+  if (!PROMPT_SYNTAXES.includes(promptSyntax))
+    refuse('promptSyntax', `it is ${JSON.stringify(promptSyntax)}`, "Use 'plain' or 'webui'");
+  if ((prompt === undefined) === (promptEmbeds === undefined))
+    refuse(
+      'prompt',
+      'exactly one of prompt and promptEmbeds is needed',
+      'Give a prompt (an empty one is fine) or its embeddings',
+    );
+  const given = (field: keyof TextOptions): boolean => options[field] !== undefined;
+  if (given('prompt2') && given('promptEmbeds'))
+    refuse('prompt2', 'it was given together with promptEmbeds', 'Give one of the two');
+  for (const field of ['negativePrompt', 'negativePrompt2'] as const)
+    if (given(field) && given('negativePromptEmbeds'))
+      refuse(field, 'it was given together with negativePromptEmbeds', 'Give one of the two');
+}
+
+/** @throws OptionError, with the nearest name, for an option that a pipeline does not take. */
+function checkNames(options: object, names: readonly string[]): void {
+  for (const name of Object.keys(options))
+    if (!names.includes(name)) {
+      const [guess] = nearestNames(name, names);
+      refuse(
+        name,
+        'this pipeline has no such option',
+        `Did you mean ${guess}? Its options are ${names.join(', ')}`,
+      );
+    }
+}
+
+/** @throws OptionError for options of `encodePrompt` that are unknown or out of range. */
+export function checkEncodeOptions(
+  options: TextOptions & { readonly numImagesPerPrompt?: number },
+  isTaken: (option: string) => boolean,
+): void {
+  const own = ['numImagesPerPrompt', 'doClassifierFreeGuidance', 'signal'];
+  checkNames(options, [...TEXT_OPTIONS.filter(isTaken), ...own]);
+  checkTextOptions(options);
+  inRange('numImagesPerPrompt', options.numImagesPerPrompt, 1, 1024, true);
+}
+
 /**
  * Checks a call's options and fills in defaults, before anything is allocated.
  * @param granularity pixels that sizes must be a multiple of
@@ -235,16 +298,7 @@ export function checkOptions(
   granularity: number,
   isTaken: (option: string) => boolean,
 ): CheckedOptions {
-  for (const name of Object.keys(options)) {
-    if (KNOWN.some((known) => known === name) && isTaken(name)) continue;
-    const names = KNOWN.filter(isTaken);
-    const [guess] = nearestNames(name, names);
-    refuse(
-      name,
-      'this pipeline has no such option',
-      `Did you mean ${guess}? Its options are ${names.join(', ')}`,
-    );
-  }
+  checkNames(options, KNOWN.filter(isTaken));
   const checked: CheckedOptions = {
     numInferenceSteps: 50,
     guidanceRescale: 0,
@@ -269,17 +323,8 @@ export function checkOptions(
   if (checked.strength !== undefined && checked.image === undefined)
     refuse('strength', 'it was given without an image', 'Give the image too, or leave strength out');
   inRange('numImagesPerPrompt', checked.numImagesPerPrompt, 1, 1024, true);
-  inRange('clipSkip', checked.clipSkip, 0, 1024, true);
-  for (const field of ['prompt', 'prompt2', 'negativePrompt', 'negativePrompt2'] as const)
-    checkTexts(field, checked[field]);
-  for (const field of [
-    'latents',
-    'promptEmbeds',
-    'negativePromptEmbeds',
-    'pooledPromptEmbeds',
-    'negativePooledPromptEmbeds',
-  ] as const)
-    checkTensor(field, checked[field]);
+  checkTensor('latents', checked.latents);
+  checkTextOptions(checked);
   for (const field of [
     'originalSize',
     'cropsCoordsTopLeft',
@@ -291,14 +336,6 @@ export function checkOptions(
     checkPair(field, checked[field]);
   if (!['image', 'np', 'latent'].includes(checked.outputType))
     refuse('outputType', `"${checked.outputType}" is not an output type`, "Use 'image', 'np' or 'latent'");
-  if ((checked.prompt === undefined) === (checked.promptEmbeds === undefined))
-    refuse(
-      'prompt',
-      'exactly one of prompt and promptEmbeds is needed',
-      'Give a prompt (an empty one is fine) or its embeddings',
-    );
-  if (checked.negativePrompt !== undefined && checked.negativePromptEmbeds !== undefined)
-    refuse('negativePrompt', 'it was given together with negativePromptEmbeds', 'Give one of the two');
   if (checked.timesteps !== undefined && checked.sigmas !== undefined)
     refuse('timesteps', 'it was given together with sigmas', 'Give one of the two');
   return checked;

@@ -1,4 +1,4 @@
-/** @file A CLIP text encoder with its tokenizer: a prompt in, hidden states and pooled embedding out. */
+/** @file A CLIP text encoder with its tokenizer: a prompt's tokens in, hidden states and pooled embedding out. */
 
 import type { Program } from '../backends/backend.ts';
 import { OptionError } from '../errors.ts';
@@ -6,18 +6,19 @@ import type { Graph } from '../graph/graph.ts';
 import type { CLIPTextConfig } from '../loaders/configs/clip-text.ts';
 import { buildCLIPText, pooledTokenIndex } from '../models/clip-text.ts';
 import { selectOutputs } from '../models/select-outputs.ts';
+import type { TokenChunk } from '../text/prompt-tokens.ts';
 import type { Tokenizer } from '../text/tokenizer.ts';
+import { applyWeights } from '../text/webui/emphasis.ts';
+import { stack } from './conditioning.ts';
 import { RecentCache, type Network, type ProgramOptions } from './network.ts';
 
 /** What a prompt becomes. */
 export interface EncodedText {
-  /** [tokens, channels] */
+  /** [tokens, channels], chunk after chunk. */
   readonly hidden: Float32Array;
   readonly tokens: number;
-  /** `text_embeds` of an encoder with projection, else the pooled output: [channels]. */
+  /** Of the first chunk: `text_embeds` of an encoder with projection, else the pooled output: [channels]. */
   readonly pooled: Float32Array;
-  /** The end of the prompt, if it was too long and cut off. */
-  readonly truncated: string | undefined;
 }
 
 /** Which of the encoder's results a pipeline reads. */
@@ -47,15 +48,30 @@ export class PromptEncoder {
   }
 
   /** Encodes one prompt. Throws OptionError where more layers are skipped than there are. */
-  async encode(text: string, layer: HiddenLayer, options: ProgramOptions = {}): Promise<EncodedText> {
+  async encode(
+    chunks: readonly TokenChunk[],
+    layer: HiddenLayer,
+    options: ProgramOptions = {},
+  ): Promise<EncodedText> {
     const { numHiddenLayers } = this.config;
     if (layer.skip > numHiddenLayers)
       throw new OptionError(`the text encoder has only ${numHiddenLayers} layers`, {
         field: 'clipSkip',
         remedy: `Leave out fewer than ${numHiddenLayers} of them`,
       });
-    const { ids, truncated } = this.tokenizer.encode(text);
-    const hiddenName = `${layer.normed ? 'normed_' : ''}hidden_states.${numHiddenLayers - layer.skip}`;
+    const hidden: Float32Array[] = [];
+    let pooled: Float32Array | undefined;
+    for (const { ids, weights } of chunks) {
+      const encoded = await this.#run(ids, layer, options);
+      hidden.push(weights ? applyWeights(encoded.hidden, weights) : encoded.hidden);
+      pooled ??= encoded.pooled;
+    }
+    const tokens = chunks.reduce((sum, { ids }) => sum + ids.length, 0);
+    return { hidden: stack(hidden), tokens, pooled: pooled ?? new Float32Array() };
+  }
+
+  async #run(ids: Int32Array, { skip, normed }: HiddenLayer, options: ProgramOptions) {
+    const hiddenName = `${normed ? 'normed_' : ''}hidden_states.${this.config.numHiddenLayers - skip}`;
     const tokens = ids.length;
     const program = await this.#programs.get(`${hiddenName}/${tokens}`, () =>
       this.#network.compile(
@@ -68,7 +84,7 @@ export class PromptEncoder {
     program.write('pooled_index', Int32Array.of(pooledTokenIndex(ids, this.config)));
     program.run();
     const [hidden, pooled] = await Promise.all([program.read(hiddenName), program.read(this.#pooled)]);
-    return { hidden, tokens, pooled, truncated };
+    return { hidden, pooled };
   }
 
   dispose(): void {

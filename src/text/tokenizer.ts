@@ -130,22 +130,45 @@ export class Tokenizer {
         field: 'maxLength',
         remedy: 'Leave it out to get the length that the model was made for',
       });
-    const content = this.#encodeContent(text);
+    const content = this.tokenize(text);
     const kept = content.slice(0, maxLength - framing);
-    const length = kept.length + framing;
-    const ids = new Int32Array(maxLength === Infinity || options.padding === false ? length : maxLength);
-    ids.set([...this.#prefix, ...kept, ...this.#suffix]);
-    if (ids.length > length) ids.fill(this.#padId(), length);
     const rest = content.slice(kept.length);
-    return { ids, length, truncated: rest.length === 0 ? undefined : this.#decode(rest) };
+    return {
+      ids: this.frame(kept, options.padding === false ? 0 : maxLength),
+      length: kept.length + framing,
+      truncated: rest.length === 0 ? undefined : this.#decode(rest),
+    };
+  }
+
+  /**
+   * Ids with the special tokens around them, padded up to a length (default `modelMaxLength`; Infinity pads nothing).
+   * Throws ConfigError if padding is needed and the files name no pad token.
+   */
+  frame(content: readonly number[], length = this.modelMaxLength): Int32Array {
+    const framed = [...this.#prefix, ...content, ...this.#suffix];
+    const ids = new Int32Array(length === Infinity ? framed.length : Math.max(framed.length, length));
+    ids.set(framed);
+    if (ids.length > framed.length) ids.fill(this.#padId(), framed.length);
+    return ids;
+  }
+
+  /** How many tokens of text fit into the model's input: `modelMaxLength` without the special tokens. */
+  get contentLength(): number {
+    return this.modelMaxLength - this.#prefix.length - this.#suffix.length;
+  }
+
+  /** How many special tokens stand before the text. */
+  get prefixLength(): number {
+    return this.#prefix.length;
   }
 
   /** How many tokens a text takes, special tokens around it not counted. */
   count(text: string): number {
-    return this.#encodeContent(text).length;
+    return this.tokenize(text).length;
   }
 
-  #encodeContent(text: string): number[] {
+  /** The ids of a text alone: no special tokens around it, nothing cut off. */
+  tokenize(text: string): number[] {
     return this.#inner.encode(this.#clip ? lowerSigma(text) : text, { add_special_tokens: false }).ids;
   }
 
