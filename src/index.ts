@@ -42,11 +42,12 @@ export type { ProgressEvent, ProgressListener } from './pipelines/progress.ts';
 export type { RecommendedSettings } from './pipelines/recommended-settings.ts';
 export type { DenoisingStep, PipelineOutput, Timings, UsedOptions } from './pipelines/draw.ts';
 
-export type { Backend, BackendFactory } from './backends/backend.ts';
+export type { Backend, BackendFactory, Peak } from './backends/backend.ts';
 export { cpu, type CpuOptions } from './backends/cpu/cpu.ts';
 export { reference } from './backends/reference/reference.ts';
 export { webgpu } from './backends/webgpu/webgpu.ts';
 export type { WebGpuOptions } from './backends/webgpu/acquire.ts';
+export { FUSIONS } from './plan/target.ts';
 export { DAWN_SETTINGS, type DawnSetting } from './platform/dawn-settings.ts';
 export { findGpu, type FoundGpu } from './platform/gpu.ts';
 
@@ -100,12 +101,7 @@ export { openBackend, type OpenBackendOptions } from './pipelines/from-pretraine
 export { inspectModel, type ModelReport } from './pipelines/inspect-model.ts';
 export type { NetworkReport, ProgramReport } from './pipelines/inspect.ts';
 export { benchmarkModel, type ModelBenchmarkOptions } from './pipelines/benchmark-model.ts';
-export {
-  benchmarkUNet,
-  type BenchmarkOptions,
-  type StepBenchmark,
-  type TimedOp,
-} from './pipelines/benchmark.ts';
+export type { NetworkBenchmark, TimedOp, TimingOptions } from './pipelines/benchmark.ts';
 
 export {
   BackendUnavailableError,

@@ -7,6 +7,7 @@ import {
   type BackendAttempt,
   type BackendFactory,
   type CpuOptions,
+  type WebGpuOptions,
 } from 'calotype';
 import { readChoice, readInteger } from './options.ts';
 import { prepareAdapters } from './prepare.ts';
@@ -80,12 +81,15 @@ export function readBackend(args: Readonly<Record<string, unknown>>): BackendCho
  * The backends to try, in order. The reference is never taken unasked, as a picture would take it hours; nor is a
  * software adapter, which is slower than the CPU backend.
  */
-export function backendsOf({ name, adapter, cpu: cpuOptions }: BackendChoice): readonly BackendFactory[] {
+export function backendsOf(
+  { name, adapter, cpu: cpuOptions }: BackendChoice,
+  webgpuOptions: WebGpuOptions = {},
+): readonly BackendFactory[] {
   switch (name) {
     case 'auto':
-      return [webgpu(), cpu()];
+      return [webgpu(webgpuOptions), cpu()];
     case 'webgpu':
-      return [webgpu({ adapter })];
+      return [webgpu({ ...webgpuOptions, adapter })];
     case 'cpu':
       return [cpu(cpuOptions)];
     case 'reference':

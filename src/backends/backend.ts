@@ -94,6 +94,14 @@ export interface Program {
   dispose(): void;
 }
 
+/** A device's roofline. */
+export interface Peak {
+  /** Floating point operations a second, from registers. */
+  readonly flops: number;
+  /** Bytes a second read and written, if measured. */
+  readonly bytes?: number;
+}
+
 /** An open device and its kernels. */
 export interface Backend {
   readonly name: string;
@@ -112,7 +120,7 @@ export interface Backend {
   compile(plan: Plan, options: CompileOptions): Promise<Program>;
   /** Resolves when all queued work is done. */
   idle(): Promise<void>;
-  /** Floating point operations a second that its own inner loop reaches right now, if it can measure that. */
-  measurePeak?(): Promise<number>;
+  /** What the device can do at best right now, for a storage type, if it can measure that. */
+  measurePeak?(dtype: 'f32' | 'f16'): Promise<Peak>;
   dispose(): void;
 }

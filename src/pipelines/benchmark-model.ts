@@ -1,38 +1,57 @@
-/** @file Times the denoising step of the UNet that a model folder configures; its weights are not needed. */
+/** @file Times a network that a model folder configures: the UNet's step or the VAE's decoder. Weights are not needed. */
 
 import type { Backend } from '../backends/backend.ts';
+import { parseAutoencoderKLConfig } from '../loaders/configs/autoencoder-kl.ts';
+import { parseAutoencoderTinyConfig } from '../loaders/configs/autoencoder-tiny.ts';
 import { parseUNet2DConditionConfig } from '../loaders/configs/unet.ts';
 import { readJson, type ModelSource } from '../loaders/model-source.ts';
-import { benchmarkUNet, type BenchmarkOptions, type StepBenchmark } from './benchmark.ts';
+import type { NetworkBenchmark, TimingOptions } from './benchmark.ts';
+import { benchmarkUNet } from './benchmark-unet.ts';
+import { benchmarkVae } from './benchmark-vae.ts';
+import type { VaeConfig } from './vae.ts';
 
 /** Pixels of a latent along each side, in every Stable Diffusion. */
 const SCALE_FACTOR = 8;
 
-/** What to time; sizes in pixels, by default those the model was trained at. */
-export type ModelBenchmarkOptions = Omit<BenchmarkOptions, 'height' | 'width' | 'microConditions'> & {
+/** What to time; sizes in pixels, by default those the UNet was trained at. */
+export interface ModelBenchmarkOptions extends TimingOptions {
+  /** `unet`: a step, one picture under guidance (default). `vae`: decoding one picture. */
+  readonly network?: 'unet' | 'vae';
   readonly height?: number;
   readonly width?: number;
-};
+}
 
 /**
- * Times a step with random weights, from `unet/config.json` alone.
+ * Times a network with random weights, from its `config.json` (and that of the UNet, for the size) alone.
  * @throws NotFoundError or ConfigError naming the file and field
  */
 export async function benchmarkModel(
   source: ModelSource,
   backend: Backend,
-  options: ModelBenchmarkOptions,
-): Promise<StepBenchmark> {
-  const { height, width, ...rest } = options;
+  { network = 'unet', height, width, ...timing }: ModelBenchmarkOptions,
+): Promise<NetworkBenchmark> {
   const path = 'unet/config.json';
-  const config = parseUNet2DConditionConfig(await readJson(source, path, options.signal), {
+  const unet = parseUNet2DConditionConfig(await readJson(source, path, timing.signal), {
     file: `${source.name}/${path}`,
   });
-  const [trainedHeight, trainedWidth] = config.sampleSize ?? [64, 64];
-  return benchmarkUNet(backend, config, {
-    ...rest,
+  const [trainedHeight, trainedWidth] = unet.sampleSize ?? [64, 64];
+  const size = {
     height: height === undefined ? trainedHeight : height / SCALE_FACTOR,
     width: width === undefined ? trainedWidth : width / SCALE_FACTOR,
-    microConditions: config.additionEmbed ? 6 : 0,
-  });
+  };
+  if (network === 'vae')
+    return benchmarkVae(backend, await readVaeConfig(source, timing.signal), { ...timing, ...size });
+  const microConditions = unet.additionEmbed ? 6 : 0;
+  return benchmarkUNet(backend, unet, { ...timing, ...size, microConditions });
+}
+
+async function readVaeConfig(source: ModelSource, signal?: AbortSignal): Promise<VaeConfig> {
+  const path = 'vae/config.json';
+  const json = await readJson(source, path, signal);
+  const context = { file: `${source.name}/${path}` };
+  const isTiny =
+    typeof json === 'object' && json !== null && Reflect.get(json, '_class_name') === 'AutoencoderTiny';
+  return isTiny
+    ? { className: 'AutoencoderTiny', config: parseAutoencoderTinyConfig(json, context) }
+    : { className: 'AutoencoderKL', config: parseAutoencoderKLConfig(json, context) };
 }

@@ -1,26 +1,15 @@
-/** @file Times a UNet's denoising step on a backend, with random weights, from its configuration alone. */
+/** @file Times the runs of a program: as a whole, on the device, on the host, and dispatch by dispatch. */
 
-import type { Backend, Program, WeightReader } from '../backends/backend.ts';
-import type { Graph } from '../graph/graph.ts';
+import type { Backend, Program, RunTime } from '../backends/backend.ts';
 import { bytesMoved, flopsOf, type OpKind } from '../graph/ops.ts';
-import type { UNet2DConditionConfig } from '../loaders/configs/unet.ts';
 import type { Plan, PlannedValue } from '../plan/plan.ts';
-import { encodeF16 } from '../tensor/float16.ts';
-import { buildUNet2DCondition } from '../models/unet2d-condition.ts';
-import { Denoiser, type DenoisePrograms } from './denoiser.ts';
-import { Network } from './network.ts';
 import type { ProgressListener } from './progress.ts';
 
-/** What to time. */
-export interface BenchmarkOptions {
+/** How a network is timed. */
+export interface TimingOptions {
   /** Storage type; see `Backend.target`. */
   readonly dtype: 'f32' | 'f16';
-  /** Of the latents. */
-  readonly height: number;
-  readonly width: number;
-  /** Micro-conditioning numbers: 6 for SDXL, else 0. */
-  readonly microConditions: number;
-  /** Steps that are timed, after two that are not. */
+  /** Runs that are timed, after two that are not. */
   readonly steps: number;
   /** Bytes of JavaScript objects now, where the runtime can tell (Node: process.memoryUsage().heapUsed). */
   readonly heapUsed?: () => number;
@@ -28,20 +17,24 @@ export interface BenchmarkOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Times of one step; the UNet runs on a batch of two (one picture under guidance). */
-export interface StepBenchmark {
+/** Times of one run of a network: a denoising step (a batch of two: one picture under guidance), or a VAE's decoding. */
+export interface NetworkBenchmark {
   readonly dispatches: number;
   readonly flops: number;
-  /** Median wall time of a step, each waited for, in milliseconds. */
+  /** Median wall time of a run, each waited for, in milliseconds. */
   readonly latencyMs: number;
-  /** Wall time of a step with all steps queued, in milliseconds: what a picture costs. */
+  /** Wall time of a run with all runs queued, in milliseconds: what a picture costs. */
   readonly throughputMs: number;
-  /** Host time to encode and submit one step, in milliseconds. */
+  /** Host time to encode and submit one run, in milliseconds. */
   readonly hostMs: number;
-  /** Most bytes of JavaScript objects that one step allocated; undefined without `heapUsed`. */
+  /** Medians by the device's own clock, with all runs queued, in milliseconds; undefined if it has none. */
+  readonly device: { readonly runMs: number; readonly idleMs: number } | undefined;
+  /** Most bytes of JavaScript objects that one run allocated; undefined without `heapUsed`. */
   readonly allocatedBytes: number | undefined;
   /** Seconds to upload weights and compile kernels. */
   readonly compileSeconds: number;
+  /** Bytes on the device: weights, activations, inputs and outputs. */
+  readonly memoryBytes: number;
   /** Per dispatch, the median of some runs; empty if the device cannot tell. */
   readonly profile: readonly TimedOp[];
 }
@@ -49,8 +42,9 @@ export interface StepBenchmark {
 /** One dispatch of the plan, with the work it stands for. */
 export interface TimedOp {
   readonly kind: OpKind;
-  /** The kernel that the planner chose; its launches are timed together. */
+  /** The kernel that the planner chose, and its variant; its launches are timed together. */
   readonly kernel: string;
+  readonly variant?: string;
   readonly node: string;
   readonly milliseconds: number;
   readonly shape: readonly number[];
@@ -59,38 +53,8 @@ export interface TimedOp {
   readonly bytes: number;
 }
 
-/** Most runs that are timed op by op: on software adapters each takes as long as a step. */
+/** Most runs that are timed op by op: on software adapters each takes as long as a run. */
 const MOST_PROFILES = 5;
-
-const NOISE_BLOCK = 1 << 16;
-
-/** Weights made up on the spot: small normal-looking numbers, ones for the scales of norms. */
-function randomWeights(graph: Graph): WeightReader {
-  const shapes = new Map(graph.weights.flatMap(({ parts }) => parts.map(({ name, shape }) => [name, shape])));
-  let state = 1;
-  const uniform = (): number => (state = Math.imul(state, 1664525) + 1013904223) / 2 ** 31;
-  const noise = encodeF16(
-    Float32Array.from({ length: NOISE_BLOCK }, () => 0.02 * (uniform() + uniform() + uniform())),
-  );
-  const ones = encodeF16(new Float32Array(NOISE_BLOCK).fill(1));
-  const shapeOf = (name: string): readonly number[] => {
-    const shape = shapes.get(name);
-    if (!shape) throw new RangeError(`no weight ${name}`);
-    return shape;
-  };
-  return {
-    info: (name) => ({ dtype: 'F16', shape: shapeOf(name), file: 'random weights' }),
-    read(name) {
-      const shape = shapeOf(name);
-      const count = shape.reduce((a, b) => a * b, 1);
-      const block = shape.length === 1 && name.endsWith('.weight') ? ones : noise;
-      const out = new Uint16Array(count);
-      for (let at = 0; at < count; at += block.length)
-        out.set(block.subarray(0, Math.min(block.length, count - at)), at);
-      return Promise.resolve(new Uint8Array(out.buffer));
-    },
-  };
-}
 
 /** FLOPs and least bytes of each dispatch of a plan, in order. */
 function workOf(plan: Plan): Omit<TimedOp, 'milliseconds'>[] {
@@ -99,9 +63,10 @@ function workOf(plan: Plan): Omit<TimedOp, 'milliseconds'>[] {
     if (!value) throw new RangeError(`no value ${id}`);
     return value;
   };
-  return plan.dispatches.map(({ node, kernel }) => ({
+  return plan.dispatches.map(({ node, kernel, variant }) => ({
     kind: node.kind,
     kernel,
+    ...(variant !== undefined && { variant }),
     node: node.name,
     shape: valueOf(node.output).shape,
     flops: Number(flopsOf(node, (id) => ({ shape: valueOf(id).shape, dtype: 'float' }))),
@@ -109,76 +74,34 @@ function workOf(plan: Plan): Omit<TimedOp, 'milliseconds'>[] {
   }));
 }
 
-/** Compiles and times a UNet's step. */
-export async function benchmarkUNet(
-  backend: Backend,
-  config: UNet2DConditionConfig,
-  options: BenchmarkOptions,
-): Promise<StepBenchmark> {
-  const { dtype, height, width, microConditions, steps, onProgress, signal } = options;
-  const network = new Network(
-    'unet',
-    backend,
-    dtype,
-    backend.createWeights(randomWeights(buildUNet2DCondition(config))),
+/** Bytes of programs that share tensors and a store of weights. */
+export function memoryOf(programs: readonly Program[], weightBytes: number): number {
+  const tensors = new Map(
+    programs.flatMap(({ plan }) => plan.tensors.map(({ name, bytes }) => [name, bytes])),
   );
-  const denoiser = new Denoiser(network, config);
-  const begin = performance.now();
-  try {
-    const structure = { guided: true, rescale: false, slots: 1, noise: false, microConditions };
-    const session = await denoiser.prepare({ ...structure, images: 1, height, width, tokens: 77 }, steps, {
-      signal,
-      onProgress,
-    });
-    const compileSeconds = (performance.now() - begin) / 1000;
-    fillInputs(session, config, options);
-    return { compileSeconds, ...(await timeSteps(backend, session, options)) };
-  } finally {
-    denoiser.dispose();
-    network.dispose();
-  }
+  return [weightBytes, ...tensors.values(), ...programs.flatMap(({ plan }) => plan.arena)].reduce(
+    (a, b) => a + b,
+    0,
+  );
 }
 
-/** Inputs that keep numbers small: an identity scheduler and constant conditions. */
-function fillInputs(
-  session: DenoisePrograms,
-  config: UNet2DConditionConfig,
-  { height, width, microConditions }: BenchmarkOptions,
-): void {
-  const added = config.additionEmbed;
-  session.setPrompt({
-    encoder_hidden_states: new Float32Array(2 * 77 * config.crossAttentionDim).fill(0.1),
-    ...(added && {
-      text_embeds: new Float32Array(2 * (added.inputDim - microConditions * added.timeEmbedDim)).fill(0.1),
-      time_ids: new Float32Array(2 * microConditions).fill(512),
-    }),
-  });
-  const step = {
-    timestep: 500,
-    input: [1],
-    x0: { state: [0], output: 0, clip: Infinity },
-    next: { state: [[0.999]], output: [1e-3], x0: [0], noise: [0] },
-    usesNoise: false,
-  };
-  session.setSchedule([step], { scale: 7.5, rescale: 0 });
-  const latents = Float32Array.from({ length: config.outChannels * height * width }, (_, i) =>
-    Math.sin(i * 12.9898),
-  );
-  session.setLatents(latents);
-}
-
-async function timeSteps(
+/**
+ * Times a compiled program.
+ * @param run queues one run with everything that belongs to it
+ */
+export async function timeProgram(
   backend: Backend,
-  session: DenoisePrograms,
-  { steps, signal, heapUsed }: BenchmarkOptions,
-): Promise<Omit<StepBenchmark, 'compileSeconds'>> {
-  for (let i = 0; i < 2; i++) session.step(0);
+  program: Program,
+  run: () => void,
+  { steps, signal, heapUsed }: TimingOptions,
+): Promise<Omit<NetworkBenchmark, 'compileSeconds' | 'memoryBytes'>> {
+  for (let i = 0; i < 2; i++) run();
   await backend.idle();
   const latencies: number[] = [];
   for (let i = 0; i < steps; i++) {
     signal?.throwIfAborted();
     const begin = performance.now();
-    session.step(0);
+    run();
     await backend.idle();
     latencies.push(performance.now() - begin);
   }
@@ -188,14 +111,16 @@ async function timeSteps(
   for (let i = 0; i < steps; i++) {
     const before = heapUsed?.() ?? 0;
     const queued = performance.now();
-    session.step(0);
+    run();
     host += performance.now() - queued;
-    // A collection in between makes a step's figure too small, so the largest is the one to believe.
+    // A collection in between makes a run's figure too small, so the largest is the one to believe.
     allocated = Math.max(allocated, (heapUsed?.() ?? 0) - before);
   }
   await backend.idle();
   const throughputMs = (performance.now() - begin) / steps;
-  const program = session.latentProgram;
+  const onDevice = program.timeRuns?.(steps);
+  if (onDevice) for (let i = 0; i < steps; i++) run();
+  const device = deviceTimes((await onDevice?.()) ?? []);
   const work = workOf(program.plan);
   const times = await profileDispatches(program, Math.min(steps, MOST_PROFILES), signal);
   return {
@@ -204,8 +129,19 @@ async function timeSteps(
     latencyMs: median(latencies),
     throughputMs,
     hostMs: host / steps,
+    device,
     allocatedBytes: heapUsed && allocated,
     profile: times.map((milliseconds, i) => ({ ...work[i], milliseconds })),
+  };
+}
+
+/** Medians of runs, and of the gaps between them; a run may be said to begin before the one before has ended. */
+function deviceTimes(times: readonly RunTime[]): NetworkBenchmark['device'] {
+  if (times.length === 0) return undefined;
+  const previous = (i: number): number => times[i - 1]?.end ?? times[i].begin;
+  return {
+    runMs: median(times.map(({ begin, end }, i) => end - Math.max(begin, previous(i)))),
+    idleMs: median(times.map(({ begin }, i) => Math.max(0, begin - previous(i)))),
   };
 }
 

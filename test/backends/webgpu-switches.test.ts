@@ -118,6 +118,5 @@ it('leaves kernels out by id, and says so when nothing is left that computes an 
 
 it('refuses names of fusions and kernels that there are not', () => {
   expect(() => webgpu({ without: { kernels: ['gem-tiled'] } })).toThrow(OptionError);
-  // @ts-expect-error: types refuse it, too
   expect(() => webgpu({ without: { fusions: ['gemm-tiled'] } })).toThrow(OptionError);
 });

@@ -5,7 +5,9 @@ import { describe, expect, it } from 'vitest';
 import type { Backend, DispatchTime } from '../../src/backends/backend.ts';
 import { createReferenceBackend } from '../../src/backends/reference/reference.ts';
 import { parseUNet2DConditionConfig } from '../../src/loaders/configs/unet.ts';
-import { benchmarkUNet } from '../../src/pipelines/benchmark.ts';
+import { benchmarkModel } from '../../src/pipelines/benchmark-model.ts';
+import { benchmarkUNet } from '../../src/pipelines/benchmark-unet.ts';
+import { nodeFolderSource } from '../../src/platform/node-file-source.ts';
 import { fixturePath } from '../support/fixtures.ts';
 
 /** The reference, with clocks: run n of a dispatch takes runs[n] ms, in two launches. */
@@ -21,7 +23,10 @@ function clocked(runs: readonly number[]): Backend {
         const launch = (dispatch: number): DispatchTime => ({ dispatch, kernel: 'clock', milliseconds });
         return Promise.resolve(plan.dispatches.flatMap((_, i) => [launch(i), launch(i)]));
       };
-      return Object.assign(program, { profile });
+      // A run takes 6 ms, and 2 pass before the next.
+      const timeRuns = (count: number) => () =>
+        Promise.resolve(Array.from({ length: count }, (_, i) => ({ begin: 8 * i, end: 8 * i + 6 })));
+      return Object.assign(program, { profile, timeRuns });
     },
   };
 }
@@ -48,5 +53,20 @@ describe('benchmarkUNet', () => {
     expect(first?.flops).toBe(2 * 2 * 64 * 9 * 4 * channels);
     for (const time of [latencyMs, throughputMs, hostMs]) expect(time).toBeGreaterThan(0);
     expect(allocatedBytes).toBe(100);
+    expect(result.device).toEqual({ runMs: 6, idleMs: 2 });
+    expect(result.memoryBytes).toBeGreaterThan(1e5);
+  });
+
+  it('times a VAE as well, from the configurations of a folder', async () => {
+    const source = await nodeFolderSource(fixturePath('pipelines/tiny-sd'));
+    const size = { height: 16, width: 16 };
+    const result = await benchmarkModel(source, clocked([1, 2, 3]), {
+      network: 'vae',
+      dtype: 'f32',
+      steps: 1,
+      ...size,
+    });
+    expect(result.profile.at(-1)?.shape).toEqual([1, 16, 16, 3]);
+    expect(result.allocatedBytes).toBeUndefined();
   });
 });

@@ -1,119 +1,180 @@
-/** @file `calotype bench`: times a denoising step op by op, or whole pictures. */
+/** @file `calotype bench`: times a denoising step or a VAE op by op, whole pictures, or what each optimisation gains. */
 import { writeFile } from 'node:fs/promises';
-import { openBackend, openModel } from 'calotype';
+import { DAWN_SETTINGS, openBackend, openModel } from 'calotype';
 import { defineCommand } from 'citty';
 import { BACKEND_ARGS, backendsOf, describeAttempt, prepareBackend, readBackend } from '../backends.ts';
+import { benchLadder, formatLadder } from '../bench/ladder.ts';
+import { benchNetwork, formatFigures } from '../bench/network.ts';
+import { pictureOfTime } from '../bench/picture-of-time.ts';
 import { benchPicture } from '../bench/picture.ts';
-import { benchUNet } from '../bench/unet.ts';
+import { describeSwitches, readSwitches, SWITCH_ARGS, webGpuOptions } from '../bench/switches.ts';
 import { interruptible } from '../interrupt.ts';
 import { readChoice, readInteger, readNumber, readSize } from '../options.ts';
 import { Progress, type Advance } from '../progress.ts';
 import { starterModel } from '../starter.ts';
 
-export const bench = defineCommand({
-  meta: { name: 'bench', description: 'Time a denoising step, whole and op by op, or whole pictures' },
-  args: {
-    what: {
-      type: 'positional',
-      required: false,
-      description:
-        'unet: a step with random weights, from the config alone (default). picture: whole pictures',
-    },
-    model: {
-      type: 'string',
-      alias: 'm',
-      valueHint: 'model',
-      description: 'Folder or Hub id (the starter model)',
-    },
-    prompt: { type: 'string', valueHint: 'text', description: 'picture: what to draw ("a red apple, 3D")' },
-    size: { type: 'string', valueHint: 'WxH', description: 'Pixels (what the model was trained at)' },
-    steps: {
-      type: 'string',
-      valueHint: 'n',
-      description: 'unet: steps to time, after two that are not (10). picture: steps of each (recommended)',
-    },
-    repeats: { type: 'string', valueHint: 'n', description: 'picture: pictures after the first (3)' },
-    dtype: {
-      type: 'string',
-      valueHint: 'f16|f32',
-      description: 'Storage of weights, and of activations where the device computes in f16 (f16 if it does)',
-    },
-    ...BACKEND_ARGS,
-    'peak-gflops': {
-      type: 'string',
-      valueHint: 'x',
-      description: 'unet: roof of arithmetic, GFLOP/s (what the backend measures, or the best op)',
-    },
-    'peak-gbps': { type: 'string', valueHint: 'x', description: 'unet: roof of memory, GB/s (the best op)' },
-    json: { type: 'string', valueHint: 'file', description: 'Write the figures there too' },
+const ARGS = {
+  what: {
+    type: 'positional',
+    required: false,
+    description:
+      'unet: a step with random weights, from the configs alone (default). vae: decoding, likewise. ladder: a step ' +
+      'on WebGPU with more and more of what makes it fast. picture: whole pictures',
   },
+  model: {
+    type: 'string',
+    alias: 'm',
+    valueHint: 'model',
+    description: 'Folder or Hub id (the starter model)',
+  },
+  prompt: { type: 'string', valueHint: 'text', description: 'picture: what to draw ("a red apple, 3D")' },
+  size: { type: 'string', valueHint: 'WxH', description: 'Pixels (what the model was trained at)' },
+  steps: {
+    type: 'string',
+    valueHint: 'n',
+    description: 'Runs to time, after two that are not (10). picture: steps of each (recommended)',
+  },
+  repeats: { type: 'string', valueHint: 'n', description: 'picture: pictures after the first (3)' },
+  dtype: {
+    type: 'string',
+    valueHint: 'f16|f32',
+    description: 'Storage of weights, and of activations where the device computes in f16 (f16 if it does)',
+  },
+  ...BACKEND_ARGS,
+  ...SWITCH_ARGS,
+  'peak-gflops': {
+    type: 'string',
+    valueHint: 'x',
+    description: 'Roof of arithmetic, GFLOP/s (what the backend measures)',
+  },
+  'peak-gbps': {
+    type: 'string',
+    valueHint: 'x',
+    description: 'Roof of memory, GB/s (what the backend measures)',
+  },
+  json: { type: 'string', valueHint: 'file', description: 'Write the figures there too' },
+  svg: {
+    type: 'string',
+    valueHint: 'file',
+    description: 'unet, vae: draw there where the time goes',
+  },
+} as const;
+
+type Arguments = Readonly<Partial<Record<keyof typeof ARGS, unknown>>>;
+
+/** What a benchmark gives: text for people, data, and a picture if it has one. */
+interface Report {
+  readonly text: string;
+  readonly data: object;
+  readonly svg?: string;
+}
+
+export const bench = defineCommand({
+  meta: {
+    name: 'bench',
+    description: 'Time a denoising step or a VAE, whole and op by op, or whole pictures',
+  },
+  args: ARGS,
   async run({ args }) {
-    const what = readChoice('WHAT', args.what ?? 'unet', ['unet', 'picture']);
-    const size = args.size === undefined ? {} : readSize('--size', args.size);
-    const steps =
-      args.steps === undefined ? undefined : readInteger('--steps', args.steps, { min: 1, max: 10_000 });
-    const repeats = readInteger('--repeats', args.repeats ?? '3', { min: 1, max: 1000 });
-    const dtype = args.dtype === undefined ? undefined : readChoice('--dtype', args.dtype, ['f16', 'f32']);
-    const peak = (option: 'peak-gflops' | 'peak-gbps'): number | undefined => {
-      const text = args[option];
-      return text === undefined ? undefined : readNumber(`--${option}`, text, { min: 1e-3 }) * 1e9;
-    };
-    const roof = { flops: peak('peak-gflops'), bytes: peak('peak-gbps') };
-    const choice = readBackend(args);
-    const backends = backendsOf(choice);
-    await prepareBackend(choice);
-    const model = args.model ?? starterModel();
+    const benchmark = readRequest(args);
+    await prepareBackend(readBackend(args));
     const progress = new Progress();
-    const onAdvance = (advance: Advance): void => progress.report(advance);
-    const run = async (signal: AbortSignal): Promise<{ text: string; data: object }> => {
-      if (what === 'picture') {
-        const prompt = args.prompt ?? 'a red apple, 3D';
-        return benchPicture({
-          model,
-          prompt,
-          backends,
-          dtype: dtype ?? 'auto',
-          size,
-          steps,
-          repeats,
-          signal,
-          onAdvance,
-        });
-      }
-      const source = await openModel(model, {});
-      const backend = await openBackend(backends, {
-        signal,
-        onSkipped: (attempt) => process.stderr.write(`note: ${describeAttempt(attempt)}\n`),
-      });
-      try {
-        const storage = dtype ?? (backend.dtypes.includes('f16') ? 'f16' : 'f32');
-        const request = {
-          source,
-          backend,
-          dtype: storage,
-          size,
-          steps: steps ?? 10,
-          roof,
-          signal,
-          onAdvance,
-        };
-        const { text, data } = await benchUNet(request);
-        const { name, description } = backend;
-        return {
-          text: `${source.name} on ${name} (${description}), ${storage}\n${text}`,
-          data: { model: source.name, backend: name, description, dtype: storage, ...data },
-        };
-      } finally {
-        backend.dispose();
-      }
-    };
     try {
-      const { text, data } = await interruptible(run);
+      const { text, data, svg } = await interruptible((signal) =>
+        benchmark(signal, (advance) => progress.report(advance)),
+      );
       progress.end();
       process.stdout.write(`${text}\n`);
       if (args.json !== undefined) await writeFile(args.json, `${JSON.stringify(data, null, 1)}\n`);
+      if (args.svg !== undefined && svg !== undefined) await writeFile(args.svg, svg);
     } finally {
       progress.end();
     }
   },
 });
+
+type Benchmark = (signal: AbortSignal, onAdvance: (advance: Advance) => void) => Promise<Report>;
+
+/** Checks all options before anything is done. */
+function readRequest(args: Arguments): Benchmark {
+  const text = (option: keyof Arguments): string | undefined => {
+    const value = args[option];
+    return typeof value === 'string' ? value : undefined;
+  };
+  const read = <T>(option: keyof Arguments, parse: (name: string, text: string) => T): T | undefined => {
+    const value = text(option);
+    return value === undefined ? undefined : parse(`--${option}`, value);
+  };
+  const what = readChoice('WHAT', text('what') ?? 'unet', ['unet', 'vae', 'ladder', 'picture']);
+  const model = text('model') ?? starterModel();
+  const size = read('size', readSize) ?? {};
+  const steps = read('steps', (name, value) => readInteger(name, value, { min: 1, max: 10_000 }));
+  const dtype = read('dtype', (name, value) => readChoice(name, value, ['f16', 'f32']));
+  const peak = (option: 'peak-gflops' | 'peak-gbps'): number | undefined =>
+    read(option, (name, value) => readNumber(name, value, { min: 1e-3 }) * 1e9);
+  const roof = { flops: peak('peak-gflops'), bytes: peak('peak-gbps') };
+  const choice = readBackend(args);
+  const switches = readSwitches(args);
+  const backends = backendsOf(choice, webGpuOptions(switches));
+  const { setting } = switches;
+
+  if (what === 'picture') {
+    const repeats = read('repeats', (name, value) => readInteger(name, value, { min: 1, max: 1000 })) ?? 3;
+    const prompt = text('prompt') ?? 'a red apple, 3D';
+    return (signal, onAdvance) =>
+      benchPicture({
+        model,
+        prompt,
+        backends,
+        dtype: dtype ?? 'auto',
+        size,
+        steps,
+        repeats,
+        signal,
+        onAdvance,
+      });
+  }
+  if (what === 'ladder')
+    return async (signal, onAdvance) => {
+      const source = await openModel(model, {});
+      const { adapter } = choice;
+      const request = { source, adapter, setting, size, steps: steps ?? 10, roof, signal, onAdvance };
+      const { description, rungs } = await benchLadder(request);
+      return {
+        text: `${source.name} on ${description}, setting ${setting}\n${formatLadder(rungs)}`,
+        data: { model: source.name, description, setting, toggles: DAWN_SETTINGS[setting], rungs },
+      };
+    };
+  return async (signal, onAdvance) => {
+    const source = await openModel(model, {});
+    const backend = await openBackend(backends, {
+      signal,
+      onSkipped: (attempt) => process.stderr.write(`note: ${describeAttempt(attempt)}\n`),
+    });
+    try {
+      const storage = dtype ?? (backend.dtypes.includes('f16') ? 'f16' : 'f32');
+      const common = { network: what, source, backend, size, steps: steps ?? 10 };
+      const figures = await benchNetwork({ ...common, dtype: storage, roof, signal, onAdvance });
+      const { name, description } = backend;
+      const [toggles, options] =
+        name === 'webgpu' ? [DAWN_SETTINGS[setting], describeSwitches(switches)] : [];
+      const title = [
+        `${source.name}, ${what} on ${name} (${description}), ${storage}`,
+        ...(toggles ? [`setting ${setting}: ${toggles.join(' ')}`] : []),
+        ...(options ? [`options: ${options}`] : []),
+      ];
+      const body = formatFigures(figures);
+      return {
+        text: [...title, body].join('\n'),
+        data: {
+          ...{ model: source.name, network: what, backend: name, description, dtype: storage },
+          ...(toggles && { setting, toggles, options }),
+          ...figures,
+        },
+        svg: pictureOfTime(figures.profile, figures.roof, [...title, ...body.split('\n').slice(1, 4)]),
+      };
+    } finally {
+      backend.dispose();
+    }
+  };
+}

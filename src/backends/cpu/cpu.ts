@@ -89,7 +89,7 @@ function createBackend(engine: Engine, build: SimdBuild, why?: string): Backend 
     createWeights: (reader) => new CpuWeights(engine, reader),
     compile: (plan, compileOptions) => compileProgram(engine, plan, compileOptions),
     idle: () => engine.enqueue(() => undefined),
-    measurePeak: () => measurePeak(engine),
+    measurePeak: async () => ({ flops: await measurePeak(engine) }),
     dispose: () => engine.dispose(),
   };
 }

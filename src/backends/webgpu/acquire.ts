@@ -2,7 +2,6 @@
 
 import type { BackendAttempt } from '../../errors.ts';
 import type { DeviceTraits } from '../../kernels/kernel.ts';
-import type { Fusion } from '../../plan/target.ts';
 import { findGpu } from '../../platform/gpu.ts';
 import { describeAdapter, isSoftware, OpenDevice, SUBGROUP_MATRIX } from './device.ts';
 
@@ -17,7 +16,7 @@ export interface WebGpuOptions {
   /** Dawn's toggles, when this library creates the entry point in Node; see platform/dawn-settings.ts; default `native`. */
   readonly toggles?: readonly string[];
   /** Fusions, and kernels by their ids, that shall not be used, so that what they gain can be measured. */
-  readonly without?: { readonly fusions?: readonly Fusion[]; readonly kernels?: readonly string[] };
+  readonly without?: { readonly fusions?: readonly string[]; readonly kernels?: readonly string[] };
   /** Whether bind groups and uniforms are made once, when a plan is compiled, and not for every run (true). */
   readonly recorded?: boolean;
   /** What kernels are told of the device instead of the truth: tests run the kernels of GPUs on software adapters. */

@@ -7,7 +7,7 @@ import type { DeviceTensor, DispatchTime, Program, RunTime } from '../backend.ts
 import type { OpenDevice } from './device.ts';
 import { BUFFER_USAGE, MAP_READ } from './flags.ts';
 import { profileOnDevice, profileOnHost } from './profile.ts';
-import type { Recording } from './recording.ts';
+import { encodeDispatches, type Recording } from './recording.ts';
 import { RunTimer } from './run-timer.ts';
 import { decodeElements, encodeElements, padded, type WebGpuTensor } from './tensor.ts';
 
@@ -82,18 +82,12 @@ export class WebGpuProgram implements Program {
     fresh.uniforms?.destroy();
   }
 
-  #submit({ pipelines, bindGroups, workgroups }: Recording): void {
+  #submit(recording: Recording): void {
     const { gpu } = this.#parts.device;
     const encoder = gpu.createCommandEncoder();
     const timestampWrites = this.#timer?.next();
     const pass = encoder.beginComputePass(timestampWrites && { timestampWrites });
-    let current: GPUComputePipeline | undefined;
-    for (let i = 0; i < pipelines.length; i++) {
-      const pipeline = pipelines[i];
-      if (pipeline !== current) pass.setPipeline((current = pipeline));
-      pass.setBindGroup(0, bindGroups[i]);
-      pass.dispatchWorkgroups(workgroups[3 * i], workgroups[3 * i + 1], workgroups[3 * i + 2]);
-    }
+    encodeDispatches(pass, recording);
     pass.end();
     gpu.queue.submit([encoder.finish()]);
   }

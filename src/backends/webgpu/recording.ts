@@ -96,6 +96,20 @@ export interface Recording {
   readonly uniforms: GPUBuffer | undefined;
 }
 
+/** Encodes all dispatches of a recording. */
+export function encodeDispatches(
+  pass: GPUComputePassEncoder,
+  { pipelines, bindGroups, workgroups }: Pick<Recording, 'pipelines' | 'bindGroups' | 'workgroups'>,
+): void {
+  let current: GPUComputePipeline | undefined;
+  for (let i = 0; i < pipelines.length; i++) {
+    const pipeline = pipelines[i];
+    if (pipeline !== current) pass.setPipeline((current = pipeline));
+    pass.setBindGroup(0, bindGroups[i]);
+    pass.dispatchWorkgroups(workgroups[3 * i], workgroups[3 * i + 1], workgroups[3 * i + 2]);
+  }
+}
+
 /** Makes bind groups and uniforms. Call inside `OpenDevice.scoped`. */
 export function record(
   device: OpenDevice,

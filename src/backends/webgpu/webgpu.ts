@@ -7,6 +7,7 @@ import type { Backend, BackendFactory } from '../backend.ts';
 import { acquireDevice, type WebGpuOptions } from './acquire.ts';
 import { compileProgram } from './compile.ts';
 import type { OpenDevice } from './device.ts';
+import { measurePeak } from './peak.ts';
 import { createTarget } from './target.ts';
 import { WebGpuWeights } from './weights.ts';
 
@@ -54,6 +55,7 @@ function createBackend(device: OpenDevice, { without, recorded }: WebGpuOptions)
       await device.gpu.queue.onSubmittedWorkDone();
       device.check();
     },
+    measurePeak: (dtype) => measurePeak(device, dtype),
     dispose: () => device.destroy(),
   };
 }

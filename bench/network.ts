@@ -1,0 +1,169 @@
+/** @file `npm run bench -- unet|vae`: calotype on WebGPU in its three settings, and its peers on the same card. */
+import { existsSync, writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import * as v from 'valibot';
+import { decimal, table } from '../cli/src/table.ts';
+import { bench, CALOTYPE, can, findPython, nvidiaCard, print, run, watchingMemory } from './processes.ts';
+
+/** Configs by name; SD 2.1's VAE is that of SD 1.5, decoding larger pictures. */
+const MODELS = {
+  sd15: { folder: 'test/fixtures/configs/sd15' },
+  sd21: { folder: 'test/fixtures/configs/sd21', vae: 'test/fixtures/configs/sd15', size: '768x768' },
+  sdxl: { folder: 'test/fixtures/configs/sdxl-base-1.0' },
+  starter: { folder: 'models/emoji-starter' },
+} as const satisfies Record<string, { folder: string; vae?: string; size?: string }>;
+
+const SETTINGS = ['native', 'flags', 'page'];
+
+const Figures = v.looseObject({
+  throughputMs: v.number(),
+  flops: v.number(),
+  compileSeconds: v.number(),
+  memoryBytes: v.number(),
+});
+const PeerFigures = v.looseObject({
+  peer: v.string(),
+  ms: v.number(),
+  first_s: v.number(),
+  peak_bytes: v.optional(v.number()),
+});
+
+/** A line of the comparison. */
+interface Row {
+  readonly name: string;
+  readonly ms: number;
+  readonly first: number;
+  readonly ownBytes: number | undefined;
+  readonly cardBytes: number | undefined;
+  readonly figures: object;
+}
+
+/** Times one network; options that are not its own go to `calotype bench`. */
+export function benchNetwork(network: 'unet' | 'vae', args: readonly string[]): void {
+  const { values, tokens } = parseArgs({
+    args: [...args],
+    strict: false,
+    tokens: true,
+    options: {
+      model: { type: 'string', default: 'sd15' },
+      setting: { type: 'string' },
+      peers: { type: 'string', default: 'eager,graph' },
+      compile: { type: 'boolean', default: false },
+      json: { type: 'string' },
+      svg: { type: 'string' },
+    },
+  });
+  const own = new Set(['model', 'setting', 'peers', 'compile', 'json', 'svg']);
+  const rest = tokens.flatMap((token) => {
+    if (token.kind === 'positional') return [token.value];
+    return token.kind === 'option' && !own.has(token.name)
+      ? [token.value === undefined ? token.rawName : `${token.rawName}=${token.value}`]
+      : [];
+  });
+  const model = readModel(String(values.model));
+  const folder = network === 'vae' && 'vae' in model ? model.vae : model.folder;
+  const size = 'size' in model ? ['--size', model.size] : [];
+  const settings = values.setting === undefined ? SETTINGS : String(values.setting).split(',');
+  const peers = String(values.peers)
+    .split(',')
+    .filter((peer) => peer !== 'none');
+
+  const rows: Row[] = settings.map((setting) => {
+    const svg = values.svg === undefined ? [] : ['--svg', nameFor(String(values.svg), setting, settings)];
+    const options = ['--model', folder, ...size, '--setting', setting, ...svg, ...rest];
+    const { result, bytes } = watchingMemory(() => bench(Figures, [network, ...options]));
+    print(`${result.text}\n`);
+    const { throughputMs, compileSeconds, memoryBytes } = result.figures;
+    const times = { ms: throughputMs, first: compileSeconds, ownBytes: memoryBytes, cardBytes: bytes };
+    return { name: `calotype, ${setting}`, ...times, figures: result.figures };
+  });
+  const modes = [...peers, ...(values.compile === true ? ['compile'] : [])];
+  if (modes.length > 0) rows.push(...torchRows(network, folder, size, modes));
+  if (network === 'unet' && peers.length > 0) rows.push(...ortRows(String(values.model)));
+  print(formatRows(rows));
+  if (values.json !== undefined) {
+    const data = { network, model: values.model, card: nvidiaCard(), date: new Date().toISOString(), rows };
+    writeFileSync(String(values.json), `${JSON.stringify(data, null, 1)}\n`);
+  }
+}
+
+/** What each optimisation gains. */
+export function benchLadder(args: readonly string[]): void {
+  const at = args.indexOf('--model');
+  const { folder } = readModel(at < 0 ? 'sd15' : args[at + 1]);
+  const rest = at < 0 ? args : [...args.slice(0, at), ...args.slice(at + 2)];
+  print(run(process.execPath, [CALOTYPE, 'bench', 'ladder', '--model', folder, ...rest]).stdout);
+}
+
+function readModel(name: string): (typeof MODELS)[keyof typeof MODELS] {
+  const found = Object.entries(MODELS).find(([key]) => key === name)?.[1];
+  if (found === undefined) throw new Error(`--model takes ${Object.keys(MODELS).join(', ')}`);
+  return found;
+}
+
+/** A file of its own for each setting if there are several: `step.svg` becomes `step-flags.svg`. */
+function nameFor(file: string, setting: string, settings: readonly string[]): string {
+  return settings.length === 1 ? file : file.replace(/(\.\w+)?$/, `-${setting}$1`);
+}
+
+/** torch on the same card, each way in a process of its own, so that each has its own memory. */
+function torchRows(
+  network: string,
+  folder: string,
+  size: readonly string[],
+  modes: readonly string[],
+): Row[] {
+  if (nvidiaCard() === undefined) return missing('torch', 'nvidia-smi finds no CUDA card');
+  const python = findPython();
+  if (python === undefined) return [];
+  if (!can(python, 'import torch; assert torch.cuda.is_available()'))
+    return missing('torch', 'it sees no CUDA card');
+  return modes.flatMap((mode) =>
+    peerRow('torch', python, ['bench/torch-step.py', network, folder, mode, ...size]),
+  );
+}
+
+/** ONNX Runtime's WebGPU provider, where its wheel and an exported model are there. */
+function ortRows(model: string): Row[] {
+  const python = process.env['PYTHON'] ?? 'python3';
+  const folder = `bench/.onnx/${model}`;
+  const name = 'onnxruntime-webgpu';
+  if (
+    !can(python, "import onnxruntime as o; assert 'WebGpuExecutionProvider' in o.get_available_providers()")
+  )
+    return missing(name, `pip install ${name}`);
+  if (!existsSync(`${folder}/unet.onnx`))
+    return missing(name, `there is no ${folder}/unet.onnx; bench/export-onnx.py makes it`);
+  return peerRow(name, python, ['bench/ort-webgpu.py', folder]);
+}
+
+function peerRow(name: string, python: string, args: readonly string[]): Row[] {
+  try {
+    const { result, bytes } = watchingMemory(() => run(python, args).stdout);
+    const figures = v.parse(PeerFigures, JSON.parse(result.slice(result.lastIndexOf('\n') + 1)));
+    const { peer, ms, first_s: first, peak_bytes: ownBytes } = figures;
+    return [{ name: peer, ms, first, ownBytes, cardBytes: bytes, figures }];
+  } catch (error) {
+    return missing(name, error instanceof Error ? error.message : String(error));
+  }
+}
+
+function missing(peer: string, why: string): Row[] {
+  print(`${peer} is not compared: ${why}`);
+  return [];
+}
+
+function formatRows(rows: readonly Row[]): string {
+  const bytes = (count: number | undefined): string => (count === undefined ? '' : `${decimal(count)}B`);
+  return table([
+    ['', 'ms', 'a second', 'ready in s', 'own memory', "of the card's"],
+    ...rows.map(({ name, ms, first, ownBytes, cardBytes }) => [
+      name,
+      ms.toFixed(2),
+      (1000 / ms).toFixed(1),
+      first.toFixed(1),
+      bytes(ownBytes),
+      bytes(cardBytes),
+    ]),
+  ]);
+}
