@@ -167,7 +167,11 @@ function readRequest(args: Arguments): Benchmark {
       return {
         text: [...title, body].join('\n'),
         data: {
-          ...{ model: source.name, network: what, backend: name, description, dtype: storage },
+          model: source.name,
+          network: what,
+          backend: name,
+          description,
+          dtype: storage,
           ...(toggles && { setting, toggles, options }),
           ...figures,
         },

@@ -86,9 +86,8 @@ async function probe(device: OpenDevice, { name, source, constants, ...rest }: P
   };
   try {
     let effort = 1;
-    const canGrow = rest.work(2) > rest.work(1);
-    for (let ms = await run(effort); canGrow && ms < LONG_MS && effort < 2 ** 16; ms = await run(effort))
-      effort *= 2;
+    const most = rest.work(2) > rest.work(1) ? 2 ** 16 : 1;
+    while ((await run(effort)) < LONG_MS && effort < most) effort *= 2;
     let best = Infinity;
     for (let i = 0; i < 5; i++) best = Math.min(best, await run(effort));
     return (rest.work(effort) * 1000) / best;
