@@ -8,7 +8,11 @@ export default defineConfig([
   {
     name: 'calotype',
     // Workers are started from a file of their own beside the module that starts them.
-    entry: { index: 'src/index.ts', 'cpu-worker': 'src/platform/cpu-worker.js' },
+    entry: {
+      index: 'src/index.ts',
+      'backend-kit': 'src/backend-kit.ts',
+      'cpu-worker': 'src/platform/cpu-worker.js',
+    },
     platform: 'neutral',
     target: 'es2022',
     dts: true,
@@ -29,12 +33,35 @@ export default defineConfig([
     dts: false,
     publint: true,
     fixedExtension: false,
-    deps: { neverBundle: ['calotype'] },
+    deps: { neverBundle: ['calotype', '@calotype/cuda'] },
     checks: { pluginTimings: false },
     hooks: {
       // npm links the bin before `prepare` builds it, and a checkout may have lost the mode.
       'build:done': () => chmod('cli/bin/calotype.js', 0o755),
     },
+  },
+  {
+    name: '@calotype/cuda',
+    cwd: 'native-cuda',
+    tsconfig: '../tsconfig.json',
+    entry: { index: 'src/index.ts' },
+    platform: 'node',
+    target: 'node20',
+    dts: true,
+    publint: true,
+    fixedExtension: false,
+    deps: { neverBundle: [/^calotype/] },
+    checks: { pluginTimings: false },
+  },
+  {
+    name: 'build:cuda',
+    entry: { build: 'native-cuda/tools/build.ts' },
+    outDir: 'native-cuda/tools/dist',
+    platform: 'node',
+    target: 'node20',
+    dts: false,
+    fixedExtension: false,
+    checks: { pluginTimings: false },
   },
   {
     name: 'bench',

@@ -6,7 +6,20 @@ import { wgsl } from './tools/wgsl-plugin.ts';
 
 export default defineConfig({
   plugins: [wgsl, wasm],
-  resolve: { alias: { calotype: fileURLToPath(new URL('src/index.ts', import.meta.url)) } },
+  resolve: {
+    // The sources, wherever a workspace asks for a package of this repository by name.
+    alias: [
+      { find: /^calotype$/, replacement: fileURLToPath(new URL('src/index.ts', import.meta.url)) },
+      {
+        find: /^calotype\/backend-kit$/,
+        replacement: fileURLToPath(new URL('src/backend-kit.ts', import.meta.url)),
+      },
+      {
+        find: /^@calotype\/cuda$/,
+        replacement: fileURLToPath(new URL('native-cuda/src/index.ts', import.meta.url)),
+      },
+    ],
+  },
   test: {
     include: ['test/**/*.test.ts'],
     globalSetup: 'test/support/adapters.setup.ts',

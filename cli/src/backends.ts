@@ -1,4 +1,5 @@
 /** @file What --backend and --adapter take, and what they stand for. */
+import type * as CudaLibrary from '@calotype/cuda';
 import {
   cpu,
   OptionError,
@@ -13,7 +14,7 @@ import { readChoice, readInteger } from './options.ts';
 import { prepareAdapters } from './prepare.ts';
 import { lacksVulkanLoader } from './vulkan-loader.ts';
 
-const BACKENDS = ['auto', 'webgpu', 'cpu', 'reference'] as const;
+const BACKENDS = ['auto', 'cuda', 'webgpu', 'cpu', 'reference'] as const;
 const ADAPTERS = ['hardware', 'software'] as const;
 const SIMD = ['simd128', 'relaxed-simd'] as const;
 
@@ -32,7 +33,7 @@ export const BACKEND_ARGS = {
     type: 'string',
     valueHint: BACKENDS.join('|'),
     description:
-      'What computes: a GPU, this CPU, plain TypeScript, or the first of GPU and CPU that works (auto)',
+      'What computes: an NVIDIA card, any GPU, this CPU, plain TypeScript, or the first of GPU and CPU that works (auto)',
   },
   adapter: {
     type: 'string',
@@ -88,6 +89,8 @@ export function backendsOf(
   switch (name) {
     case 'auto':
       return [webgpu(webgpuOptions), cpu()];
+    case 'cuda':
+      return [cuda];
     case 'webgpu':
       return [webgpu({ ...webgpuOptions, adapter })];
     case 'cpu':
@@ -96,6 +99,21 @@ export function backendsOf(
       return [reference()];
   }
 }
+
+/** The CUDA backend, which is a package of its own: nothing but this imports it. */
+const cuda: BackendFactory = {
+  name: 'cuda',
+  async open(options) {
+    let library: typeof CudaLibrary;
+    try {
+      library = await import('@calotype/cuda');
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      return { backend: 'cuda', reason, remedy: 'Run `npm install @calotype/cuda` beside the command' };
+    }
+    return library.cuda().open(options);
+  },
+};
 
 /**
  * Does what must be done before a backend can be opened; it may restart the program, with SwiftShader where that was

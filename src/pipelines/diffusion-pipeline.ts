@@ -7,8 +7,7 @@
 
 import type { Backend } from '../backends/backend.ts';
 import type { Scheduler } from '../schedulers/scheduler.ts';
-import { checkOptions, type CallOptions, type OptionDefaults } from './options.ts';
-import { taskDefaults, takesOption } from './families.ts';
+import { checkOptions, XL_OPTIONS, type CallOptions, type OptionDefaults } from './options.ts';
 import { isInpaintingUNet, readTask, sizeOfImage, type Task } from './image-options.ts';
 import { encodePrompt, type EncodePromptOptions, type PromptEmbeddings } from './encode-prompt.ts';
 import type { LoadedPipeline } from './load-pipeline.ts';
@@ -66,14 +65,16 @@ function deferred<T>(): {
 
 /** diffusers' defaults of the pipeline class that a task belongs to. */
 function defaultsOf({ className, unet, vae }: LoadedPipeline, task: Task): OptionDefaults {
-  const defaults = taskDefaults(className, task.kind);
+  const xl = className === 'StableDiffusionXLPipeline';
   const { scaleFactor } = vae;
   const [height, width] = unet.sampleSize ?? [64, 64];
   const trained = { height: height * scaleFactor, width: width * scaleFactor };
-  if (task.kind !== 'image') return { ...defaults, ...trained };
+  if (task.kind === 'text') return { guidanceScale: xl ? 5 : 7.5, ...trained };
+  if (task.kind === 'inpaint') return { guidanceScale: 7.5, strength: xl ? 0.9999 : 1, ...trained };
   const size = sizeOfImage(task.image, scaleFactor);
   return {
-    ...defaults,
+    guidanceScale: xl ? 5 : 7.5,
+    strength: xl ? 0.3 : 0.8,
     height: size.height - (size.height % scaleFactor),
     width: size.width - (size.width % scaleFactor),
   };
@@ -87,8 +88,8 @@ export function makePipeline(
   const { className, unet, vae, denoiser, conditioner, backend } = loaded;
   let { scheduler } = loaded;
   let tail: Promise<unknown> = Promise.resolve();
-  const refines = conditioner.microConditions === 5;
-  const isTaken = (option: string): boolean => takesOption({ className, refines }, option);
+  const isTaken = (option: string): boolean =>
+    className === 'StableDiffusionXLPipeline' || !XL_OPTIONS.has(option);
 
   /** Waits for what was begun before; call the result when done. */
   const turn = async (): Promise<() => void> => {
@@ -103,13 +104,12 @@ export function makePipeline(
     const task = readTask(options, {
       latentChannels: vae.kind.config.latentChannels,
       inpaints: isInpaintingUNet(unet),
-      refines,
     });
     const checked = checkOptions(options, defaultsOf(loaded, task), vae.scaleFactor, isTaken);
     const release = await turn();
     try {
       checked.signal?.throwIfAborted();
-      const parts = { className, conditioner, denoiser, unet, vae, scheduler, idle: () => backend.idle() };
+      const parts = { conditioner, denoiser, unet, vae, scheduler, idle: () => backend.idle() };
       return yield* draw(parts, task, checked, { signal: checked.signal, onProgress });
     } finally {
       release();

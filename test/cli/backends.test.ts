@@ -24,6 +24,7 @@ describe('--backend and --adapter', () => {
       { name: 'cpu', adapter: 'hardware', cpu: { threads: 3, simd: 'simd128' } },
       ['cpu'],
     ],
+    [{ backend: 'cuda' }, { name: 'cuda', adapter: 'hardware', cpu: {} }, ['cuda']],
     [{ backend: 'reference' }, { name: 'reference', adapter: 'hardware', cpu: {} }, ['reference']],
   ])('%o', (args, choice, names) => {
     expect(readBackend(args)).toEqual(choice);
@@ -73,6 +74,13 @@ describe('what is chosen, and why', () => {
   it('names what was passed over', () => {
     const attempt = { backend: 'webgpu', reason: 'there is no GPU', remedy: 'Buy one' };
     expect(describeAttempt(attempt)).toBe('webgpu is not used: there is no GPU. Buy one');
+  });
+
+  it('takes the CUDA backend from its package, which says why it cannot be used', async () => {
+    const [cuda] = backendsOf(readBackend({ backend: 'cuda' }));
+    const opened = await cuda.open();
+    if ('reason' in opened) expect(opened.reason).toMatch(/driver|card|build|library/);
+    else opened.dispose();
   });
 
   it('is said by doctor', async () => {

@@ -1,0 +1,47 @@
+#include "kernel-table.h"
+
+#include "../kernels/attention-online.h"
+#include "../kernels/elementwise.h"
+#include "../kernels/gemm-tiled.h"
+#include "../kernels/norms.h"
+#include "../kernels/rows.h"
+#include "../kernels/sampling.h"
+#include "../kernels/weights.h"
+
+namespace {
+
+template <class Args, int (*launch)(const Args*, cudaStream_t)>
+int launch_untyped(const void* args, cudaStream_t stream) {
+  return launch(static_cast<const Args*>(args), stream);
+}
+
+}  // namespace
+
+#define KERNEL(name, Args) {#name, sizeof(Args), launch_untyped<Args, calotype_##name>}
+
+const KernelEntry KERNELS[] = {
+    KERNEL(activate, ActivateArgs),
+    KERNEL(add, AddArgs),
+    KERNEL(add_vectors, AddVectorsArgs),
+    KERNEL(affine, AffineArgs),
+    KERNEL(attention_online, AttentionOnlineArgs),
+    KERNEL(convert_weight, ConvertWeightArgs),
+    KERNEL(copy_channels, CopyChannelsArgs),
+    KERNEL(embed_tokens, EmbedTokensArgs),
+    KERNEL(gather_rows, GatherRowsArgs),
+    KERNEL(geglu, GegluArgs),
+    KERNEL(gemm_tiled, GemmTiledArgs),
+    KERNEL(group_norm_apply, GroupNormApplyArgs),
+    KERNEL(group_norm_moments, GroupNormMomentsArgs),
+    KERNEL(group_norm_statistics, GroupNormStatisticsArgs),
+    KERNEL(guidance, GuidanceArgs),
+    KERNEL(guidance_factor, GuidanceFactorArgs),
+    KERNEL(guided_step, GuidedStepArgs),
+    KERNEL(layer_norm_rows, LayerNormRowsArgs),
+    KERNEL(model_input, ModelInputArgs),
+    KERNEL(pack_filters, PackFiltersArgs),
+    KERNEL(timestep_embedding, TimestepEmbeddingArgs),
+    KERNEL(upsample_nearest, UpsampleNearestArgs),
+};
+
+const size_t KERNEL_COUNT = sizeof(KERNELS) / sizeof(KERNELS[0]);

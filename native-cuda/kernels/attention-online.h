@@ -1,0 +1,33 @@
+// Attention of any shape, in f32 and f16, without tensor cores.
+#pragma once
+
+#include <cuda_runtime.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// softmax(q k^T * scale) v for each head; pitches are elements from token to token of each operand.
+typedef struct AttentionOnlineArgs {
+  const void* q;
+  const void* k;
+  const void* v;
+  void* y;
+  int32_t batch;
+  int32_t queries;
+  int32_t keys;
+  int32_t heads;
+  int32_t head_dim;
+  int32_t q_pitch;
+  int32_t k_pitch;
+  int32_t v_pitch;
+  float scale;
+  int32_t causal;
+  int32_t half;
+} AttentionOnlineArgs;
+int calotype_attention_online(const AttentionOnlineArgs* args, cudaStream_t stream);
+
+#ifdef __cplusplus
+}
+#endif

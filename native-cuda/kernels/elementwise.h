@@ -1,0 +1,68 @@
+// Element-wise ops that no pass could fuse, and the gated GELU.
+#pragma once
+
+#include <cuda_runtime.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// y = activation(x)
+typedef struct ActivateArgs {
+  const void* x;
+  void* y;
+  int64_t count;
+  int32_t activation;
+  int32_t half;
+} ActivateArgs;
+int calotype_activate(const ActivateArgs* args, cudaStream_t stream);
+
+// y = a + b
+typedef struct AddArgs {
+  const void* a;
+  const void* b;
+  void* y;
+  int64_t count;
+  int32_t half;
+} AddArgs;
+int calotype_add(const AddArgs* args, cudaStream_t stream);
+
+// y = x * scale + shift
+typedef struct AffineArgs {
+  const void* x;
+  void* y;
+  int64_t count;
+  float scale;
+  float shift;
+  int32_t half;
+} AffineArgs;
+int calotype_affine(const AffineArgs* args, cudaStream_t stream);
+
+// y = x + a row of `table`: row_index[image], or the image's own number, or the only row there is.
+typedef struct AddVectorsArgs {
+  const void* x;
+  const void* table;
+  const int32_t* row_index;
+  void* y;
+  int64_t count;
+  int64_t image_elements;
+  int32_t channels;
+  int32_t table_rows;
+  int32_t half;
+} AddVectorsArgs;
+int calotype_add_vectors(const AddVectorsArgs* args, cudaStream_t stream);
+
+// y[row, c] = x[row, c] * gelu(x[row, channels + c])
+typedef struct GegluArgs {
+  const void* x;
+  void* y;
+  int64_t rows;
+  int32_t channels;
+  int32_t half;
+} GegluArgs;
+int calotype_geglu(const GegluArgs* args, cudaStream_t stream);
+
+#ifdef __cplusplus
+}
+#endif

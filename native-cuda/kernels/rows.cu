@@ -1,0 +1,113 @@
+// Moving rows: a thread moves 16 bytes, or one element where rows are not multiples of that.
+#include "rows.h"
+
+#include "lib/element.cuh"
+
+namespace {
+
+constexpr int THREADS = 256;
+
+template <class T, int N>
+__global__ void copy_channels_kernel(CopyChannelsArgs args) {
+  const int64_t at = global_thread() * N;
+  if (at >= args.rows * args.channels) return;
+  const int64_t row = at / args.channels;
+  const int64_t channel = at % args.channels;
+  const auto x = load_pack<T, N>(args.x, row * args.x_channels + args.x_first + channel);
+  store_pack(args.y, row * args.y_channels + args.y_first + channel, x);
+}
+
+template <class T, int N>
+__global__ void gather_rows_kernel(GatherRowsArgs args) {
+  const int64_t at = global_thread() * N;
+  if (at >= args.rows * args.channels) return;
+  const int64_t row = at / args.channels;
+  const int64_t from = min(max(args.index[row], 0), args.table_rows - 1) + row * args.table_stride;
+  store_pack(args.y, at, load_pack<T, N>(args.table, from * args.channels + at % args.channels));
+}
+
+template <class T, int N>
+__global__ void embed_tokens_kernel(EmbedTokensArgs args) {
+  const int64_t at = global_thread() * N;
+  if (at >= args.rows * args.channels) return;
+  const int64_t token = at / args.channels;
+  const int64_t channel = at % args.channels;
+  const int64_t id = min(max(args.ids[token], 0), args.table_rows - 1);
+  auto x = load_pack<T, N>(args.table, id * args.channels + channel);
+  const auto position = load_pack<T, N>(args.positions, token % args.tokens * args.channels + channel);
+  for (int i = 0; i < N; i++) x.at[i] = from_float<T>(to_float(x.at[i]) + to_float(position.at[i]));
+  store_pack(args.y, at, x);
+}
+
+// torch computes the index in f32.
+__device__ int source_index(int to, float scale, int size) {
+  return min(static_cast<int>(floorf(__fmul_rn(static_cast<float>(to), scale))), size - 1);
+}
+
+template <class T, int N>
+__global__ void upsample_nearest_kernel(UpsampleNearestArgs args) {
+  const int64_t pixels = static_cast<int64_t>(args.images) * args.out_height * args.out_width;
+  const int64_t at = global_thread() * N;
+  if (at >= pixels * args.channels) return;
+  const int64_t pixel = at / args.channels;
+  const int64_t image = pixel / (static_cast<int64_t>(args.out_height) * args.out_width);
+  const int row = source_index(static_cast<int>(pixel / args.out_width % args.out_height), args.scale_y, args.height);
+  const int column = source_index(static_cast<int>(pixel % args.out_width), args.scale_x, args.width);
+  const int64_t from = (image * args.height + row) * args.width + column;
+  store_pack(args.y, at, load_pack<T, N>(args.x, from * args.channels + at % args.channels));
+}
+
+}  // namespace
+
+int calotype_copy_channels(const CopyChannelsArgs* args, cudaStream_t stream) {
+  by_type(args->half, [&](auto zero) {
+    using T = decltype(zero);
+    by_width<T>(
+        [&](auto n) {
+          const int64_t items = args->rows * args->channels / n;
+          copy_channels_kernel<T, n><<<blocks_for(items, THREADS), THREADS, 0, stream>>>(*args);
+        },
+        args->channels, args->x_channels, args->x_first, args->y_channels, args->y_first);
+  });
+  return cudaGetLastError();
+}
+
+int calotype_gather_rows(const GatherRowsArgs* args, cudaStream_t stream) {
+  by_type(args->half, [&](auto zero) {
+    using T = decltype(zero);
+    by_width<T>(
+        [&](auto n) {
+          const int64_t items = args->rows * args->channels / n;
+          gather_rows_kernel<T, n><<<blocks_for(items, THREADS), THREADS, 0, stream>>>(*args);
+        },
+        args->channels);
+  });
+  return cudaGetLastError();
+}
+
+int calotype_embed_tokens(const EmbedTokensArgs* args, cudaStream_t stream) {
+  by_type(args->half, [&](auto zero) {
+    using T = decltype(zero);
+    by_width<T>(
+        [&](auto n) {
+          const int64_t items = args->rows * args->channels / n;
+          embed_tokens_kernel<T, n><<<blocks_for(items, THREADS), THREADS, 0, stream>>>(*args);
+        },
+        args->channels);
+  });
+  return cudaGetLastError();
+}
+
+int calotype_upsample_nearest(const UpsampleNearestArgs* args, cudaStream_t stream) {
+  by_type(args->half, [&](auto zero) {
+    using T = decltype(zero);
+    by_width<T>(
+        [&](auto n) {
+          const int64_t pixels = static_cast<int64_t>(args->images) * args->out_height * args->out_width;
+          const int64_t items = pixels * args->channels / n;
+          upsample_nearest_kernel<T, n><<<blocks_for(items, THREADS), THREADS, 0, stream>>>(*args);
+        },
+        args->channels);
+  });
+  return cudaGetLastError();
+}

@@ -1,0 +1,70 @@
+// Ops that move rows without arithmetic to speak of: concatenation, ranges of channels, gathering, embedding, resizing.
+#pragma once
+
+#include <cuda_runtime.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// y[row, y_first + c] = x[row, x_first + c] for c < channels; x and y have rows of x_channels and y_channels.
+typedef struct CopyChannelsArgs {
+  const void* x;
+  void* y;
+  int64_t rows;
+  int32_t channels;
+  int32_t x_channels;
+  int32_t x_first;
+  int32_t y_channels;
+  int32_t y_first;
+  int32_t half;
+} CopyChannelsArgs;
+int calotype_copy_channels(const CopyChannelsArgs* args, cudaStream_t stream);
+
+// y[i] = table[index[i] + i * table_stride], rows of `channels`; an index past the end takes the nearest row.
+typedef struct GatherRowsArgs {
+  const void* table;
+  const int32_t* index;
+  void* y;
+  int64_t rows;
+  int32_t channels;
+  int32_t table_rows;
+  int32_t table_stride;
+  int32_t half;
+} GatherRowsArgs;
+int calotype_gather_rows(const GatherRowsArgs* args, cudaStream_t stream);
+
+// y[token] = table[ids[token]] + positions[token % tokens]
+typedef struct EmbedTokensArgs {
+  const int32_t* ids;
+  const void* table;
+  const void* positions;
+  void* y;
+  int64_t rows;
+  int32_t tokens;
+  int32_t channels;
+  int32_t table_rows;
+  int32_t half;
+} EmbedTokensArgs;
+int calotype_embed_tokens(const EmbedTokensArgs* args, cudaStream_t stream);
+
+// Nearest neighbour; the scales are source over output sizes, rounded to f32 as torch does.
+typedef struct UpsampleNearestArgs {
+  const void* x;
+  void* y;
+  int32_t images;
+  int32_t height;
+  int32_t width;
+  int32_t out_height;
+  int32_t out_width;
+  int32_t channels;
+  float scale_y;
+  float scale_x;
+  int32_t half;
+} UpsampleNearestArgs;
+int calotype_upsample_nearest(const UpsampleNearestArgs* args, cudaStream_t stream);
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,139 @@
+/** @file The CUDA backend: NVIDIA cards from Ampere on, in Node and Deno on Linux. */
+
+import { OptionError, type BackendAttempt } from 'calotype';
+import type { Backend, BackendFactory } from 'calotype/backend-kit';
+import { compileProgram } from './compile.ts';
+import { OpenDevice } from './device.ts';
+import { OLDEST_DRIVER } from './failure.ts';
+import { LAUNCH_TYPES } from './kernels/index.ts';
+import { attempt, loadLibrary } from './library.ts';
+import { failureOf, type DeviceInfo, type NativeCuda } from './native.ts';
+import { createTarget } from './target.ts';
+import { CudaWeights } from './weights.ts';
+
+/** Options of `cuda`. */
+export interface CudaOptions {
+  /** Number of the card, as CUDA counts those that CUDA_VISIBLE_DEVICES lets it see. Default: 0. */
+  readonly device?: number;
+}
+
+/** Cards before Ampere have no kernels here: asynchronous copies and bfloat16 come with it. */
+const OLDEST_MAJOR = 8;
+
+/** The CUDA backend as a factory; see `CudaOptions`. Where there is no driver or card, it says so when it is opened. */
+export function cuda(options: CudaOptions = {}): BackendFactory {
+  return cudaFrom(loadLibrary, options);
+}
+
+/** The factory with another native half, for tests. */
+export function cudaFrom(
+  load: () => Promise<NativeCuda | BackendAttempt>,
+  { device = 0 }: CudaOptions = {},
+): BackendFactory {
+  if (!(Number.isInteger(device) && device >= 0))
+    throw new OptionError(`${device} is not the number of a card`, {
+      field: 'device',
+      remedy: 'Give 0 for the first card, or leave it out',
+    });
+  return {
+    name: 'cuda',
+    async open({ signal } = {}) {
+      signal?.throwIfAborted();
+      const native = await load();
+      return 'reason' in native ? native : openBackend(native, device);
+    },
+  };
+}
+
+function openBackend(native: NativeCuda, number: number): Backend | BackendAttempt {
+  const driver = native.driverVersion();
+  if (driver === 0)
+    return attempt(
+      'there is no NVIDIA driver (libcuda.so.1)',
+      `Install driver ${OLDEST_DRIVER} or later if there is an NVIDIA card; else use webgpu or cpu`,
+    );
+  let info: DeviceInfo;
+  let queue: number;
+  try {
+    const count = native.deviceCount();
+    if (number >= count)
+      return attempt(
+        `there is no card ${number}: CUDA sees ${count}`,
+        'Give a smaller number, or set CUDA_VISIBLE_DEVICES',
+      );
+    info = native.deviceInfo(number);
+    if (info.major < OLDEST_MAJOR)
+      return attempt(
+        `${info.name} has compute capability ${info.major}.${info.minor}, and kernels are built for ${OLDEST_MAJOR}.0 and later`,
+        'Use webgpu on this card',
+      );
+    queue = native.openQueue(number);
+  } catch (error) {
+    return whyNotOpened(error, driver, native.runtimeVersion());
+  }
+  const mismatch = mismatchOf(native);
+  if (mismatch !== undefined) {
+    native.closeQueue(queue);
+    return attempt(
+      mismatch,
+      'Install versions of @calotype/cuda and its platform package that belong together',
+    );
+  }
+  return createBackend(new OpenDevice(native, queue, info), driver);
+}
+
+function whyNotOpened(error: unknown, driver: number, runtime: number): BackendAttempt {
+  const failure = failureOf(error);
+  if (!failure) throw error;
+  switch (failure.cuda) {
+    case 'cudaErrorInsufficientDriver':
+    case 'cudaErrorCallRequiresNewerDriver':
+    case 'cudaErrorCompatNotSupportedOnDevice':
+      return attempt(
+        `the NVIDIA driver is too old: it knows CUDA ${version(driver)}, and ${version(runtime)} is needed`,
+        `Update it to ${OLDEST_DRIVER} or later`,
+      );
+    case 'cudaErrorNoDevice':
+      return attempt(
+        'the driver sees no NVIDIA card',
+        'Check `nvidia-smi`, CUDA_VISIBLE_DEVICES, and that a container was started with the card',
+      );
+    case 'cudaErrorDevicesUnavailable':
+    case 'cudaErrorMemoryAllocation':
+      return attempt(
+        `the card is busy (${failure.cuda})`,
+        'End other programs on it (`nvidia-smi` lists them), or name another card with the option device',
+      );
+    default:
+      return attempt(
+        `${failure.operation} failed with ${failure.cuda}`,
+        'Check the driver with `nvidia-smi`, and restart the machine',
+      );
+  }
+}
+
+/** 13000 as 13.0. */
+function version(number: number): string {
+  return `${Math.floor(number / 1000)}.${Math.floor((number % 1000) / 10)}`;
+}
+
+/** What both halves do not agree on. */
+function mismatchOf(native: NativeCuda): string | undefined {
+  const sizes = new Map(native.kernels().map(({ name, argsBytes }) => [name, argsBytes]));
+  const different = LAUNCH_TYPES.find(({ name, bytes }) => sizes.get(name) !== bytes);
+  return different && `its library does not have the kernel ${different.name} as this version calls it`;
+}
+
+function createBackend(device: OpenDevice, driver: number): Backend {
+  const { name, major, minor } = device.info;
+  return {
+    name: 'cuda',
+    description: `${name}, compute capability ${major}.${minor}, driver for CUDA ${version(driver)}`,
+    dtypes: ['f32', 'f16'],
+    target: (dtype) => createTarget(dtype, device.info),
+    createWeights: (reader) => new CudaWeights(device, reader),
+    compile: (plan, options) => compileProgram(device, plan, options),
+    idle: () => device.idle(),
+    dispose: () => device.close(),
+  };
+}

@@ -1,0 +1,111 @@
+/**
+ * @file What a kernel of the CUDA backend is: one way to compute some ops, as plain data and pure functions.
+ *
+ * Values are f32 or f16, contiguous, and begin at multiples of 256 bytes (a range of a larger value: of 16). Sums are in
+ * f32. Kernels must write their outputs whole, and nothing else.
+ */
+
+import { KernelError } from 'calotype';
+import { inputsOf, type DeviceDType, type Node, type OpKind, type ValueId } from 'calotype/backend-kit';
+import type { CudaLaunch } from './launch.ts';
+import type { DeviceInfo } from './native.ts';
+
+/** A layout of a weight. */
+export interface WeightPacking {
+  /** Names the layout with all its parameters: requests of a weight with equal keys share its bytes. */
+  readonly key: string;
+  /** Elements of a packed weight of this shape. */
+  elements(shape: readonly number[]): number;
+  /** From `source`, row-major as torch has it but in the wanted type, to `packed`; absent if they are the same. */
+  launch?(shape: readonly number[], half: boolean): CudaLaunch;
+}
+
+/** What a kernel may know of the node it is asked about. */
+export interface CudaContext {
+  readonly device: DeviceInfo;
+  shapeOf(value: ValueId): readonly number[];
+  dtypeOf(value: ValueId): DeviceDType;
+}
+
+/** Nodes of the kinds `K`, as a union that `kind` narrows. */
+export type NodesOf<K extends OpKind> = Extract<Node, { readonly kind: K }>;
+
+/** A kernel for nodes of the kinds `K`. */
+export interface CudaKernelDefinition<K extends OpKind> {
+  readonly id: string;
+  readonly ops: readonly K[];
+  /** Inputs that may be of another type than the output. All others, i32 aside, must have its type. */
+  readonly otherTypes?: readonly string[];
+  /** Whether it can run this node; the first kernel of the table that can is taken. */
+  supports?(node: NodesOf<K>, context: CudaContext): boolean;
+  /** Input that the output may overwrite. */
+  inPlace?(node: NodesOf<K>): string | undefined;
+  /** Bytes of its scratch ranges, which all its launches share. */
+  scratchBytes?(node: NodesOf<K>, context: CudaContext): number[];
+  /** How it wants weights laid out; those that are not named are row-major as stored. Activations are left out. */
+  packing?(node: NodesOf<K>, context: CudaContext): Readonly<Record<string, WeightPacking>>;
+  launches(node: NodesOf<K>, context: CudaContext): CudaLaunch[];
+}
+
+/** A kernel of the table, for nodes of any kind. */
+export interface CudaKernel {
+  readonly id: string;
+  supports(node: Node, context: CudaContext): boolean;
+  inPlace(node: Node, context: CudaContext): string | undefined;
+  scratchBytes(node: Node, context: CudaContext): number[];
+  packing(node: Node, context: CudaContext): Readonly<Record<string, WeightPacking>>;
+  launches(node: Node, context: CudaContext): CudaLaunch[];
+}
+
+/** Makes a table entry of a definition, filling in what it leaves out. */
+export function defineCudaKernel<K extends OpKind>(definition: CudaKernelDefinition<K>): CudaKernel {
+  const { id, ops, otherTypes = [] } = definition;
+  const isOurs = (node: Node): node is NodesOf<K> => ops.some((kind) => kind === node.kind);
+  const ours = (node: Node): NodesOf<K> => {
+    if (isOurs(node)) return node;
+    throw new KernelError(`the kernel ${id} does not compute ${node.kind}`, {
+      field: node.name,
+      remedy: 'Plan for the target of the backend that compiles',
+    });
+  };
+  const typesFit = (node: Node, { dtypeOf }: CudaContext): boolean =>
+    inputsOf(node).every(
+      ([name, value]) =>
+        otherTypes.includes(name) || dtypeOf(value) === 'i32' || dtypeOf(value) === dtypeOf(node.output),
+    );
+  return {
+    id,
+    supports: (node, context) =>
+      isOurs(node) && typesFit(node, context) && (definition.supports?.(node, context) ?? true),
+    inPlace(node, context) {
+      const name = definition.inPlace?.(ours(node));
+      const input = inputsOf(node).find(([key]) => key === name)?.[1];
+      return input !== undefined && context.dtypeOf(input) === context.dtypeOf(node.output)
+        ? name
+        : undefined;
+    },
+    scratchBytes: (node, context) => definition.scratchBytes?.(ours(node), context) ?? [],
+    packing: (node, context) => definition.packing?.(ours(node), context) ?? {},
+    launches: (node, context) => definition.launches(ours(node), context),
+  };
+}
+
+/** 1 if a value is f16, else 0: the field `half` of most launches. */
+export function halfOf(context: CudaContext, value: ValueId): number {
+  return context.dtypeOf(value) === 'f16' ? 1 : 0;
+}
+
+/** Number of elements of a shape. */
+export function elementCount(shape: readonly number[]): number {
+  return shape.reduce((a, b) => a * b, 1);
+}
+
+/** Last dimension of a value. */
+export function channelsOf(context: CudaContext, value: ValueId): number {
+  return context.shapeOf(value).at(-1) ?? 1;
+}
+
+/** Elements of a value over its channels: pixels or tokens of the whole batch. */
+export function rowsOf(context: CudaContext, value: ValueId): number {
+  return elementCount(context.shapeOf(value).slice(0, -1));
+}

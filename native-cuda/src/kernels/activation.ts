@@ -1,0 +1,10 @@
+/** @file The numbers by which kernels know activations (kernels/lib/activation.cuh). */
+
+import type { Activation } from 'calotype/backend-kit';
+
+const ACTIVATIONS: readonly Activation[] = ['none', 'relu', 'silu', 'gelu', 'quick_gelu', 'tanh'];
+
+/** The number of an activation; 0 for none. */
+export function activationCode(activation: Activation): number {
+  return ACTIVATIONS.indexOf(activation);
+}

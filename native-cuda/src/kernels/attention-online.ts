@@ -1,0 +1,61 @@
+/** @file Attention of any shape, without tensor cores. */
+
+import { DEVICE_DTYPE_BYTES } from 'calotype/backend-kit';
+import { channelsOf, defineCudaKernel, halfOf } from '../kernel.ts';
+import { defineLaunch, type Operand } from '../launch.ts';
+
+export const attentionOnlineLaunch = defineLaunch('attention_online', {
+  q: 'pointer',
+  k: 'pointer',
+  v: 'pointer',
+  y: 'pointer',
+  batch: 'i32',
+  queries: 'i32',
+  keys: 'i32',
+  heads: 'i32',
+  headDim: 'i32',
+  qPitch: 'i32',
+  kPitch: 'i32',
+  vPitch: 'i32',
+  scale: 'f32',
+  causal: 'i32',
+  half: 'i32',
+});
+
+/** What shared memory has room for. */
+const MAX_HEAD_DIM = 512;
+
+export const attentionOnline = defineCudaKernel({
+  id: 'attention-online',
+  ops: ['attention'],
+  supports: (node) => node.attrs.headDim <= MAX_HEAD_DIM,
+  launches(node, context) {
+    const { q, k, v } = node.inputs;
+    const { heads, headDim, scale, causal, offsets } = node.attrs;
+    const [batch, queries] = context.shapeOf(q);
+    const [, keys] = context.shapeOf(k);
+    const from = (operand: string, channel: number): Operand => ({
+      operand,
+      offsetBytes: channel * DEVICE_DTYPE_BYTES[context.dtypeOf(node.output)],
+    });
+    return [
+      attentionOnlineLaunch.with({
+        q: from('q', offsets[0]),
+        k: from('k', offsets[1]),
+        v: from('v', offsets[2]),
+        y: 'y',
+        batch,
+        queries,
+        keys,
+        heads,
+        headDim,
+        qPitch: channelsOf(context, q),
+        kPitch: channelsOf(context, k),
+        vPitch: channelsOf(context, v),
+        scale,
+        causal: causal ? 1 : 0,
+        half: halfOf(context, node.output),
+      }),
+    ];
+  },
+});

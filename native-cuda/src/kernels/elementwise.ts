@@ -1,0 +1,87 @@
+/** @file The element-wise ops that no pass could fuse: activate, add, addBias, addRows, affine, geglu. */
+
+import { channelsOf, defineCudaKernel, elementCount, halfOf, rowsOf } from '../kernel.ts';
+import { defineLaunch } from '../launch.ts';
+import { activationCode } from './activation.ts';
+
+export const activateLaunch = defineLaunch('activate', {
+  x: 'pointer',
+  y: 'pointer',
+  count: 'i64',
+  activation: 'i32',
+  half: 'i32',
+});
+
+export const addLaunch = defineLaunch('add', {
+  a: 'pointer',
+  b: 'pointer',
+  y: 'pointer',
+  count: 'i64',
+  half: 'i32',
+});
+
+export const affineLaunch = defineLaunch('affine', {
+  x: 'pointer',
+  y: 'pointer',
+  count: 'i64',
+  scale: 'f32',
+  shift: 'f32',
+  half: 'i32',
+});
+
+export const addVectorsLaunch = defineLaunch('add_vectors', {
+  x: 'pointer',
+  table: 'pointer',
+  rowIndex: 'pointer',
+  y: 'pointer',
+  count: 'i64',
+  imageElements: 'i64',
+  channels: 'i32',
+  tableRows: 'i32',
+  half: 'i32',
+});
+
+export const gegluLaunch = defineLaunch('geglu', {
+  x: 'pointer',
+  y: 'pointer',
+  rows: 'i64',
+  channels: 'i32',
+  half: 'i32',
+});
+
+export const elementwise = defineCudaKernel({
+  id: 'elementwise',
+  ops: ['activate', 'add', 'addBias', 'addRows', 'affine', 'geglu'],
+  inPlace: (node) => (node.kind === 'geglu' ? undefined : node.kind === 'add' ? 'a' : 'x'),
+  launches(node, context) {
+    const shape = context.shapeOf(node.output);
+    const count = elementCount(shape);
+    const half = halfOf(context, node.output);
+    switch (node.kind) {
+      case 'activate': {
+        const activation = activationCode(node.attrs.activation);
+        return [activateLaunch.with({ x: 'x', y: 'y', count, activation, half })];
+      }
+      case 'add':
+        return [addLaunch.with({ a: 'a', b: 'b', y: 'y', count, half })];
+      case 'affine':
+        return [affineLaunch.with({ x: 'x', y: 'y', count, ...node.attrs, half })];
+      case 'geglu': {
+        const [rows, channels] = [rowsOf(context, node.output), channelsOf(context, node.output)];
+        return [gegluLaunch.with({ x: 'x', y: 'y', rows, channels, half })];
+      }
+      case 'addBias':
+      case 'addRows': {
+        const isBias = node.kind === 'addBias';
+        const vectors = {
+          table: isBias ? 'bias' : 'rows',
+          rowIndex: isBias ? 'none' : 'rowIndex',
+          imageElements: isBias ? count : count / shape[0],
+          tableRows: isBias ? 1 : context.shapeOf(node.inputs.rows)[0],
+        };
+        const channels = channelsOf(context, node.output);
+        return [addVectorsLaunch.with({ x: 'x', y: 'y', count, channels, half, ...vectors })];
+      }
+    }
+  },
+});

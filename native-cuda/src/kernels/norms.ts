@@ -1,0 +1,183 @@
+/** @file Group normalisation in two launches, in parts (statistics, application), and layer normalisation. */
+
+import { channelsOf, defineCudaKernel, halfOf, rowsOf, type CudaContext, type NodesOf } from '../kernel.ts';
+import { defineLaunch, type ArgumentsOf, type CudaLaunch } from '../launch.ts';
+import { activationCode } from './activation.ts';
+
+/** The struct NormSource. */
+const SOURCE = {
+  x: 'pointer',
+  x2: 'pointer',
+  channels1: 'i32',
+  channels2: 'i32',
+  groups: 'i32',
+  images: 'i32',
+  imageRows: 'i64',
+} as const;
+
+export const groupNormMomentsLaunch = defineLaunch('group_norm_moments', {
+  ...SOURCE,
+  partials: 'pointer',
+  chunks: 'i32',
+  chunkRows: 'i32',
+  half: 'i32',
+});
+
+export const groupNormStatisticsLaunch = defineLaunch('group_norm_statistics', {
+  ...SOURCE,
+  partials: 'pointer',
+  previous: 'pointer',
+  y: 'pointer',
+  chunks: 'i32',
+  half: 'i32',
+});
+
+export const groupNormApplyLaunch = defineLaunch('group_norm_apply', {
+  ...SOURCE,
+  partials: 'pointer',
+  statistics: 'pointer',
+  weight: 'pointer',
+  bias: 'pointer',
+  y: 'pointer',
+  chunks: 'i32',
+  activation: 'i32',
+  eps: 'f32',
+  half: 'i32',
+});
+
+export const layerNormLaunch = defineLaunch('layer_norm_rows', {
+  x: 'pointer',
+  weight: 'pointer',
+  bias: 'pointer',
+  y: 'pointer',
+  rows: 'i64',
+  channels: 'i32',
+  eps: 'f32',
+  half: 'i32',
+});
+
+type NormNode = NodesOf<'groupNorm' | 'groupNormStats' | 'groupNormApply'>;
+
+/** Chunks that an image is cut into for its moments: blocks enough for a card, partials few enough to be joined by all. */
+const MAX_CHUNKS = 32;
+const LEAST_CHUNK_ROWS = 8;
+
+/** Channels of a block's sums in shared memory, 8 bytes each of 48 KiB. */
+const MAX_CHANNELS = 6144;
+
+function sourceOf(node: NormNode, context: CudaContext): ArgumentsOf<typeof SOURCE> {
+  const { x, x2 } = node.inputs;
+  const [images] = context.shapeOf(x);
+  return {
+    x: 'x',
+    x2: 'x2',
+    channels1: channelsOf(context, x),
+    channels2: x2 === undefined ? 0 : channelsOf(context, x2),
+    groups: node.attrs.groups,
+    images,
+    imageRows: rowsOf(context, x) / images,
+  };
+}
+
+function chunksOf({ imageRows }: { readonly imageRows: number }): { chunks: number; chunkRows: number } {
+  const chunkRows = Math.max(LEAST_CHUNK_ROWS, Math.ceil(imageRows / MAX_CHUNKS));
+  return { chunks: Math.ceil(imageRows / chunkRows), chunkRows };
+}
+
+/** Moments of all chunks, to scratch0. */
+function momentsLaunch(node: NormNode, context: CudaContext): CudaLaunch {
+  const source = sourceOf(node, context);
+  const half = halfOf(context, node.inputs.x);
+  return groupNormMomentsLaunch.with({ ...source, partials: 'scratch0', ...chunksOf(source), half });
+}
+
+function partialBytes(node: NormNode, context: CudaContext): number[] {
+  const source = sourceOf(node, context);
+  return [8 * source.images * source.groups * chunksOf(source).chunks];
+}
+
+function supportsSource(node: NormNode, context: CudaContext): boolean {
+  const { channels1, channels2 } = sourceOf(node, context);
+  return channels1 + channels2 <= MAX_CHANNELS;
+}
+
+function applyLaunch(
+  node: NodesOf<'groupNorm' | 'groupNormApply'>,
+  context: CudaContext,
+  moments: { readonly partials: string; readonly statistics: string; readonly chunks: number },
+): CudaLaunch {
+  return groupNormApplyLaunch.with({
+    ...sourceOf(node, context),
+    ...moments,
+    weight: 'weight',
+    bias: 'bias',
+    y: 'y',
+    activation: activationCode(node.attrs.activation),
+    eps: node.attrs.eps,
+    half: halfOf(context, node.output),
+  });
+}
+
+export const groupNorm = defineCudaKernel({
+  id: 'group-norm',
+  ops: ['groupNorm'],
+  supports: supportsSource,
+  scratchBytes: partialBytes,
+  launches(node, context) {
+    const { chunks } = chunksOf(sourceOf(node, context));
+    return [
+      momentsLaunch(node, context),
+      applyLaunch(node, context, { partials: 'scratch0', statistics: 'none', chunks }),
+    ];
+  },
+});
+
+export const groupNormStats = defineCudaKernel({
+  id: 'group-norm-stats',
+  ops: ['groupNormStats'],
+  otherTypes: ['x', 'x2'],
+  supports: supportsSource,
+  scratchBytes: partialBytes,
+  launches(node, context) {
+    const source = sourceOf(node, context);
+    const { chunks } = chunksOf(source);
+    const half = halfOf(context, node.inputs.x);
+    return [
+      momentsLaunch(node, context),
+      groupNormStatisticsLaunch.with({
+        ...source,
+        partials: 'scratch0',
+        previous: 'previous',
+        y: 'y',
+        chunks,
+        half,
+      }),
+    ];
+  },
+});
+
+export const groupNormApply = defineCudaKernel({
+  id: 'group-norm-apply',
+  ops: ['groupNormApply'],
+  otherTypes: ['stats'],
+  launches: (node, context) => [
+    applyLaunch(node, context, { partials: 'none', statistics: 'stats', chunks: 0 }),
+  ],
+});
+
+export const layerNorm = defineCudaKernel({
+  id: 'layer-norm',
+  ops: ['layerNorm'],
+  launches: (node, context) => [
+    layerNormLaunch.with({
+      x: 'x',
+      weight: 'weight',
+      bias: 'bias',
+      y: 'y',
+      rows: rowsOf(context, node.output),
+      channels: channelsOf(context, node.output),
+      eps: node.attrs.eps,
+      half: halfOf(context, node.output),
+    }),
+  ],
+});

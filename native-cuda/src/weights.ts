@@ -1,0 +1,160 @@
+/**
+ * @file Weights on a card: read tensor by tensor, converted and packed by kernels there, shared by programs.
+ *
+ * Stored bytes go to the card as they are. The copy of a tensor goes on while the next is read; the host never holds more
+ * than one. A weight that two kernels want in two layouts is there twice.
+ */
+
+import {
+  checkWeight,
+  decodeToF32,
+  DEVICE_DTYPE_BYTES,
+  SharedLoads,
+  weightName,
+  type StoredDType,
+  type Weight,
+  type WeightReader,
+  type WeightStore,
+} from 'calotype/backend-kit';
+import type { OpenDevice, Range } from './device.ts';
+import { elementCount, type WeightPacking } from './kernel.ts';
+import { convertWeightLaunch } from './kernels/packing.ts';
+import type { CudaLaunch } from './launch.ts';
+
+/** A weight in the layout that a kernel wants. */
+export interface WeightRequest {
+  readonly weight: Weight;
+  /** Shape of the value; parts are stacked along its first axis. */
+  readonly shape: readonly number[];
+  readonly dtype: 'f32' | 'f16';
+  readonly packing: WeightPacking;
+}
+
+/** What identifies a request: equal keys share a range. */
+export function requestKey({ weight, shape, dtype, packing }: WeightRequest): string {
+  return JSON.stringify([weight.parts.map((part) => part.name), shape, dtype, packing.key]);
+}
+
+/** Stored types that kernels/weights.cu reads, by their numbers there; others become F32 on the host. */
+const STORED_TYPES: readonly StoredDType[] = ['F32', 'F16', 'BF16', 'F8_E4M3', 'F8_E5M2'];
+
+/** The stored type with a device type's bits. */
+const SAME_BITS = { f32: 'F32', f16: 'F16' } as const;
+
+/** Bytes that may be queued before reading goes on: what is waiting keeps temporary ranges alive. */
+const MAX_PENDING_BYTES = 256 * 1024 * 1024;
+
+/** Ranges of packed weights, by request. */
+export class CudaWeights implements WeightStore {
+  readonly device: OpenDevice;
+  readonly #reader: WeightReader;
+  readonly #loads = new SharedLoads<Range>();
+  #bytes = 0;
+  #pendingBytes = 0;
+
+  constructor(device: OpenDevice, reader: WeightReader) {
+    this.device = device;
+    this.#reader = reader;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Checks a request before anything is read; throws as `checkWeight` does. */
+  checkRequest({ weight }: WeightRequest): void {
+    checkWeight(weight, this.#reader);
+  }
+
+  /** The range of a request, loaded if it is not there. It may be used by what is queued from now on. */
+  load(request: WeightRequest, signal?: AbortSignal): Promise<Range> {
+    return this.#loads.get(requestKey(request), () => this.#load(request, signal));
+  }
+
+  dispose(): void {
+    this.#loads.clear((range) => this.device.release(range));
+    this.#bytes = 0;
+  }
+
+  async #load(request: WeightRequest, signal?: AbortSignal): Promise<Range> {
+    const { weight, shape, dtype, packing } = request;
+    const name = weightName(weight);
+    const plain = await this.#loadPlain(request, signal);
+    let packed = plain;
+    const launch = packing.launch?.(shape, dtype === 'f16');
+    if (launch)
+      try {
+        packed = this.device.allocate(
+          packing.elements(shape) * DEVICE_DTYPE_BYTES[dtype],
+          `weight "${name}"`,
+        );
+        const { address } = packed;
+        this.#launch(launch, name, (operand) => (operand === 'source' ? plain.address : address));
+      } finally {
+        this.device.release(plain);
+      }
+    this.#bytes += packed.bytes;
+    return packed;
+  }
+
+  /** All parts as torch stores them, in the wanted type. */
+  async #loadPlain({ weight, shape, dtype }: WeightRequest, signal?: AbortSignal): Promise<Range> {
+    const elementBytes = DEVICE_DTYPE_BYTES[dtype];
+    const plain = this.device.allocate(elementCount(shape) * elementBytes, `weight "${weightName(weight)}"`);
+    try {
+      let { address } = plain;
+      for (const part of weight.parts) {
+        signal?.throwIfAborted();
+        const bytes = await this.#reader.read(part.name, signal);
+        const count = elementCount(part.shape);
+        this.#write(bytes, this.#reader.info(part.name).dtype, { address, count, dtype, name: part.name });
+        address += BigInt(count * elementBytes);
+        await this.#drain(bytes.length);
+      }
+      return plain;
+    } catch (error) {
+      this.device.release(plain);
+      throw error;
+    }
+  }
+
+  /** Queues a tensor's stored bytes to become elements at an address. */
+  #write(
+    bytes: Uint8Array,
+    stored: StoredDType,
+    to: {
+      readonly address: bigint;
+      readonly count: number;
+      readonly dtype: 'f32' | 'f16';
+      readonly name: string;
+    },
+  ): void {
+    const { address, count, dtype, name } = to;
+    const isRead = STORED_TYPES.includes(stored);
+    const data = isRead ? bytes : decodeToF32(bytes, stored);
+    const given = isRead ? stored : 'F32';
+    if (given === SAME_BITS[dtype]) return this.device.write(address, data, `weight "${name}"`);
+    const source = this.device.allocate(data.byteLength, `the stored bytes of "${name}"`);
+    try {
+      this.device.write(source.address, data, `weight "${name}"`);
+      const type = STORED_TYPES.indexOf(given);
+      const half = dtype === 'f16' ? 1 : 0;
+      const launch = convertWeightLaunch.with({ stored: 'stored', y: 'y', count, type, half });
+      this.#launch(launch, name, (operand) => (operand === 'stored' ? source.address : address));
+    } finally {
+      this.device.release(source);
+    }
+  }
+
+  #launch(launch: CudaLaunch, name: string, addressOf: (operand: string) => bigint): void {
+    const list = this.device.encode([{ launch, node: name, addressOf, constant: () => 0n }]);
+    this.device.launch(list, `weight "${name}"`);
+  }
+
+  async #drain(bytes: number): Promise<void> {
+    this.#pendingBytes += bytes;
+    if (this.#pendingBytes < MAX_PENDING_BYTES) return;
+    this.#pendingBytes = 0;
+    await this.device.idle();
+  }
+}

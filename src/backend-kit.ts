@@ -1,0 +1,30 @@
+/**
+ * @file What a backend in a package of its own is built on: `calotype/backend-kit`.
+ *
+ * A backend is a `BackendFactory` that users put into the option `backends`. It gives a `Target`, compiles plans that
+ * were made for it, and owns its device. Errors come from `calotype` itself. This entry point may change with any minor
+ * version, as graphs do.
+ */
+
+export type {
+  Backend,
+  BackendFactory,
+  CompileOptions,
+  CompileProgress,
+  DeviceTensor,
+  DispatchTime,
+  Program,
+  WeightReader,
+  WeightStore,
+} from './backends/backend.ts';
+export { checkWeight, loadRequests, SharedLoads, weightName } from './backends/weight-loading.ts';
+export type { Weight } from './graph/graph.ts';
+export type { Activation, ValueId } from './graph/op.ts';
+export { inputsOf, type Node, type OpKind } from './graph/ops.ts';
+export { timestepFrequencies } from './graph/timestep-frequencies.ts';
+export type { ExternalTensor, Place, Plan, PlannedDispatch, PlannedValue } from './plan/plan.ts';
+export { FUSIONS, type DeviceType, type Target } from './plan/target.ts';
+export { coefficientColumns } from './schedulers/coefficients.ts';
+export { decodeToF16, decodeToF32 } from './tensor/decode.ts';
+export { DEVICE_DTYPE_BYTES, type DeviceDType, type StoredDType } from './tensor/dtype.ts';
+export { encodeF16, f16ToF32 } from './tensor/float16.ts';

@@ -1,0 +1,210 @@
+/** @file From plans to launch lists, without a card: every op case, argument structs against C's, weights, memory. */
+import { describe, expect, test } from 'vitest';
+import type { Backend } from '../../src/backends/backend.ts';
+import { cudaFrom } from '../../native-cuda/src/cuda.ts';
+import { defineLaunch, encodeLaunches } from '../../native-cuda/src/launch.ts';
+import { LAUNCH_TYPES } from '../../native-cuda/src/kernels/index.ts';
+import { KernelError } from '../../src/errors.ts';
+import { GraphBuilder } from '../../src/graph/builder.ts';
+import type { Graph } from '../../src/graph/graph.ts';
+import { layOutGraph } from '../../src/plan/planner.ts';
+import { encodeF16 } from '../../src/tensor/float16.ts';
+import { caseGraph, caseInputs, caseWeights } from '../cases/case.ts';
+import { TEST_CASES } from '../cases/index.ts';
+import { graphWeights } from '../support/random-graph-data.ts';
+import { FakeNative } from './fake-native.ts';
+import { readKernelStructs } from './headers.ts';
+
+async function open(native: FakeNative): Promise<Backend> {
+  const opened = await cudaFrom(() => Promise.resolve(native)).open();
+  if ('reason' in opened) throw new Error(opened.reason);
+  return opened;
+}
+
+const structs = readKernelStructs();
+
+test.each(LAUNCH_TYPES.map((type) => [type.name, type] as const))(
+  "the arguments of %s are those of its C function, in C's order",
+  (name, { fields }) => {
+    expect(Object.entries(fields)).toEqual(Object.entries(structs.get(name) ?? {}));
+  },
+);
+
+test('structs are laid out as C does', () => {
+  const launch = defineLaunch('mixed', { a: 'i32', b: 'pointer', c: 'f32', d: 'i64', e: 'i32' });
+  expect(launch.bytes).toBe(40);
+  expect(defineLaunch('small', { a: 'i32', b: 'f32', c: 'i32' }).bytes).toBe(12);
+  const bound = {
+    launch: launch.with({ a: -2, b: { operand: 'x', offsetBytes: 4 }, c: 0.5, d: 2 ** 40, e: 7 }),
+    node: 'test',
+    addressOf: () => 0x1000n,
+    constant: () => 0n,
+  };
+  const { kernels, offsets, args } = encodeLaunches([bound, bound], new Map([['mixed', 3]]));
+  expect([...kernels]).toEqual([3, 3]);
+  expect([...offsets]).toEqual([0, 40]);
+  const view = new DataView(args.buffer);
+  expect([view.getInt32(0, true), view.getBigUint64(8, true), view.getFloat32(16, true)]).toEqual([
+    -2,
+    0x1004n,
+    0.5,
+  ]);
+  expect([view.getBigInt64(24, true), view.getInt32(72, true)]).toEqual([2n ** 40n, 7]);
+});
+
+test('numbers that do not fit their fields are refused, with the node', () => {
+  const type = defineLaunch('narrow', { count: 'i32' });
+  const encode = (count: number) =>
+    encodeLaunches(
+      [{ launch: type.with({ count }), node: 'conv_in', addressOf: () => 0n, constant: () => 0n }],
+      new Map([['narrow', 0]]),
+    );
+  expect(() => encode(2 ** 31)).toThrow(KernelError);
+  expect(() => encode(0.5)).toThrow(/conv_in: narrow: 0\.5 does not fit the i32 count/);
+  expect(() => encode(5)).not.toThrow();
+});
+
+describe.each(['f32', 'f16'] as const)('every op case in %s', (dtype) => {
+  test.each(TEST_CASES.map((testCase) => [testCase.name, testCase] as const))(
+    '%s becomes launches on memory of its own, and frees it',
+    async (_name, testCase) => {
+      const native = new FakeNative();
+      const backend = await open(native);
+      const plan = layOutGraph(caseGraph(testCase), backend.target(dtype));
+      const weights = backend.createWeights(caseWeights(testCase));
+      const program = await backend.compile(plan, { weights });
+      for (const [name, data] of caseInputs(testCase)) program.write(name, data);
+      program.run();
+      expect(await program.read('y')).toHaveLength(
+        plan.values.get(plan.outputs[0].value)!.shape.reduce((a, b) => a * b, 1),
+      );
+      const launches = [...native.graphs.values()].flat();
+      expect(launches.length).toBeGreaterThanOrEqual(plan.dispatches.length);
+      for (const { args } of launches)
+        for (const value of Object.values(args))
+          if (typeof value === 'bigint') expect(value === 0n || native.holds(value)).toBe(true);
+      expect(native.replays).toBe(1);
+      program.dispose();
+      weights.dispose();
+      await backend.idle();
+      expect(native.usedBytes).toBe(0);
+      expect(native.graphs.size).toBe(0);
+      backend.dispose();
+      expect(native.openQueues).toBe(0);
+    },
+  );
+});
+
+/** y = relu(x * weight^T + bias) */
+function linearGraph(): Graph {
+  const b = new GraphBuilder('layer');
+  const x = b.input('x', [4, 8], 'float', 'latent');
+  b.output('y', b.linear(x, 'fc', { channels: 16 }));
+  return b.build();
+}
+
+describe('a plan', () => {
+  test('names the kernel, and gives it addresses and sizes', async () => {
+    const native = new FakeNative();
+    const backend = await open(native);
+    const graph = linearGraph();
+    const weights = backend.createWeights(graphWeights(graph));
+    const program = await backend.compile(layOutGraph(graph, backend.target('f32')), { weights });
+    const [[product, bias]] = native.graphs.values();
+    expect(product).toMatchObject({
+      kernel: 'gemm_tiled',
+      args: {
+        outputRows: 4,
+        channels1: 8,
+        columns: 16,
+        kernelHeight: 1,
+        bias: 0n,
+        residual: 0n,
+        gated: 0,
+        half: 0,
+      },
+    });
+    expect(bias).toMatchObject({
+      kernel: 'add_vectors',
+      args: { channels: 16, tableRows: 1, count: 64, rowIndex: 0n },
+    });
+    // The bias is added in place.
+    expect(bias.args['x']).toBe(product.args['y']);
+    program.dispose();
+  });
+
+  test('is recorded once: new inputs and further runs record nothing', async () => {
+    const native = new FakeNative();
+    const backend = await open(native);
+    const graph = linearGraph();
+    const weights = backend.createWeights(graphWeights(graph));
+    const program = await backend.compile(layOutGraph(graph, backend.target('f16')), { weights });
+    const before = native.usedBytes;
+    for (let i = 0; i < 3; i++) {
+      program.write('x', new Float32Array(32).fill(i));
+      program.run();
+    }
+    expect([native.graphs.size, native.replays, native.usedBytes]).toEqual([1, 3, before]);
+    expect(await program.read('x')).toEqual(new Float32Array(32).fill(2));
+    const times = (await program.profile?.()) ?? [];
+    expect(times.map(({ dispatch, milliseconds }) => [dispatch, milliseconds])).toEqual([
+      [0, 1],
+      [1, 2],
+    ]);
+    program.dispose();
+  });
+});
+
+describe('weights', () => {
+  const numbers = Float32Array.from({ length: 2 * 3 * 4 }, (_, i) => i - 5);
+
+  async function load(dtype: 'F32' | 'F16' | 'BF16' | 'F64', bytes: Uint8Array, target: 'f32' | 'f16') {
+    const native = new FakeNative();
+    const backend = await open(native);
+    const b = new GraphBuilder('filters');
+    const x = b.input('x', [1, 5, 5, 3], 'float', 'latent');
+    const weight = b.weight('w', [2, 3, 2, 2]);
+    b.output(
+      'y',
+      b.op(
+        'conv2d',
+        'conv',
+        { x, weight },
+        { stride: 1, padding: [0, 0, 0, 0], upsample: false, activation: 'none' },
+      ),
+    );
+    const weights = backend.createWeights({
+      info: () => ({ dtype, shape: [2, 3, 2, 2], file: 'test' }),
+      read: () => Promise.resolve(bytes),
+    });
+    await backend.compile(layOutGraph(b.build(), backend.target(target)), { weights });
+    return {
+      native,
+      launched: native.launched.map(({ kernel, args }) => ({
+        kernel,
+        type: args['type'],
+        taps: args['taps'],
+      })),
+    };
+  }
+
+  test('of the wanted type are copied as they are, and packed on the card', async () => {
+    const halves = encodeF16(numbers);
+    const { launched } = await load('F16', new Uint8Array(halves.buffer), 'f16');
+    expect(launched).toEqual([{ kernel: 'pack_filters', type: undefined, taps: 4 }]);
+  });
+
+  test.each([
+    ['F32', 'f16', 0, 4],
+    ['BF16', 'f32', 2, 2],
+    ['F64', 'f32', undefined, 8],
+    ['F64', 'f16', 0, 8],
+  ] as const)('stored as %s become %s on the card', async (dtype, target, type, bytes) => {
+    const { launched } = await load(dtype, new Uint8Array(24 * bytes), target);
+    const expected = [{ kernel: 'convert_weight', type, taps: undefined }];
+    // float64 is made float32 on the host, which is then converted where that is not wanted.
+    const isDirect = dtype === 'F64' && target === 'f32';
+    expect(launched.slice(0, -1)).toEqual(isDirect ? [] : expected);
+    expect(launched.at(-1)?.kernel).toBe('pack_filters');
+  });
+});
