@@ -31,7 +31,8 @@ export const DiffusionPipeline = {
 /** A loaded pipeline; see `DiffusionPipeline.fromPretrained`. */
 export type DiffusionPipeline = Pipeline;
 
-export type { PipelineStream } from './pipelines/diffusion-pipeline.ts';
+export type { LoadTextualInversionOptions, PipelineStream } from './pipelines/diffusion-pipeline.ts';
+export type { EmbeddingSource } from './pipelines/embedding-file.ts';
 export type { FromPretrainedOptions } from './pipelines/from-pretrained.ts';
 export type { FromSingleFileOptions, OpenCheckpoint } from './pipelines/from-single-file.ts';
 export type { DTypeOption } from './pipelines/load-pipeline.ts';

@@ -71,6 +71,13 @@ export class CudaWeights implements WeightStore {
     return this.#loads.get(requestKey(request), () => this.#load(request, signal));
   }
 
+  forget(tensor: string): void {
+    this.#loads.forget(tensor, (range) => {
+      this.#bytes -= range.bytes;
+      this.device.release(range);
+    });
+  }
+
   dispose(): void {
     this.#loads.clear((range) => this.device.release(range));
     this.#bytes = 0;

@@ -34,6 +34,8 @@ export interface WeightReader {
 export interface WeightStore {
   /** Bytes on the device so far. */
   readonly bytes: number;
+  /** Frees the weights that hold a stored tensor; programs that use them must have been disposed of. */
+  forget(tensor: string): void;
   dispose(): void;
 }
 

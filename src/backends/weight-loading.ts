@@ -44,6 +44,15 @@ export class SharedLoads<Loaded> {
     return loading;
   }
 
+  /** Forgets loads whose key, JSON with the names of a weight's parts, names a tensor; frees what they loaded or will. */
+  forget(tensor: string, free: (loaded: Loaded) => void): void {
+    for (const [key, loading] of this.#loads)
+      if (key.includes(JSON.stringify(tensor))) {
+        this.#loads.delete(key);
+        loading.then(free, () => undefined);
+      }
+  }
+
   /** Forgets all loads, and frees what they have loaded or still will. */
   clear(free: (loaded: Loaded) => void): void {
     for (const loading of this.#loads.values()) loading.then(free, () => undefined);

@@ -92,6 +92,15 @@ export class GraphBuilder {
     return value;
   }
 
+  /** A weight that is several stored tensors, one after the other along axis 0. */
+  stackedWeight(name: string, parts: readonly StoredTensor[]): ValueId {
+    const [{ shape }] = parts;
+    const rows = parts.reduce((sum, part) => sum + part.shape[0], 0);
+    const value = this.#value({ name, shape: [rows, ...shape.slice(1)], dtype: 'float' });
+    this.#weights.push({ value, parts });
+    return value;
+  }
+
   /**
    * Names a result. `updates` names the input that it replaces for the next run; without it the name must not be
    * that of an input, since both name tensors of the program.

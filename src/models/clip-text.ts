@@ -4,12 +4,14 @@
  */
 
 import { GraphBuilder } from '../graph/builder.ts';
-import type { Graph } from '../graph/graph.ts';
+import type { Graph, StoredTensor } from '../graph/graph.ts';
 import type { ValueId } from '../graph/op.ts';
 import type { CLIPTextConfig } from '../loaders/configs/clip-text.ts';
 import { symbol } from '../tensor/shape.ts';
 
 const PREFIX = 'text_model.';
+/** The table of all tokens' vectors. */
+export const TOKEN_EMBEDDING = `${PREFIX}embeddings.token_embedding.weight`;
 
 /** Causal self-attention (`CLIPAttention`) of x [batch, tokens, channels]. */
 function attention(b: GraphBuilder, x: ValueId, path: string, heads: number): ValueId {
@@ -42,6 +44,8 @@ function encoderLayer(b: GraphBuilder, x: ValueId, path: string, config: CLIPTex
 export interface CLIPTextOptions {
   /** True for CLIPTextModelWithProjection. */
   readonly projection: boolean;
+  /** Rows that follow the token embedding's own: learned words, [rows, hiddenSize]. */
+  readonly addedTokens?: StoredTensor | undefined;
 }
 
 /**
@@ -55,7 +59,7 @@ export interface CLIPTextOptions {
  * skip), `last_hidden_state` (the last of these); `pooler_output` [batch, hiddenSize] and, with a projection,
  * `text_embeds` [batch, projectionDim].
  */
-export function buildCLIPText(config: CLIPTextConfig, { projection }: CLIPTextOptions): Graph {
+export function buildCLIPText(config: CLIPTextConfig, { projection, addedTokens }: CLIPTextOptions): Graph {
   const b = new GraphBuilder('text_encoder');
   const [batch, tokens] = [symbol('batch'), symbol('tokens')];
   const { hiddenSize } = config;
@@ -63,7 +67,10 @@ export function buildCLIPText(config: CLIPTextConfig, { projection }: CLIPTextOp
   const index = b.input('pooled_index', [batch], 'i32', 'prompt');
 
   const embeddings = `${PREFIX}embeddings`;
-  const table = b.weight(`${embeddings}.token_embedding.weight`, [config.vocabSize, hiddenSize]);
+  const own = { name: TOKEN_EMBEDDING, shape: [config.vocabSize, hiddenSize] };
+  const table = addedTokens
+    ? b.stackedWeight(`${own.name} and added tokens`, [own, addedTokens])
+    : b.weight(own.name, own.shape);
   const positions = b.weight(`${embeddings}.position_embedding.weight`, [
     config.maxPositionEmbeddings,
     hiddenSize,

@@ -1,6 +1,7 @@
 /** @file What prompts become for a UNet: its prompt inputs, batched for guidance and several images a prompt. */
 
 import type { ProgramOptions } from './network.ts';
+import type { PromptEncoder } from './text-encoder.ts';
 import type { CheckedOptions, TextOptions } from './options.ts';
 
 /** Embeddings of one prompt. */
@@ -41,6 +42,8 @@ export interface PromptCall {
 export interface Conditioner {
   /** Micro-conditioning numbers that go with every prompt. */
   readonly microConditions: number;
+  /** The CLIP text encoders, in the order of their folders; empty for others. */
+  readonly encoders: readonly PromptEncoder[];
   /** Of the text embeddings. */
   readonly channels: number;
   encode(call: PromptCall, programs: ProgramOptions): Promise<EncodedPrompts>;

@@ -10,6 +10,10 @@ import type { Scheduler } from '../schedulers/scheduler.ts';
 import { checkOptions, XL_OPTIONS, type CallOptions, type OptionDefaults } from './options.ts';
 import { isInpaintingUNet, readTask, sizeOfImage, type Task } from './image-options.ts';
 import { encodePrompt, type EncodePromptOptions, type PromptEmbeddings } from './encode-prompt.ts';
+import { openEmbedding, type EmbeddingSource, type FindEmbeddingOptions } from './embedding-file.ts';
+import type { Platform } from './from-pretrained.ts';
+import { checkOptionNames } from './option-names.ts';
+import { forgetTokens, learnTokens, type LearnOptions } from './textual-inversions.ts';
 import type { LoadedPipeline } from './load-pipeline.ts';
 import type { ProgressListener } from './progress.ts';
 import type { RecommendedSettings } from './recommended-settings.ts';
@@ -36,6 +40,18 @@ export interface DiffusionPipeline {
    * @throws OptionError for an option that is unknown or does not fit, and for prompts that change from step to step
    */
   encodePrompt(options: EncodePromptOptions): Promise<PromptEmbeddings>;
+  /**
+   * Adds a learned word (textual inversion) to the prompts' vocabulary: diffusers' form, sd-webui's, or that of SDXL with
+   * both encoders' vectors. A word of several vectors stands for all of them. Weights stay loaded.
+   * @param source a .safetensors file (path, URL, `owner/name/file.safetensors`, Blob, ByteSource), or a folder, Hub id
+   * or ModelSource with learned_embeds.safetensors in it
+   * @returns the words
+   * @throws FileFormatError for pickles, other forms and vectors of another width; NotFoundError; OptionError for a word
+   * that is missing or known already
+   */
+  loadTextualInversion(source: EmbeddingSource, options?: LoadTextualInversionOptions): Promise<string[]>;
+  /** Removes learned words, all of them by default. Throws OptionError for words that there are not. */
+  unloadTextualInversion(tokens?: string | readonly string[]): Promise<void>;
   /** Assign another to sample differently: `EulerDiscreteScheduler.fromConfig(pipe.scheduler.config)`. */
   scheduler: Scheduler;
   /** Its diffusers class. */
@@ -49,6 +65,18 @@ export interface DiffusionPipeline {
   /** Frees everything; a running call is waited for. */
   dispose(): Promise<void>;
 }
+
+/** Options of `loadTextualInversion`. */
+export type LoadTextualInversionOptions = FindEmbeddingOptions & LearnOptions;
+
+const INVERSION_OPTIONS = [
+  'token',
+  'textEncoder',
+  'weightName',
+  'subfolder',
+  'revision',
+  'signal',
+] as const satisfies readonly (keyof LoadTextualInversionOptions)[];
 
 /** A promise to be settled from outside; rejections that nobody looks at are not reported as unhandled. */
 function deferred<T>(): {
@@ -83,6 +111,7 @@ function defaultsOf({ className, unet, vae }: LoadedPipeline, task: Task): Optio
 /** Wraps loaded parts as a callable pipeline. */
 export function makePipeline(
   loaded: LoadedPipeline,
+  platform: Platform,
   onProgress: ProgressListener | undefined,
 ): DiffusionPipeline {
   const { className, unet, vae, denoiser, conditioner, backend } = loaded;
@@ -142,20 +171,37 @@ export function makePipeline(
     }
   };
 
-  const encode = async (options: EncodePromptOptions): Promise<PromptEmbeddings> => {
+  /** Does something when all that was begun before is done. */
+  const inTurn = async <T>(work: () => T | Promise<T>): Promise<T> => {
     const release = await turn();
     try {
-      const programs = { signal: options.signal, onProgress };
-      return await encodePrompt(conditioner, options, isTaken, programs);
+      return await work();
     } finally {
       release();
+    }
+  };
+
+  const loadTextualInversion = async (
+    source: EmbeddingSource,
+    options: LoadTextualInversionOptions = {},
+  ): Promise<string[]> => {
+    checkOptionNames('loadTextualInversion', options, INVERSION_OPTIONS);
+    const file = await openEmbedding(platform, source, options, (notice) => notices.push(notice));
+    try {
+      return await inTurn(() => learnTokens(conditioner.encoders, file, options));
+    } finally {
+      await file.close();
     }
   };
 
   const { notices, recommended } = loaded;
   const properties = {
     stream,
-    encodePrompt: encode,
+    encodePrompt: (options: EncodePromptOptions) =>
+      inTurn(() => encodePrompt(conditioner, options, isTaken, { signal: options.signal, onProgress })),
+    loadTextualInversion,
+    unloadTextualInversion: (tokens?: string | readonly string[]) =>
+      inTurn(() => forgetTokens(conditioner.encoders, tokens === undefined ? undefined : [tokens].flat())),
     className,
     notices,
     recommended,

@@ -84,7 +84,7 @@ export async function encodePrompts(
   ): string[][] {
     const firsts = textList(field, text, count);
     const seconds = textList(`${field}2`, second || firsts, count);
-    return firsts.map((one, i) => [one, seconds[i]].slice(0, encoders));
+    return firsts.map((one, i) => [one, seconds[i]].slice(0, encoders.length));
   }
 }
 

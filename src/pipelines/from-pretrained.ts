@@ -1,13 +1,13 @@
 /** @file `DiffusionPipeline.fromPretrained`: a model and a backend become a pipeline. */
 
 import type { Backend, BackendFactory } from '../backends/backend.ts';
-import { BackendUnavailableError, OptionError, type BackendAttempt } from '../errors.ts';
+import { BackendUnavailableError, type BackendAttempt } from '../errors.ts';
 import type { ByteSource } from '../loaders/byte-source.ts';
 import type { ModelSource } from '../loaders/model-source.ts';
 import { withVae } from '../loaders/single-file/standalone-vae.ts';
-import { nearestNames } from '../nearest-names.ts';
 import { makePipeline, type DiffusionPipeline as Pipeline } from './diffusion-pipeline.ts';
 import { loadPipeline, type DTypeOption, type LoadPipelineOptions } from './load-pipeline.ts';
+import { checkOptionNames } from './option-names.ts';
 import type { ProgressListener } from './progress.ts';
 import { openVae } from './vae-option.ts';
 
@@ -95,16 +95,6 @@ export async function openBackend(
   });
 }
 
-/** Throws OptionError, with the nearest name, for an option that a function does not have. */
-export function checkOptionNames(caller: string, options: object, known: readonly string[]): void {
-  for (const name of Object.keys(options))
-    if (!known.includes(name))
-      throw new OptionError(`${caller} has no such option`, {
-        field: name,
-        remedy: `Did you mean ${nearestNames(name, known, 1)[0]}? Its options are ${known.join(', ')}`,
-      });
-}
-
 /** Opens a backend and loads a model onto it. */
 export async function startPipeline(
   platform: Platform,
@@ -127,7 +117,8 @@ export async function startPipeline(
       ...(dtype && { dtype }),
       ...(signal && { signal }),
     };
-    return makePipeline(await loadPipeline(vae ? withVae(model, vae) : model, backend, load), onProgress);
+    const loaded = await loadPipeline(vae ? withVae(model, vae) : model, backend, load);
+    return makePipeline(loaded, platform, onProgress);
   } catch (error) {
     backend?.dispose();
     if (vae) await vae.close();

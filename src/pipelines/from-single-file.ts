@@ -8,12 +8,8 @@ import { openSafetensors, type SafetensorsFile } from '../loaders/safetensors.ts
 import { readCheckpoint } from '../loaders/single-file/checkpoint.ts';
 import { checkpointSource } from '../loaders/single-file/checkpoint-source.ts';
 import type { DiffusionPipeline as Pipeline } from './diffusion-pipeline.ts';
-import {
-  checkOptionNames,
-  startPipeline,
-  type FromPretrainedOptions,
-  type Platform,
-} from './from-pretrained.ts';
+import { startPipeline, type FromPretrainedOptions, type Platform } from './from-pretrained.ts';
+import { checkOptionNames } from './option-names.ts';
 
 /** Options of `fromSingleFile`: those of `fromPretrained` but `variant`, and where to find what the file lacks. */
 export interface FromSingleFileOptions extends Omit<FromPretrainedOptions, 'variant'> {

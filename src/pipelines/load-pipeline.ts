@@ -17,6 +17,7 @@ import { buildUNet2DCondition } from '../models/unet2d-condition.ts';
 import { forStableDiffusion, schedulerFromConfig } from '../schedulers/index.ts';
 import type { Scheduler } from '../schedulers/scheduler.ts';
 import { Tokenizer } from '../text/tokenizer.ts';
+import { AddedVectors } from './added-vectors.ts';
 import type { Conditioner } from './conditioning.ts';
 import { Denoiser } from './denoiser.ts';
 import { isInpaintingUNet } from './image-options.ts';
@@ -52,7 +53,8 @@ export interface LoadedPipeline {
   readonly vae: Vae;
   readonly scheduler: Scheduler;
   readonly recommended: RecommendedSettings;
-  readonly notices: readonly string[];
+  /** Grows where more is to be said later. */
+  readonly notices: string[];
   dispose(): void;
 }
 
@@ -119,7 +121,7 @@ class PipelineLoader {
     subfolder: string,
     graphs: readonly Graph[],
     dtype: ComponentDType,
-    extra: { readonly aliases?: Aliases; readonly upcast?: boolean } = {},
+    extra: { readonly aliases?: Aliases; readonly upcast?: boolean; readonly added?: AddedVectors } = {},
   ): Promise<Network> {
     const { variant, signal } = this.#options;
     const weights: WeightSource = await openWeights(this.#source, subfolder, {
@@ -127,7 +129,9 @@ class PipelineLoader {
       ...(signal && { signal }),
     });
     this.#cleanup.push(() => void weights.close());
-    return loadNetwork(subfolder, this.#backend, weights, graphs, { dtype, ...extra });
+    const { added, ...how } = extra;
+    const stored = added ? added.over(weights) : weights;
+    return loadNetwork(subfolder, this.#backend, stored, graphs, { dtype, ...how });
   }
 
   #dtype(component: 'unet' | 'vae' | 'textEncoder'): ComponentDType {
@@ -143,15 +147,11 @@ class PipelineLoader {
       `tokenizer${suffix}`,
       this.#options.signal,
     );
-    const network = await this.#network(
-      folder,
-      [buildCLIPText(config, { projection })],
-      this.#dtype('textEncoder'),
-      {
-        aliases: clipTextAliases,
-      },
-    );
-    return this.keep(new PromptEncoder(network, config, tokenizer, projection));
+    const added = new AddedVectors();
+    const graphs = [buildCLIPText(config, { projection })];
+    const dtype = this.#dtype('textEncoder');
+    const network = await this.#network(folder, graphs, dtype, { aliases: clipTextAliases, added });
+    return this.keep(new PromptEncoder({ network, config, tokenizer, projection, added }));
   }
 
   async unet(): Promise<{ readonly config: UNet2DConditionConfig; readonly denoiser: Denoiser }> {

@@ -44,6 +44,11 @@ export class Network {
     });
   }
 
+  /** Frees the weights that hold a stored tensor; programs that use them must have been disposed of. */
+  forget(tensor: string): void {
+    this.#weights.forget(tensor);
+  }
+
   /** Frees the weights; programs must have been disposed of. */
   dispose(): void {
     this.#weights.dispose();

@@ -63,9 +63,9 @@ export class PromptEmbedder {
     this.#pooled = pooled;
   }
 
-  /** How many texts a prompt has. */
-  get encoders(): number {
-    return this.#encoders.length;
+  /** One for each text of a prompt. */
+  get encoders(): readonly PromptEncoder[] {
+    return this.#encoders;
   }
 
   /** Of the hidden states. */
@@ -89,9 +89,9 @@ export class PromptEmbedder {
       const key = JSON.stringify([encoder, text]);
       const known = tokenized.get(key);
       if (known) return known;
-      const { tokenizer } = this.#encoders[encoder];
+      const { tokenizer, inverted } = this.#encoders[encoder];
       const maxLength = syntax === 'plain' ? lengthFor(tokens, tokenizer.modelMaxLength) : undefined;
-      const made = tokenizePrompt(tokenizer, text, syntax, { field, maxLength });
+      const made = tokenizePrompt(tokenizer, text, { syntax, field, maxLength, inverted });
       tokenized.set(key, made);
       return made;
     };

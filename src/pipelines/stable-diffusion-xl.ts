@@ -22,6 +22,10 @@ export class StableDiffusionXLConditioner implements Conditioner {
     this.#forceZeros = forceZeros;
   }
 
+  get encoders(): readonly PromptEncoder[] {
+    return this.#embedder.encoders;
+  }
+
   get channels(): number {
     return this.#embedder.channels;
   }

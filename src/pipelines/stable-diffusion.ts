@@ -15,6 +15,10 @@ export class StableDiffusionConditioner implements Conditioner {
     this.#embedder = new PromptEmbedder([encoder], false);
   }
 
+  get encoders(): readonly PromptEncoder[] {
+    return this.#embedder.encoders;
+  }
+
   get channels(): number {
     return this.#embedder.channels;
   }

@@ -4,11 +4,13 @@ import type { Program } from '../backends/backend.ts';
 import { OptionError } from '../errors.ts';
 import type { Graph } from '../graph/graph.ts';
 import type { CLIPTextConfig } from '../loaders/configs/clip-text.ts';
-import { buildCLIPText, pooledTokenIndex } from '../models/clip-text.ts';
+import { buildCLIPText, pooledTokenIndex, TOKEN_EMBEDDING } from '../models/clip-text.ts';
 import { selectOutputs } from '../models/select-outputs.ts';
+import type { InvertedToken } from '../text/inverted-tokens.ts';
 import type { TokenChunk } from '../text/prompt-tokens.ts';
 import type { Tokenizer } from '../text/tokenizer.ts';
 import { applyWeights } from '../text/webui/emphasis.ts';
+import type { AddedVectors, LearnedToken } from './added-vectors.ts';
 import { stack } from './conditioning.ts';
 import { RecentCache, type Network, type ProgramOptions } from './network.ts';
 
@@ -29,22 +31,55 @@ export interface HiddenLayer {
   readonly normed: boolean;
 }
 
+/** What a text encoder is made of. */
+export interface PromptEncoderParts {
+  readonly network: Network;
+  readonly config: CLIPTextConfig;
+  readonly tokenizer: Tokenizer;
+  /** Whether it is a CLIPTextModelWithProjection. */
+  readonly projection: boolean;
+  /** Learned words, which the network's weights tell too. */
+  readonly added: AddedVectors;
+}
+
 /** A text encoder on a device. */
 export class PromptEncoder {
   readonly config: CLIPTextConfig;
-  readonly tokenizer: Tokenizer;
-  readonly #network: Network;
-  readonly #graph: Graph;
-  readonly #pooled: string;
+  readonly #parts: PromptEncoderParts;
   readonly #programs = new RecentCache<Program>(2);
+  #tokenizer: Tokenizer;
+  #graph: Graph;
 
-  /** @param projection whether it is a CLIPTextModelWithProjection */
-  constructor(network: Network, config: CLIPTextConfig, tokenizer: Tokenizer, projection: boolean) {
-    this.#network = network;
-    this.config = config;
-    this.tokenizer = tokenizer;
-    this.#graph = buildCLIPText(config, { projection });
-    this.#pooled = projection ? 'text_embeds' : 'pooler_output';
+  constructor(parts: PromptEncoderParts) {
+    this.#parts = parts;
+    this.config = parts.config;
+    this.#tokenizer = parts.tokenizer;
+    this.#graph = buildCLIPText(parts.config, parts);
+  }
+
+  /** It knows the learned words. */
+  get tokenizer(): Tokenizer {
+    return this.#tokenizer;
+  }
+
+  /** The learned words with their ids, which follow those of the model's own table. */
+  get inverted(): readonly InvertedToken[] {
+    return this.#parts.added.inverted(this.config.vocabSize);
+  }
+
+  /** The learned words. */
+  get learned(): readonly LearnedToken[] {
+    return this.#parts.added.tokens;
+  }
+
+  /** Replaces all learned words. Of the weights, only the table of tokens is loaded again, by the next call. */
+  learn(tokens: readonly LearnedToken[]): void {
+    const { added, network, config, projection, tokenizer } = this.#parts;
+    this.#programs.dispose();
+    network.forget(TOKEN_EMBEDDING);
+    added.set(tokens);
+    this.#tokenizer = added.teach(tokenizer, config.vocabSize);
+    this.#graph = buildCLIPText(config, { projection, addedTokens: added.tensor });
   }
 
   /** Encodes one prompt. Throws OptionError where more layers are skipped than there are. */
@@ -73,9 +108,10 @@ export class PromptEncoder {
   async #run(ids: Int32Array, { skip, normed }: HiddenLayer, options: ProgramOptions) {
     const hiddenName = `${normed ? 'normed_' : ''}hidden_states.${this.config.numHiddenLayers - skip}`;
     const tokens = ids.length;
+    const pooledName = this.#parts.projection ? 'text_embeds' : 'pooler_output';
     const program = await this.#programs.get(`${hiddenName}/${tokens}`, () =>
-      this.#network.compile(
-        selectOutputs(this.#graph, [hiddenName, this.#pooled]),
+      this.#parts.network.compile(
+        selectOutputs(this.#graph, [hiddenName, pooledName]),
         { batch: 1, tokens },
         options,
       ),
@@ -83,12 +119,12 @@ export class PromptEncoder {
     program.write('input_ids', ids);
     program.write('pooled_index', Int32Array.of(pooledTokenIndex(ids, this.config)));
     program.run();
-    const [hidden, pooled] = await Promise.all([program.read(hiddenName), program.read(this.#pooled)]);
+    const [hidden, pooled] = await Promise.all([program.read(hiddenName), program.read(pooledName)]);
     return { hidden, pooled };
   }
 
   dispose(): void {
     this.#programs.dispose();
-    this.#network.dispose();
+    this.#parts.network.dispose();
   }
 }

@@ -1,6 +1,7 @@
 /** @file Prompts as what text encoders read: chunks of token ids, with attention weights where the syntax has them. */
 
 import { OptionError } from '../errors.ts';
+import { expandPrompt, type InvertedToken } from './inverted-tokens.ts';
 import type { Tokenizer } from './tokenizer.ts';
 import { parseAttention } from './webui/attention.ts';
 import { chunkTokens } from './webui/chunks.ts';
@@ -55,15 +56,26 @@ export function readSchedule(
   return schedulePrompt(text, steps, field);
 }
 
-/** One text of a schedule, tokenized. `maxLength` is for plain syntax alone: the ids to cut to and pad to. */
+/** How one text is tokenized. */
+export interface TokenizeOptions {
+  readonly syntax: PromptSyntax;
+  /** Option that the text is from, for messages. */
+  readonly field: string;
+  /** For plain syntax: ids to cut to and pad to. */
+  readonly maxLength?: number | undefined;
+  /** Words of several vectors that the tokenizer knows. */
+  readonly inverted?: readonly InvertedToken[];
+}
+
+/** One text of a schedule, tokenized. */
 export function tokenizePrompt(
   tokenizer: Tokenizer,
   text: string,
-  syntax: PromptSyntax,
-  { field, maxLength }: { readonly field: string; readonly maxLength?: number | undefined },
+  { syntax, field, maxLength, inverted = [] }: TokenizeOptions,
 ): TokenizedPrompt {
   if (syntax === 'plain') {
-    const { ids, truncated } = tokenizer.encode(text, maxLength === undefined ? {} : { maxLength });
+    const expanded = expandPrompt(text, inverted, tokenizer);
+    const { ids, truncated } = tokenizer.encode(expanded, maxLength === undefined ? {} : { maxLength });
     return { chunks: [{ ids }], truncated };
   }
   const pieces = parseAttention(text, field).map((piece) =>
@@ -74,6 +86,7 @@ export function tokenizePrompt(
     length: tokenizer.contentLength,
     comma: more.length === 0 ? comma : undefined,
     field,
+    expand: (id) => inverted.find(({ ids }) => ids[0] === id)?.ids ?? [id],
   });
   return {
     chunks: cut.map(({ ids, weights }) => {

@@ -51,8 +51,11 @@ export class Tokenizer {
   readonly #prefix: readonly number[];
   readonly #suffix: readonly number[];
   readonly #folder: string;
+  readonly #definition: TokenizerDefinition;
 
-  private constructor({ json, special, clip, folder }: TokenizerDefinition) {
+  private constructor(definition: TokenizerDefinition) {
+    const { json, special, clip, folder } = definition;
+    this.#definition = definition;
     this.#inner = start(json, folder);
     this.#clip = clip;
     this.#folder = folder;
@@ -114,6 +117,24 @@ export class Tokenizer {
    */
   static fromFiles(files: TokenizerFiles): Tokenizer {
     return new Tokenizer(defineTokenizer(files));
+  }
+
+  /**
+   * The same tokenizer with further words, as transformers' `add_tokens` adds them: found anywhere in the text, whatever
+   * their case.
+   */
+  withTokens(tokens: readonly { readonly content: string; readonly id: number }[]): Tokenizer {
+    const { json, ...rest } = this.#definition;
+    const known = json['added_tokens'];
+    const words: readonly unknown[] = Array.isArray(known) ? known : [];
+    const flags = { normalized: true, lstrip: false, rstrip: false, single_word: false, special: false };
+    const added_tokens = [...words, ...tokens.map((token) => ({ ...flags, ...token }))];
+    return new Tokenizer({ json: { ...json, added_tokens }, ...rest });
+  }
+
+  /** Whether a word is in the vocabulary or was added to it. */
+  has(token: string): boolean {
+    return this.#inner.token_to_id(token) !== undefined;
   }
 
   /**

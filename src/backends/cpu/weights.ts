@@ -81,6 +81,13 @@ export class CpuWeights implements WeightStore {
     return this.#loads.get(requestKey(request), () => this.#load(request, signal));
   }
 
+  forget(tensor: string): void {
+    this.#loads.forget(tensor, (range) => {
+      this.#bytes -= range.bytes;
+      void this.engine.releaseLater([range]);
+    });
+  }
+
   dispose(): void {
     const { engine } = this;
     this.#loads.clear((range) => void engine.releaseLater([range]));

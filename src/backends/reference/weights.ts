@@ -48,6 +48,10 @@ export class ReferenceWeights implements WeightStore {
     return data;
   }
 
+  forget(tensor: string): void {
+    for (const key of this.#loaded.keys()) if (key.split('\n').includes(tensor)) this.#loaded.delete(key);
+  }
+
   dispose(): void {
     this.#loaded.clear();
   }

@@ -60,6 +60,13 @@ export class WebGpuWeights implements WeightStore {
     return this.#buffers.get(requestKey(request), () => this.#upload(request, signal));
   }
 
+  forget(tensor: string): void {
+    this.#buffers.forget(tensor, (buffer) => {
+      this.#bytes -= buffer.size;
+      buffer.destroy();
+    });
+  }
+
   dispose(): void {
     this.#buffers.clear((buffer) => buffer.destroy());
     this.#bytes = 0;
