@@ -3,7 +3,17 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import * as v from 'valibot';
 import { decimal, table } from '../cli/src/table.ts';
-import { bench, CALOTYPE, can, findPython, nvidiaCard, print, run, watchingMemory } from './processes.ts';
+import {
+  bench,
+  CALOTYPE,
+  can,
+  findPython,
+  nvidiaCard,
+  otherOptions,
+  print,
+  run,
+  watchingMemory,
+} from './processes.ts';
 
 /** Configs by name; SD 2.1's VAE is that of SD 1.5, decoding larger pictures. */
 const MODELS = {
@@ -38,28 +48,24 @@ interface Row {
   readonly figures: object;
 }
 
+const OWN_OPTIONS = {
+  model: { type: 'string', default: 'sd15' },
+  setting: { type: 'string' },
+  peers: { type: 'string', default: 'eager,graph' },
+  compile: { type: 'boolean', default: false },
+  json: { type: 'string' },
+  svg: { type: 'string' },
+} as const;
+
 /** Times one network; options that are not its own go to `calotype bench`. */
 export function benchNetwork(network: 'unet' | 'vae', args: readonly string[]): void {
   const { values, tokens } = parseArgs({
     args: [...args],
     strict: false,
     tokens: true,
-    options: {
-      model: { type: 'string', default: 'sd15' },
-      setting: { type: 'string' },
-      peers: { type: 'string', default: 'eager,graph' },
-      compile: { type: 'boolean', default: false },
-      json: { type: 'string' },
-      svg: { type: 'string' },
-    },
+    options: OWN_OPTIONS,
   });
-  const own = new Set(['model', 'setting', 'peers', 'compile', 'json', 'svg']);
-  const rest = tokens.flatMap((token) => {
-    if (token.kind === 'positional') return [token.value];
-    return token.kind === 'option' && !own.has(token.name)
-      ? [token.value === undefined ? token.rawName : `${token.rawName}=${token.value}`]
-      : [];
-  });
+  const rest = otherOptions(tokens, OWN_OPTIONS);
   const model = readModel(String(values.model));
   const folder = network === 'vae' && 'vae' in model ? model.vae : model.folder;
   const size = 'size' in model ? ['--size', model.size] : [];

@@ -4,6 +4,7 @@ import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync } fr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { parseArgs } from 'node:util';
 import * as v from 'valibot';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -11,6 +12,19 @@ const VENV = join(ROOT, 'bench/.venv');
 
 /** The command that is timed; $CALOTYPE names another build of it. */
 export const CALOTYPE = process.env['CALOTYPE'] ?? join(ROOT, 'cli/bin/calotype.js');
+
+/** Arguments that are not among a preset's own options. */
+export function otherOptions(
+  tokens: NonNullable<ReturnType<typeof parseArgs>['tokens']>,
+  own: Readonly<Record<string, unknown>>,
+): string[] {
+  return tokens.flatMap((token) => {
+    if (token.kind === 'positional') return [token.value];
+    return token.kind === 'option' && !(token.name in own)
+      ? [token.value === undefined ? token.rawName : `${token.rawName}=${token.value}`]
+      : [];
+  });
+}
 
 /** Writes a line. */
 export function print(text: string): void {

@@ -5,6 +5,7 @@
  *                                           src/platform/dawn-settings.ts), beside torch and ONNX Runtime
  *   vae [--model ...]                       decoding a picture, likewise
  *   ladder [--model ...]                    what each optimisation gains, by `calotype bench ladder`
+ *   picture [--model FOLDER]                whole pictures on a GPU beside diffusers; bench/make-model.py makes folders
  *   cpu                                     the README's first command without a GPU
  *
  * Of unet and vae: --setting page,flags,native; --peers eager,graph or none; --compile for torch.compile, which takes
@@ -15,13 +16,15 @@
  */
 import { benchCpu } from './cpu.ts';
 import { benchLadder, benchNetwork } from './network.ts';
+import { benchPictures } from './picture.ts';
 
 const [preset, ...args] = process.argv.slice(2);
 try {
   if (preset === 'unet' || preset === 'vae') benchNetwork(preset, args);
   else if (preset === 'ladder') benchLadder(args);
+  else if (preset === 'picture') benchPictures(args);
   else if (preset === 'cpu') benchCpu();
-  else throw new Error('the presets are unet, vae, ladder and cpu');
+  else throw new Error('the presets are unet, vae, ladder, picture and cpu');
 } catch (error) {
   process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n`);
   process.exitCode = 1;
