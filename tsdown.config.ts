@@ -11,6 +11,8 @@ export default defineConfig([
     entry: {
       index: 'src/index.ts',
       'backend-kit': 'src/backend-kit.ts',
+      worker: 'src/worker/index.ts',
+      'worker-script': 'src/worker/worker-script.ts',
       'cpu-worker': 'src/platform/cpu-worker.js',
     },
     platform: 'neutral',

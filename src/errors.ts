@@ -18,6 +18,8 @@ export interface ErrorDetails {
 /** Base class of all errors that calotype throws on purpose. */
 export abstract class CalotypeError extends Error {
   abstract readonly code: string;
+  /** What is wrong, without where and without the remedy. */
+  readonly problem: string;
   readonly file: string | undefined;
   readonly field: string | undefined;
   readonly remedy: string;
@@ -29,6 +31,7 @@ export abstract class CalotypeError extends Error {
       details.cause === undefined ? undefined : { cause: details.cause },
     );
     this.name = new.target.name;
+    this.problem = problem;
     this.file = details.file;
     this.field = details.field;
     this.remedy = details.remedy;

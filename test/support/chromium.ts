@@ -24,7 +24,7 @@ export interface PageOptions {
 }
 
 /** Chromium gives software adapters only to those who ask. */
-const SWIFTSHADER = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'];
+export const SWIFTSHADER = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'];
 
 /** Opens a bundle's `program.js` in a browser of its own. */
 export async function openPage(
