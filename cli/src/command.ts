@@ -65,7 +65,11 @@ export function checkArguments(definitions: ArgsDef, rawArgs: readonly string[])
   const aliases = names.flatMap(([, definition]) =>
     'alias' in definition ? [definition.alias ?? []].flat() : [],
   );
-  const known = new Set([...names.map(([name]) => name), ...aliases]);
+  // citty gives options of several words under both of their forms.
+  const camelCased = names.map(([name]) =>
+    name.replace(/-(\w)/g, (_match, letter: string) => letter.toUpperCase()),
+  );
+  const known = new Set([...names.map(([name]) => name), ...camelCased, ...aliases]);
   // Positionals are counted below with a better message than citty's.
   const parsed = parseArgs([...rawArgs], Object.fromEntries(names));
   for (const key of Object.keys(parsed)) {

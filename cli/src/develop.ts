@@ -46,7 +46,75 @@ const PHASES = {
 
 /** Loads the model, draws one picture and encodes it as PNG, with its parameters in text chunks. */
 export async function develop(request: DevelopRequest): Promise<Developed> {
-  const { model, revision, variant, dtype, signal, onAdvance } = request;
+  const { model, refiner, pictures } = request;
+  const seed = request.seed ?? randomSeed();
+  const base = await drawWith(request, model, (recommended) => ({
+    ...callOptions(request, recommended, seed),
+    ...pictures,
+    ...(refiner && { denoisingEnd: refiner.start, outputType: 'latent' }),
+  }));
+  const last = refiner
+    ? await drawWith(request, refiner.model, () => ({
+        ...callOptions(request, base.recommended, seed),
+        ...(base.output.latents && { image: base.output.latents }),
+        denoisingStart: refiner.start,
+      }))
+    : base;
+  const [image] = last.output.images;
+  const { numInferenceSteps, guidanceScale, guidanceRescale, strength, width, height } = base.output.options;
+  const used = { numInferenceSteps, guidanceScale, guidanceRescale, strength, width, height };
+  const files = { image: request.image, maskImage: request.mask };
+  const others = refiner && { refiner: refiner.model, refinerStart: refiner.start };
+  const options = callOptions(request, base.recommended, seed);
+  const recipe = {
+    calotype: version,
+    model,
+    ...options,
+    ...used,
+    ...files,
+    ...others,
+    scheduler: base.scheduler,
+  };
+  const runs = refiner ? [base, last] : [base];
+  const seconds = (phase: keyof Phases): number => runs.reduce((sum, run) => sum + run.phases[phase], 0);
+  return {
+    png: await encodePng(image, { text: recipeTexts(recipe) }),
+    width,
+    height,
+    seed,
+    backend: base.backend,
+    phases: PHASE_NAMES.map((name) => ({ name, seconds: seconds(name) })),
+    notices: runs.flatMap(({ notices }) => notices),
+  };
+}
+
+/** Seconds by phase. */
+type Phases = PipelineOutput['timings'] & { readonly load: number };
+const PHASE_NAMES = [
+  'load',
+  'encode',
+  'compile',
+  'denoise',
+  'decode',
+] as const satisfies readonly (keyof Phases)[];
+
+/** What one model made of its part of the work. */
+interface Drawn {
+  readonly output: PipelineOutput;
+  readonly recommended: DiffusionPipeline['recommended'];
+  readonly phases: Phases;
+  readonly backend: string;
+  readonly scheduler: string;
+  readonly notices: readonly string[];
+}
+
+/** Loads a model, makes one call and lets go of the model. */
+async function drawWith(
+  request: DevelopRequest,
+  model: string,
+  optionsOf: (recommended: DiffusionPipeline['recommended']) => CallOptions,
+): Promise<Drawn> {
+  const { revision, variant, dtype, signal, onAdvance } = request;
   const begin = performance.now();
   const load = isWeightFile(model) ? DiffusionPipeline.fromSingleFile : DiffusionPipeline.fromPretrained;
   const pipe = await load(model, {
@@ -60,28 +128,13 @@ export async function develop(request: DevelopRequest): Promise<Developed> {
   try {
     const loadSeconds = (performance.now() - begin) / 1000;
     if (request.scheduler) pipe.scheduler = SCHEDULERS[request.scheduler].fromConfig(pipe.scheduler.config);
-    const options = callOptions(request, pipe.recommended);
-    const output = await takeSteps(pipe, { ...options, ...request.pictures, signal }, onAdvance);
-    const [image] = output.images;
-    const { numInferenceSteps, guidanceScale, guidanceRescale, strength, width, height } = output.options;
-    const used = { numInferenceSteps, guidanceScale, guidanceRescale, strength, width, height };
-    const files = { image: request.image, maskImage: request.mask };
-    const scheduler = String(pipe.scheduler.config['_class_name']);
-    const recipe = { calotype: version, model, ...options, ...used, ...files, scheduler };
-    const { encode, compile, denoise, decode } = output.timings;
+    const output = await takeSteps(pipe, { ...optionsOf(pipe.recommended), signal }, onAdvance);
     return {
-      png: await encodePng(image, { text: recipeTexts(recipe) }),
-      width,
-      height,
-      seed: options.seed,
+      output,
+      recommended: pipe.recommended,
+      phases: { load: loadSeconds, ...output.timings },
       backend: `${pipe.backend.name}, ${pipe.backend.description}`,
-      phases: [
-        { name: 'load', seconds: loadSeconds },
-        { name: 'encode', seconds: encode },
-        { name: 'compile', seconds: compile },
-        { name: 'denoise', seconds: denoise },
-        { name: 'decode', seconds: decode },
-      ],
+      scheduler: String(pipe.scheduler.config['_class_name']),
       notices: [...pipe.notices, ...output.truncatedPrompts.map((end) => `the model did not read: "${end}"`)],
     };
   } finally {
@@ -91,15 +144,16 @@ export async function develop(request: DevelopRequest): Promise<Developed> {
 
 /** What was asked for, else what the model recommends; the library fills in the rest. */
 function callOptions(
-  { prompt, negative, seed, settings }: DevelopRequest,
+  { prompt, negative, settings }: DevelopRequest,
   recommended: DiffusionPipeline['recommended'],
+  seed: number,
 ) {
   return {
     ...recommended,
     ...settings,
     ...(negative !== undefined && { negativePrompt: negative }),
     prompt,
-    seed: seed ?? randomSeed(),
+    seed,
   };
 }
 

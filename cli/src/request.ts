@@ -24,6 +24,8 @@ export interface GenerateRequest {
   /** Names of PNG files. */
   readonly image: string | undefined;
   readonly mask: string | undefined;
+  /** A second model that takes over at a share of the schedule. */
+  readonly refiner: { readonly model: string; readonly start: number } | undefined;
   readonly settings: Settings;
 }
 
@@ -59,6 +61,15 @@ export function readGenerateRequest(args: GenerateArguments): GenerateRequest {
         field: `--${name}`,
         remedy: 'Give one with --image file.png.',
       });
+  const refiner = text('refiner');
+  const refinerStart = read('refiner-start', (option, value) =>
+    readNumber(option, value, { min: 0, max: 1 }),
+  );
+  if (refiner === undefined && refinerStart !== undefined)
+    throw new OptionError('there is no refiner that it could apply to', {
+      field: '--refiner-start',
+      remedy: 'Give one with --refiner model.',
+    });
   return {
     prompt: args.prompt,
     negative: text('negative'),
@@ -72,6 +83,7 @@ export function readGenerateRequest(args: GenerateArguments): GenerateRequest {
     seed: read('seed', (option, value) => readInteger(option, value, { min: 0 })),
     image,
     mask: text('mask'),
+    refiner: refiner === undefined ? undefined : { model: refiner, start: refinerStart ?? 0.8 },
     settings: {
       ...(steps !== undefined && { numInferenceSteps: steps }),
       ...(guidance !== undefined && { guidanceScale: guidance }),

@@ -7,7 +7,8 @@
 
 import type { Backend } from '../backends/backend.ts';
 import type { Scheduler } from '../schedulers/scheduler.ts';
-import { checkOptions, XL_OPTIONS, type CallOptions, type OptionDefaults } from './options.ts';
+import { checkOptions, type CallOptions, type OptionDefaults } from './options.ts';
+import { taskDefaults, takesOption } from './families.ts';
 import { isInpaintingUNet, readTask, sizeOfImage, type Task } from './image-options.ts';
 import { encodePrompt, type EncodePromptOptions, type PromptEmbeddings } from './encode-prompt.ts';
 import { openEmbedding, type EmbeddingSource, type FindEmbeddingOptions } from './embedding-file.ts';
@@ -93,16 +94,14 @@ function deferred<T>(): {
 
 /** diffusers' defaults of the pipeline class that a task belongs to. */
 function defaultsOf({ className, unet, vae }: LoadedPipeline, task: Task): OptionDefaults {
-  const xl = className === 'StableDiffusionXLPipeline';
+  const defaults = taskDefaults(className, task.kind);
   const { scaleFactor } = vae;
   const [height, width] = unet.sampleSize ?? [64, 64];
   const trained = { height: height * scaleFactor, width: width * scaleFactor };
-  if (task.kind === 'text') return { guidanceScale: xl ? 5 : 7.5, ...trained };
-  if (task.kind === 'inpaint') return { guidanceScale: 7.5, strength: xl ? 0.9999 : 1, ...trained };
+  if (task.kind !== 'image') return { ...defaults, ...trained };
   const size = sizeOfImage(task.image, scaleFactor);
   return {
-    guidanceScale: xl ? 5 : 7.5,
-    strength: xl ? 0.3 : 0.8,
+    ...defaults,
     height: size.height - (size.height % scaleFactor),
     width: size.width - (size.width % scaleFactor),
   };
@@ -117,8 +116,8 @@ export function makePipeline(
   const { className, unet, vae, denoiser, conditioner, backend } = loaded;
   let { scheduler } = loaded;
   let tail: Promise<unknown> = Promise.resolve();
-  const isTaken = (option: string): boolean =>
-    className === 'StableDiffusionXLPipeline' || !XL_OPTIONS.has(option);
+  const refines = conditioner.microConditions === 5;
+  const isTaken = (option: string): boolean => takesOption({ className, refines }, option);
 
   /** Waits for what was begun before; call the result when done. */
   const turn = async (): Promise<() => void> => {
@@ -133,12 +132,13 @@ export function makePipeline(
     const task = readTask(options, {
       latentChannels: vae.kind.config.latentChannels,
       inpaints: isInpaintingUNet(unet),
+      refines,
     });
     const checked = checkOptions(options, defaultsOf(loaded, task), vae.scaleFactor, isTaken);
     const release = await turn();
     try {
       checked.signal?.throwIfAborted();
-      const parts = { conditioner, denoiser, unet, vae, scheduler, idle: () => backend.idle() };
+      const parts = { className, conditioner, denoiser, unet, vae, scheduler, idle: () => backend.idle() };
       return yield* draw(parts, task, checked, { signal: checked.signal, onProgress });
     } finally {
       release();

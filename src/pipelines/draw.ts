@@ -8,7 +8,6 @@ import { cropRegion, overlay } from '../image/padded-crop.ts';
 import { previewLatents } from '../image/preview.ts';
 import { repaintSteps } from '../schedulers/repaint.ts';
 import type { NoiseCoefficients, Scheduler } from '../schedulers/scheduler.ts';
-import { strengthStart } from '../schedulers/start.ts';
 import { batchPrompts, stack, type Conditioner } from './conditioning.ts';
 import type { Denoiser } from './denoiser.ts';
 import { guidanceEmbedding } from './guidance-embedding.ts';
@@ -17,7 +16,9 @@ import { isInpaintingUNet, type Task } from './image-options.ts';
 import type { ProgramOptions } from './network.ts';
 import { openNoise, randomSeed } from './noise.ts';
 import type { CheckedOptions, Seed, StepInfo, Tensor } from './options.ts';
+import type { PipelineClass } from '../loaders/configs/model-index.ts';
 import type { UNet2DConditionConfig } from '../loaders/configs/unet.ts';
+import { scheduleRun } from './schedule.ts';
 import type { Vae } from './vae.ts';
 
 /** Seconds that each phase of a call took. */
@@ -62,6 +63,7 @@ export interface DenoisingStep extends StepInfo {
 
 /** The parts that a call works with. */
 export interface TextToImageParts {
+  readonly className: PipelineClass;
   readonly conditioner: Conditioner;
   readonly denoiser: Denoiser;
   readonly unet: UNet2DConditionConfig;
@@ -86,12 +88,7 @@ export async function* draw(
   // A network with a guidance embedding (LCM) is guided by it and runs once a step.
   const guided = guidanceScale > 1 && unet.timeCondProjDim === null;
 
-  const { timesteps, sigmas } = options;
-  if (timesteps) scheduler.setTimesteps(undefined, { timesteps });
-  else if (sigmas) scheduler.setTimesteps(undefined, { sigmas });
-  else scheduler.setTimesteps(options.numInferenceSteps);
-  const begin = beginIndex(task, options, scheduler);
-  const steps = scheduler.steps({ eta: options.eta, beginIndex: begin });
+  const { begin, steps } = scheduleRun(parts.className, task, options, scheduler);
 
   const prompts = await conditioner.encode(
     { options, guided, steps: steps.length, order: scheduler.order },
@@ -217,17 +214,6 @@ class Stopwatch {
     this.timings[phase] += (now - this.#last) / 1000;
     this.#last = now;
   }
-}
-
-/** Where the schedule begins: later for an image, by its strength. */
-function beginIndex(
-  { kind }: Task,
-  { strength, numInferenceSteps, timesteps, sigmas }: CheckedOptions,
-  scheduler: Scheduler,
-): number {
-  if (kind === 'text' || strength === undefined) return 0;
-  const count = (timesteps ?? sigmas) ? scheduler.timesteps.length : numInferenceSteps;
-  return strengthStart(scheduler, count, strength);
 }
 
 /** How the kept image and its noise are mixed after each step: as the next step expects it, at the end without noise. */

@@ -2,7 +2,7 @@
 
 import { ConfigError, type CalotypeError } from '../errors.ts';
 import type { ByteSource } from '../loaders/byte-source.ts';
-import { isPipelineClass } from '../loaders/configs/model-index.ts';
+import { isUsableClass } from '../loaders/configs/model-index.ts';
 import type { ModelSource } from '../loaders/model-source.ts';
 import { openSafetensors, type SafetensorsFile } from '../loaders/safetensors.ts';
 import { readCheckpoint } from '../loaders/single-file/checkpoint.ts';
@@ -59,7 +59,7 @@ export async function openCheckpoint(
     const file = await openSafetensors(bytes, signal);
     const checkpoint = await readCheckpoint(file, signal);
     const { kind, strangers } = checkpoint;
-    if (options.config === undefined && !isPipelineClass(kind.className))
+    if (options.config === undefined && !isUsableClass(kind.className))
       throw notSupported(file, kind.title, kind.className);
     if (strangers.length > 0)
       onNotice(

@@ -66,6 +66,7 @@ export async function prepareStart(task: Task, context: StartOptions): Promise<S
       ? // Generators for each image draw a posterior each, of the same image or not.
         await encode(source.pixels, noise.perImage ? images : source.pixels.count, context)
       : source.latents;
+  if (options.denoisingStart !== undefined) return { latents: deal(encoded, shape) };
   const drawn = noise.draw(shape);
   return { latents: mix(scheduler.noiseCoefficients(context.begin), deal(encoded, shape), drawn) };
 }
@@ -76,7 +77,8 @@ async function startInpaint(task: Task & { kind: 'inpaint' }, context: StartOpti
   const source = toLatentSource('image', task.image, context);
   const mask = maskArray(task.mask, context);
   checkCount('maskImage', mask.count, images);
-  const whole = options.strength === 1;
+  const takesOver = options.denoisingStart !== undefined;
+  const whole = options.strength === 1 && !takesOver;
   const given = givenLatents(options.latents, shape);
 
   const encodesImage = !inpaints || (given === undefined && !whole);
@@ -88,9 +90,11 @@ async function startInpaint(task: Task & { kind: 'inpaint' }, context: StartOpti
   const imageLatents = image && deal(image, shape);
   const drawn = given ?? noise.draw(shape);
   const latents =
-    imageLatents && given === undefined && !whole
-      ? mix(scheduler.noiseCoefficients(begin), imageLatents, drawn)
-      : drawn.map((value) => value * scheduler.initNoiseSigma);
+    imageLatents && takesOver
+      ? imageLatents
+      : imageLatents && given === undefined && !whole
+        ? mix(scheduler.noiseCoefficients(begin), imageLatents, drawn)
+        : drawn.map((value) => value * scheduler.initNoiseSigma);
 
   const small = deal(resizeNearest(mask, { height, width }).data, [images, 1, height, width]);
   if (inpaints && 'pixels' in source) {

@@ -48,6 +48,8 @@ export interface ImageModel {
   readonly latentChannels: number;
   /** `isInpaintingUNet` */
   readonly inpaints: boolean;
+  /** SDXL's refiner, which goes on from a picture or from another model's latents. */
+  readonly refines: boolean;
 }
 
 /**
@@ -65,6 +67,12 @@ export function readTask(options: CallOptions, model: ImageModel): Task {
       'maskImage',
       'this model is made for inpainting',
       'Give image and maskImage, or use another model',
+    );
+  if (model.refines && image === undefined)
+    refuse(
+      'image',
+      'this model refines pictures',
+      'Give the image: a picture, or latents that the base model made with outputType latent',
     );
   if (image === undefined) return { kind: 'text' };
   const source = readImage(image, model.latentChannels);

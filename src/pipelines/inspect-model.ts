@@ -75,7 +75,7 @@ export async function inspectModel(source: ModelSource, options: InspectOptions)
   const [trainedHeight, trainedWidth] = unet.sampleSize ?? [64, 64];
   const height = options.height === undefined ? trainedHeight : options.height / scale;
   const width = options.width === undefined ? trainedWidth : options.width / scale;
-  const microConditions = unet.additionEmbed ? 6 : 0;
+  const microConditions = unet.additionEmbed ? (index?.requiresAestheticsScore ? 5 : 6) : 0;
   const structure = { guided: true, rescale: false, slots: 1, noise: false, microConditions };
   networks.push(inspectDenoiser(unet, { ...structure, images: 1, height, width, tokens: 77 }, steps, target));
   const decoder = kl ? buildAutoencoderKLDecoder(kl) : tiny ? buildAutoencoderTinyDecoder(tiny) : undefined;

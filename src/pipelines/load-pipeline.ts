@@ -154,6 +154,17 @@ class PipelineLoader {
     return this.keep(new PromptEncoder({ network, config, tokenizer, projection, added }));
   }
 
+  /** The text side of a pipeline. */
+  async conditioner(index: ModelIndex, unet: UNet2DConditionConfig): Promise<Conditioner> {
+    if (index.className !== 'StableDiffusionXLPipeline')
+      return new StableDiffusionConditioner(await this.textEncoder('', false));
+    const first = index.components.has('text_encoder') ? [await this.textEncoder('', false)] : [];
+    const second = await this.textEncoder('_2', true);
+    const conditioner = new StableDiffusionXLConditioner([...first, second], index);
+    checkMicroConditions(unet, conditioner.microConditions, second.config.projectionDim, this.#source.name);
+    return conditioner;
+  }
+
   async unet(): Promise<{ readonly config: UNet2DConditionConfig; readonly denoiser: Denoiser }> {
     const path = 'unet/config.json';
     const config = await this.#json(path, parseUNet2DConditionConfig);
@@ -185,6 +196,26 @@ class PipelineLoader {
   }
 }
 
+/** Throws ConfigError unless a UNet takes the pooled text and as many numbers as its pipeline has for it. */
+function checkMicroConditions(
+  { additionEmbed }: UNet2DConditionConfig,
+  microConditions: number,
+  pooledChannels: number,
+  model: string,
+): void {
+  const given = pooledChannels + microConditions * (additionEmbed?.timeEmbedDim ?? 0);
+  if (additionEmbed?.inputDim === given) return;
+  throw new ConfigError(
+    `does not fit: pooled text of ${pooledChannels} and ${microConditions} numbers are to go into it`,
+    {
+      file: `${model}/unet/config.json`,
+      field: 'projection_class_embeddings_input_dim',
+      remedy:
+        'Use the parts of one model; refiners need requires_aesthetics_score in model_index.json, other models must not have it',
+    },
+  );
+}
+
 /**
  * Loads a pipeline. Only headers and configurations are read; weights follow when the first call needs them.
  * @throws NotFoundError, FileFormatError or ConfigError naming the file and field
@@ -204,16 +235,7 @@ export async function loadPipeline(
     const vae = await loader.vae(
       index.components.get('vae') === 'AutoencoderTiny' ? 'AutoencoderTiny' : 'AutoencoderKL',
     );
-    const conditioner =
-      className === 'StableDiffusionXLPipeline'
-        ? new StableDiffusionXLConditioner(
-            [
-              ...(index.components.has('text_encoder') ? [await loader.textEncoder('', false)] : []),
-              await loader.textEncoder('_2', true),
-            ],
-            index.forceZerosForEmptyPrompt,
-          )
-        : new StableDiffusionConditioner(await loader.textEncoder('', false));
+    const conditioner = await loader.conditioner(index, unet);
     const { notices, dispose } = loader;
     return { className, backend, unet, denoiser, conditioner, vae, scheduler, recommended, notices, dispose };
   } catch (error) {

@@ -80,8 +80,17 @@ export interface CallOptions extends TextOptions {
    * 1 (the image is replaced by noise), SDXL 0.9999.
    */
   readonly strength?: number;
+  /**
+   * SDXL: takes over at this share of the schedule from a run with `denoisingEnd`, whose latents are the `image`; no
+   * noise is added and `strength` is not used.
+   */
+  readonly denoisingStart?: number;
+  /** SDXL: stops at this share of the schedule and gives (with outputType 'latent') what another run takes over. */
+  readonly denoisingEnd?: number;
   /** Default 50. */
   readonly numInferenceSteps?: number;
+  /** LatentConsistencyModelPipeline: steps of the grid that the model was distilled to; default the scheduler's. */
+  readonly originalInferenceSteps?: number;
   /** Timesteps in place of the scheduler's spacing; not together with `sigmas`. */
   readonly timesteps?: readonly number[];
   /** Sigmas in place of the scheduler's spacing. */
@@ -105,6 +114,10 @@ export interface CallOptions extends TextOptions {
   readonly negativeOriginalSize?: readonly [number, number];
   readonly negativeCropsCoordsTopLeft?: readonly [number, number];
   readonly negativeTargetSize?: readonly [number, number];
+  /** SDXL refiners: how pleasing the picture is to be, 1 to 10; default 6. */
+  readonly aestheticScore?: number;
+  /** The same for what to steer away from; default 2.5. */
+  readonly negativeAestheticScore?: number;
   /** Default 'image'. */
   readonly outputType?: 'image' | 'np' | 'latent';
   /** Adds the final latents to the result. Default false. */
@@ -130,6 +143,8 @@ export interface CheckedOptions extends CallOptions {
 /** Defaults that differ between pipeline classes and tasks. */
 export interface OptionDefaults {
   readonly guidanceScale: number;
+  /** Default 50. */
+  readonly numInferenceSteps?: number;
   /** Present where there is an image. */
   readonly strength?: number;
   readonly height: number;
@@ -159,7 +174,10 @@ const KNOWN = [
   'maskImage',
   'paddingMaskCrop',
   'strength',
+  'denoisingStart',
+  'denoisingEnd',
   'numInferenceSteps',
+  'originalInferenceSteps',
   'timesteps',
   'sigmas',
   'guidanceScale',
@@ -174,25 +192,13 @@ const KNOWN = [
   'negativeOriginalSize',
   'negativeCropsCoordsTopLeft',
   'negativeTargetSize',
+  'aestheticScore',
+  'negativeAestheticScore',
   'outputType',
   'returnLatents',
   'callbackOnStepEnd',
   'signal',
 ] as const satisfies readonly (keyof CallOptions)[];
-
-/** Options that only SDXL takes. */
-export const XL_OPTIONS: ReadonlySet<string> = new Set([
-  'prompt2',
-  'negativePrompt2',
-  'pooledPromptEmbeds',
-  'negativePooledPromptEmbeds',
-  'originalSize',
-  'cropsCoordsTopLeft',
-  'targetSize',
-  'negativeOriginalSize',
-  'negativeCropsCoordsTopLeft',
-  'negativeTargetSize',
-]);
 
 /** @throws OptionError */
 export function refuse(field: string, problem: string, remedy: string): never {
@@ -316,12 +322,16 @@ export function checkOptions(
     }
   }
   inRange('numInferenceSteps', checked.numInferenceSteps, 1, 10000, true);
+  inRange('originalInferenceSteps', checked.originalInferenceSteps, 1, 10000, true);
   inRange('guidanceScale', checked.guidanceScale, -1e4, 1e4, false);
   inRange('guidanceRescale', checked.guidanceRescale, 0, 1, false);
   inRange('eta', checked.eta, 0, 1, false);
   inRange('strength', checked.strength, 0, 1, false);
   if (checked.strength !== undefined && checked.image === undefined)
     refuse('strength', 'it was given without an image', 'Give the image too, or leave strength out');
+  checkHandOver(checked);
+  inRange('aestheticScore', checked.aestheticScore, -1e4, 1e4, false);
+  inRange('negativeAestheticScore', checked.negativeAestheticScore, -1e4, 1e4, false);
   inRange('numImagesPerPrompt', checked.numImagesPerPrompt, 1, 1024, true);
   checkTensor('latents', checked.latents);
   checkTextOptions(checked);
@@ -339,6 +349,23 @@ export function checkOptions(
   if (checked.timesteps !== undefined && checked.sigmas !== undefined)
     refuse('timesteps', 'it was given together with sigmas', 'Give one of the two');
   return checked;
+}
+
+/** The shares of the schedule between which a run works. */
+function checkHandOver({ denoisingStart, denoisingEnd, image, latents }: CheckedOptions): void {
+  inRange('denoisingStart', denoisingStart, 0, 1, false);
+  inRange('denoisingEnd', denoisingEnd, 0, 1, false);
+  if (denoisingStart === undefined) return;
+  if (image === undefined)
+    refuse('denoisingStart', 'it was given without an image', 'Give the latents to go on from as the image');
+  if (latents !== undefined)
+    refuse('latents', 'a run that takes over goes on from its image', 'Give the latents as the image');
+  if (denoisingEnd !== undefined && denoisingStart >= denoisingEnd)
+    refuse(
+      'denoisingStart',
+      `${denoisingStart} is not before denoisingEnd, ${denoisingEnd}`,
+      'Give a smaller share, or leave denoisingEnd out',
+    );
 }
 
 /** A text option as a list, one for each prompt. */

@@ -2,6 +2,7 @@
 
 import { stack, type Conditioner, type EncodedPrompts, type PromptCall } from './conditioning.ts';
 import { encodePrompts } from './encode-prompts.ts';
+import type { ModelIndex } from '../loaders/configs/model-index.ts';
 import type { ProgramOptions } from './network.ts';
 import type { CheckedOptions } from './options.ts';
 import { PromptEmbedder } from './prompt-embedder.ts';
@@ -9,17 +10,22 @@ import type { PromptEncoder } from './text-encoder.ts';
 
 /** Conditioning of StableDiffusionXLPipeline (diffusers pipelines/stable_diffusion_xl/pipeline_stable_diffusion_xl.py). */
 export class StableDiffusionXLConditioner implements Conditioner {
-  readonly microConditions = 6;
+  readonly microConditions: 5 | 6;
   readonly #embedder: PromptEmbedder;
   readonly #forceZeros: boolean;
 
   /**
    * @param encoders text_encoder and text_encoder_2, the last one with projection
-   * @param forceZeros model_index.json's force_zeros_for_empty_prompt: a missing negative prompt becomes zeros
+   * @param settings of model_index.json: with `forceZerosForEmptyPrompt` a missing negative prompt becomes zeros, with
+   * `requiresAestheticsScore` (refiners) the last of the micro-conditions is a score instead of the target size
    */
-  constructor(encoders: readonly PromptEncoder[], forceZeros: boolean) {
+  constructor(
+    encoders: readonly PromptEncoder[],
+    settings: Pick<ModelIndex, 'forceZerosForEmptyPrompt' | 'requiresAestheticsScore'>,
+  ) {
     this.#embedder = new PromptEmbedder(encoders, true);
-    this.#forceZeros = forceZeros;
+    this.#forceZeros = settings.forceZerosForEmptyPrompt;
+    this.microConditions = settings.requiresAestheticsScore ? 5 : 6;
   }
 
   get encoders(): readonly PromptEncoder[] {
@@ -38,17 +44,25 @@ export class StableDiffusionXLConditioner implements Conditioner {
   }
 
   /**
-   * `time_ids`: original size, crop, target size of each row. diffusers' text-to-image repeats the pair [negative,
-   * positive] as a block, so that they alternate over the rows of a batch; with an image all negative ones come first,
-   * and take the positive crop. So they do here.
+   * `time_ids`: original size, crop, and target size or aesthetic score of each row. diffusers' text-to-image repeats
+   * the pair [negative, positive] as a block, so that they alternate over the rows of a batch; with an image all
+   * negative ones come first, and take the positive crop unless there is a score. So they do here.
    */
   inputs(options: CheckedOptions, guided: boolean, rows: number): Readonly<Record<string, Float32Array>> {
     const { height, width, image } = options;
     const size = [height, width] as const;
     const { originalSize = size, cropsCoordsTopLeft: crop = [0, 0], targetSize = size } = options;
-    const positive = [...originalSize, ...crop, ...targetSize];
+    const { aestheticScore = 6, negativeAestheticScore = 2.5 } = options;
+    const scored = this.microConditions === 5;
+    const positive = [...originalSize, ...crop, ...(scored ? [aestheticScore] : targetSize)];
     const negative = (): number[] => {
       const { negativeOriginalSize, negativeCropsCoordsTopLeft = [0, 0], negativeTargetSize } = options;
+      if (scored)
+        return [
+          ...(negativeOriginalSize ?? originalSize),
+          ...negativeCropsCoordsTopLeft,
+          negativeAestheticScore,
+        ];
       if (image !== undefined)
         return [...(negativeOriginalSize ?? originalSize), ...crop, ...(negativeTargetSize ?? targetSize)];
       return negativeOriginalSize && negativeTargetSize

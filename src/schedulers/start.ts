@@ -37,12 +37,13 @@ export function denoisingStartIndex(scheduler: Scheduler, share: number): number
 /**
  * How many timesteps a run visits that hands over to another at a share of the schedule, `denoising_end`.
  *
+ * @param begin the index that the run begins at
  * @throws OptionError for a share out of range and for one that leaves no step to do.
  */
-export function denoisingEndCount(scheduler: Scheduler, share: number): number {
+export function denoisingEndCount(scheduler: Scheduler, share: number, begin = 0): number {
   checkShare('denoisingEnd', share);
   const cutoff = cutoffTimestep(scheduler, share);
-  const count = scheduler.timesteps.filter((timestep) => timestep >= cutoff).length;
+  const count = scheduler.timesteps.slice(begin).filter((timestep) => timestep >= cutoff).length;
   if (count === 0) throw nothingLeft('denoisingEnd');
   return count;
 }

@@ -1,5 +1,5 @@
 /** @file `calotype generate` with --image, --mask and --strength, on the CPU backend. */
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
@@ -45,6 +45,20 @@ it('paints into a picture and writes down how', async () => {
   expect(picture).toMatchObject({ width: 64, height: 72 });
   expect(readRecipe(text)).toMatchObject({ strength: 0.5, image, maskImage: mask, width: 64, height: 72 });
   expect(text.get('parameters')).toContain('Denoising strength: 0.5');
+});
+
+it('hands over to a refiner and writes down where', async () => {
+  const output = join(folder, 'refined.png');
+  const refiner = join(folder, 'refiner');
+  for (const part of ['tiny-sdxl', 'tiny-refiner'])
+    await cp(fixturePath(`pipelines/${part}`), refiner, { recursive: true });
+  const models = ['--model', fixturePath('pipelines/tiny-sdxl'), '--refiner', refiner, '--backend', 'cpu'];
+  const settings = ['--steps', '4', '--refiner-start', '0.5', '--size', '64x64', '--seed', '3'];
+  const code = await runProgram(program, ['generate', 'fox', '-o', output, ...models, ...settings]);
+  expect(code, errors.join('')).toBe(0);
+  const { image: picture, text } = decodePng(await readFile(output));
+  expect(picture).toMatchObject({ width: 64, height: 64 });
+  expect(readRecipe(text)).toMatchObject({ refiner, refinerStart: 0.5, numInferenceSteps: 4, seed: 3 });
 });
 
 it('refuses a file that is no PNG before loading anything', async () => {

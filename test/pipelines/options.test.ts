@@ -72,6 +72,8 @@ describe('bad options', () => {
     ['latents', { latents: tensor(1, 4, 9, 8) }, /need.*\[1, 4, 8, 8\]/],
     ['latents', { latents: { shape: [1, 4, 8, 8], data: new Float32Array(3) } }, /256 float32 values/],
     ['negativePrompt', { negativePrompt: ['a', 'b'], guidanceScale: 5 }, /2 texts for 1 prompts/],
+    ['denoisingEnd', { denoisingEnd: 0.8 }, /no such option/],
+    ['originalInferenceSteps', { originalInferenceSteps: 8 }, /no such option/],
     ['timesteps', { timesteps: [1], sigmas: [1, 0] }, /together with sigmas/],
   ])('%s: %o', async (field, options, message) => {
     const run = pipe(untyped(options));

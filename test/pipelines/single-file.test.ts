@@ -22,6 +22,7 @@ import { bufferSource, type ByteSource } from '../../src/loaders/byte-source.ts'
 import { readJson } from '../../src/loaders/model-source.ts';
 import { openSafetensors } from '../../src/loaders/safetensors.ts';
 import { COMMIT } from '../loaders/fake-hub.ts';
+import { makeSafetensors } from '../loaders/make-safetensors.ts';
 import { serveFile, startServer } from '../loaders/http-server.ts';
 import { fixturePath } from '../support/fixtures.ts';
 import { publishedCheckpoint, TINY_MODELS, tinyCheckpoint, tinyFolder } from '../support/single-file.ts';
@@ -182,16 +183,29 @@ describe('tokenizers', () => {
   });
 });
 
+it.each([
+  ['sd15-inpainting', 'StableDiffusionPipeline', 3],
+  ['sdxl-refiner-1.0', 'StableDiffusionXLPipeline', 3],
+])('%s is taken as what it is', async (name, className, networks) => {
+  const { model } = await openSingleFile(publishedCheckpoint(name));
+  const backend = await reference().open();
+  if ('reason' in backend) throw new Error(backend.reason);
+  const report = await inspectModel(model, { target: backend.target('f32'), steps: 2 });
+  expect(report).toMatchObject({ className });
+  expect(report.networks).toHaveLength(networks);
+  backend.dispose();
+});
+
 describe('refusing', () => {
-  it.each([
-    ['sd15-inpainting', /Stable Diffusion 1.x inpainting model.*StableDiffusionInpaintPipeline/],
-    ['sdxl-refiner-1.0', /Stable Diffusion XL refiner model.*StableDiffusionXLImg2ImgPipeline/],
-  ])('%s by its name', async (model, message) => {
-    const error: unknown = await openSingleFile(publishedCheckpoint(model)).catch(
+  it('a model of a kind that is not supported, by its name', async () => {
+    const shape = [320, 8, 3, 3];
+    const name = 'model.diffusion_model.input_blocks.0.0.weight';
+    const bytes = makeSafetensors({ [name]: { dtype: 'F8_E4M3', shape } });
+    const error: unknown = await openSingleFile(bufferSource('pix2pix.safetensors', bytes)).catch(
       (thrown: unknown) => thrown,
     );
     expect(error).toBeInstanceOf(ConfigError);
-    expect(String(error)).toMatch(message);
+    expect(String(error)).toMatch(/InstructPix2Pix model.*StableDiffusionInstructPix2PixPipeline/);
   });
 
   it.each([

@@ -60,6 +60,16 @@ export const generate = defineCommand({
       valueHint: 'x',
       description: 'How much to change the picture, 0 to 1',
     },
+    refiner: {
+      type: 'string',
+      valueHint: 'model',
+      description: 'SDXL refiner that takes over for the last steps',
+    },
+    'refiner-start': {
+      type: 'string',
+      valueHint: 'x',
+      description: 'Share of the schedule after which it does, 0 to 1 (0.8)',
+    },
     scheduler: {
       type: 'string',
       valueHint: 'name',

@@ -18,18 +18,21 @@ const COMPONENT_NAMES = [
 /** Components that a pipeline may use; also the names of their folders. */
 type ComponentName = (typeof COMPONENT_NAMES)[number];
 
+const STABLE_DIFFUSION = {
+  components: {
+    unet: ['UNet2DConditionModel'],
+    vae: ['AutoencoderKL', 'AutoencoderTiny'],
+    text_encoder: ['CLIPTextModel'],
+    tokenizer: ['CLIPTokenizer', 'CLIPTokenizerFast'],
+    scheduler: 'any',
+  },
+  optional: [],
+} as const satisfies PipelineDescription;
+
 /** What each pipeline is made of: the classes that each component may have; `'any'` is checked by its reader. */
 const PIPELINES = {
-  StableDiffusionPipeline: {
-    components: {
-      unet: ['UNet2DConditionModel'],
-      vae: ['AutoencoderKL', 'AutoencoderTiny'],
-      text_encoder: ['CLIPTextModel'],
-      tokenizer: ['CLIPTokenizer', 'CLIPTokenizerFast'],
-      scheduler: 'any',
-    },
-    optional: [],
-  },
+  StableDiffusionPipeline: STABLE_DIFFUSION,
+  LatentConsistencyModelPipeline: STABLE_DIFFUSION,
   StableDiffusionXLPipeline: {
     components: {
       unet: ['UNet2DConditionModel'],
@@ -53,11 +56,6 @@ interface PipelineDescription {
 /** Pipelines that are implemented. */
 export type PipelineClass = keyof typeof PIPELINES;
 
-/** Whether a pipeline class is implemented. */
-export function isPipelineClass(name: string): name is PipelineClass {
-  return Object.hasOwn(PIPELINES, name);
-}
-
 /** A model folder's table of contents. */
 export interface ModelIndex {
   /** The text-to-image class, also for folders that name another with the same components. */
@@ -66,6 +64,8 @@ export interface ModelIndex {
   readonly components: ReadonlyMap<ComponentName, string>;
   /** SDXL: a missing negative prompt becomes zeros instead of the encoding of "". */
   readonly forceZerosForEmptyPrompt: boolean;
+  /** SDXL: the UNet takes an aesthetic score in place of the target size (refiners). */
+  readonly requiresAestheticsScore: boolean;
 }
 
 /** Options of `parseModelIndex`. */
@@ -79,19 +79,22 @@ const SAME_COMPONENTS = {
   StableDiffusionPipeline: 'StableDiffusionPipeline',
   StableDiffusionImg2ImgPipeline: 'StableDiffusionPipeline',
   StableDiffusionInpaintPipeline: 'StableDiffusionPipeline',
+  LatentConsistencyModelPipeline: 'LatentConsistencyModelPipeline',
+  LatentConsistencyModelImg2ImgPipeline: 'LatentConsistencyModelPipeline',
   StableDiffusionXLPipeline: 'StableDiffusionXLPipeline',
+  StableDiffusionXLImg2ImgPipeline: 'StableDiffusionXLPipeline',
   StableDiffusionXLInpaintPipeline: 'StableDiffusionXLPipeline',
 } as const satisfies Record<string, PipelineClass>;
 
+/** Whether models of a pipeline class can be used. */
+export function isUsableClass(name: string): name is keyof typeof SAME_COMPONENTS {
+  return Object.hasOwn(SAME_COMPONENTS, name);
+}
+
 const schema = v.looseObject({
-  _class_name: oneOf(
-    'StableDiffusionPipeline',
-    'StableDiffusionXLPipeline',
-    'StableDiffusionInpaintPipeline',
-    'StableDiffusionXLInpaintPipeline',
-    'StableDiffusionImg2ImgPipeline',
-  ),
+  _class_name: oneOf(...Object.keys(SAME_COMPONENTS).filter(isUsableClass)),
   force_zeros_for_empty_prompt: v.optional(v.boolean(), true),
+  requires_aesthetics_score: v.optional(v.boolean(), false),
 });
 const componentSchema = v.strictTuple([v.nullable(v.string()), v.nullable(v.string())]);
 
@@ -119,7 +122,12 @@ export function parseModelIndex(json: unknown, context: ModelIndexContext): Mode
       });
   }
   noteUnused(raw, described, context);
-  return { className, components, forceZerosForEmptyPrompt: raw.force_zeros_for_empty_prompt };
+  return {
+    className,
+    components,
+    forceZerosForEmptyPrompt: raw.force_zeros_for_empty_prompt,
+    requiresAestheticsScore: raw.requires_aesthetics_score,
+  };
 }
 
 /** Class in a `[library, class]` entry; undefined for no entry and for `[null, null]`. */

@@ -1,0 +1,81 @@
+/** @file The steps of a call: all of a schedule, or the part of it that its strength or its shares say. */
+
+import { consistencyTimesteps } from '../schedulers/consistency.ts';
+import { LCMScheduler } from '../schedulers/lcm.ts';
+import type { Scheduler, StepCoefficients } from '../schedulers/scheduler.ts';
+import { denoisingEndCount, denoisingStartIndex, strengthStart } from '../schedulers/start.ts';
+import type { PipelineClass } from '../loaders/configs/model-index.ts';
+import type { Task } from './image-options.ts';
+import { refuse, type CheckedOptions } from './options.ts';
+
+/** A run's part of the schedule. */
+export interface RunSchedule {
+  /** Index of the timestep that it begins at. */
+  readonly begin: number;
+  readonly steps: readonly StepCoefficients[];
+}
+
+/** Sets a scheduler's timesteps for a call and gives the steps to take. Throws OptionError where none is left. */
+export function scheduleRun(
+  className: PipelineClass,
+  task: Task,
+  options: CheckedOptions,
+  scheduler: Scheduler,
+): RunSchedule {
+  if (className === 'LatentConsistencyModelPipeline') setConsistencyTimesteps(task, options, scheduler);
+  else setTimesteps(options, scheduler);
+  const begin = className === 'LatentConsistencyModelPipeline' ? 0 : beginIndex(task, options, scheduler);
+  return { begin, steps: stepsOf(options, scheduler, begin) };
+}
+
+function setTimesteps({ timesteps, sigmas, numInferenceSteps }: CheckedOptions, scheduler: Scheduler): void {
+  if (timesteps) scheduler.setTimesteps(undefined, { timesteps });
+  else if (sigmas) scheduler.setTimesteps(undefined, { sigmas });
+  else scheduler.setTimesteps(numInferenceSteps);
+}
+
+/** Latent consistency models take the strength as a shorter grid, of which the same number of steps is chosen. */
+function setConsistencyTimesteps({ kind }: Task, options: CheckedOptions, scheduler: Scheduler): void {
+  if (!(scheduler instanceof LCMScheduler))
+    refuse(
+      'scheduler',
+      'latent consistency models are sampled with LCMScheduler alone',
+      'Assign LCMScheduler.fromConfig(pipe.scheduler.config), or load the model as StableDiffusionPipeline',
+    );
+  const { numInferenceSteps, timesteps, originalInferenceSteps, strength = 1 } = options;
+  const { config } = scheduler;
+  const grid = {
+    num_train_timesteps: config.num_train_timesteps,
+    original_inference_steps: originalInferenceSteps ?? config.original_inference_steps,
+  };
+  const chosen = consistencyTimesteps(
+    timesteps ? undefined : numInferenceSteps,
+    { timesteps },
+    grid,
+    kind === 'text' ? 1 : strength,
+  );
+  scheduler.setTimesteps(undefined, { timesteps: chosen });
+}
+
+/** Where the schedule begins: later for an image, by its strength, and for a run that takes over from another. */
+function beginIndex(
+  { kind }: Task,
+  { strength, denoisingStart, numInferenceSteps, timesteps, sigmas }: CheckedOptions,
+  scheduler: Scheduler,
+): number {
+  if (denoisingStart !== undefined) return denoisingStartIndex(scheduler, denoisingStart);
+  if (kind === 'text' || strength === undefined) return 0;
+  const count = (timesteps ?? sigmas) ? scheduler.timesteps.length : numInferenceSteps;
+  return strengthStart(scheduler, count, strength);
+}
+
+/** The steps from there: to the end, or until another run takes over. */
+function stepsOf(
+  { eta, denoisingEnd }: CheckedOptions,
+  scheduler: Scheduler,
+  begin: number,
+): StepCoefficients[] {
+  const steps = scheduler.steps({ eta, beginIndex: begin });
+  if (denoisingEnd === undefined) return steps;
+  return steps.slice(0, denoisingEndCount(scheduler, denoisingEnd, begin));
+}

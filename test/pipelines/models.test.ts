@@ -1,0 +1,151 @@
+/** @file Members of the Stable Diffusion family against diffusers: same seed, same latents, on every backend. */
+
+import { afterAll, describe, expect, it } from 'vitest';
+import * as v from 'valibot';
+import {
+  ConfigError,
+  DiffusionPipeline,
+  OptionError,
+  reference,
+  SCHEDULERS,
+  type CallOptions,
+  type CalotypeImage,
+} from '../../src/index.ts';
+import { openNodeFile } from '../../src/platform/node-file-source.ts';
+import { presentBackends } from '../support/backends.ts';
+import { fixturePath, openTensorFixture, readFixtureJson } from '../support/fixtures.ts';
+import { overlaidModel } from '../support/overlay.ts';
+import '../support/nmse.ts';
+
+const caseSchema = v.looseObject({
+  class: v.string(),
+  image: v.optional(v.string()),
+  mask_image: v.optional(v.string()),
+  scheduler: v.optional(v.object({ class: v.string(), options: v.record(v.string(), v.unknown()) })),
+});
+type Case = v.InferOutput<typeof caseSchema>;
+
+const { models } = readFixtureJson(
+  'pipelines/models.json',
+  v.looseObject({
+    models: v.record(v.string(), v.object({ base: v.string(), cases: v.record(v.string(), caseSchema) })),
+  }),
+);
+const tensors = await openTensorFixture('pipelines/models.safetensors');
+
+/** An input of the fixture as the option that it is: a picture, or latents. */
+function input(name: string): CalotypeImage | { shape: readonly number[]; data: Float32Array } {
+  if (!/^[pm]\./.test(name)) return { shape: tensors.shape(name), data: tensors.f32(name) };
+  const [height, width, channels = 1] = tensors.shape(name);
+  const samples = tensors.f32(name);
+  const data = new Uint8ClampedArray(width * height * 4).fill(255);
+  for (let p = 0; p < width * height; p++)
+    for (let c = 0; c < 3; c++) data[p * 4 + c] = samples[p * channels + (channels === 1 ? 0 : c)];
+  return { width, height, data };
+}
+
+/** diffusers' keyword arguments as options of a call. */
+function callOptions(spec: Case): CallOptions {
+  const { class: _class, scheduler: _scheduler, image, mask_image: mask, ...rest } = spec;
+  const camel = (name: string): string =>
+    name.replace(/_([a-z0-9])/g, (_match, letter: string) => letter.toUpperCase());
+  return {
+    ...Object.fromEntries(Object.entries(rest).map(([name, value]) => [camel(name), value])),
+    ...(image !== undefined && { image: input(image) }),
+    ...(mask !== undefined && { maskImage: input(mask) }),
+  };
+}
+
+/** On the slow backends only the graphs that no other test has. */
+function isRunOn(backend: string, model: string, name: string): boolean {
+  return backend === 'cpu' || `${model}.${name}` === 'tiny-refiner.scores';
+}
+
+const backends = await presentBackends();
+
+describe.each(backends)('on $name', ({ name: backend, factory }) => {
+  const runs = Object.entries(models).map(([model, { base, cases }]) => ({
+    model,
+    base,
+    cases,
+    names: Object.keys(cases).filter((name) => isRunOn(backend, model, name)),
+  }));
+
+  describe.each(runs.filter(({ names }) => names.length > 0))(
+    '$model',
+    async ({ model, base, cases, names }) => {
+      const pipe = await DiffusionPipeline.fromPretrained(await overlaidModel(model, base), {
+        backends: [factory],
+        dtype: 'f32',
+      });
+      const own = pipe.scheduler;
+      afterAll(() => pipe.dispose());
+
+      it.each(names)(
+        'draws "%s" as diffusers does',
+        async (name) => {
+          const spec = cases[name];
+          const chosen = Object.values(SCHEDULERS).find(
+            ({ className }) => className === spec.scheduler?.class,
+          );
+          pipe.scheduler = chosen ? chosen.fromConfig({ ...own.config, ...spec.scheduler?.options }) : own;
+          const { latents } = await pipe({ ...callOptions(spec), outputType: 'latent' });
+          const expected = `${model}.${name}`;
+          expect(latents!.shape).toEqual(tensors.shape(expected));
+          expect(latents!.data).toMatchNmse(tensors.f32(expected), 1e-6);
+        },
+        240_000,
+      );
+    },
+  );
+});
+
+describe('refusing', async () => {
+  const load = async (model: string, base: string) =>
+    DiffusionPipeline.fromPretrained(await overlaidModel(model, base), { backends: [reference()] });
+  const xl = await load('tiny-sdxl', 'tiny-sdxl');
+  const refiner = await load('tiny-refiner', 'tiny-sdxl');
+  const lcm = await load('tiny-lcm', 'tiny-sd');
+  afterAll(async () => {
+    for (const pipe of [xl, refiner, lcm]) await pipe.dispose();
+  });
+  const image = { shape: [1, 4, 8, 8], data: new Float32Array(256) };
+
+  it.each([
+    ['image', refiner, {}, /refines pictures/],
+    ['denoisingStart', xl, { denoisingStart: 0.5 }, /without an image/],
+    ['denoisingStart', xl, { denoisingStart: 0.5, denoisingEnd: 0.5, image }, /not before denoisingEnd/],
+    ['denoisingEnd', xl, { denoisingEnd: 1.5 }, /from 0 to 1/],
+    ['aestheticScore', xl, { aestheticScore: 6 }, /no such option/],
+    ['negativePrompt', lcm, { negativePrompt: 'flat' }, /no such option/],
+    [
+      'maskImage',
+      lcm,
+      { image, maskImage: { shape: [1, 64, 64], data: new Float32Array(4096) } },
+      /no such task/,
+    ],
+    ['numInferenceSteps', lcm, { numInferenceSteps: 9, originalInferenceSteps: 8 }, /grid of 8/],
+  ])('%s', async (field, pipe, options, message) => {
+    const run = pipe({ prompt: 'fox', height: 64, width: 64, ...options });
+    await expect(run).rejects.toBeInstanceOf(OptionError);
+    await expect(run).rejects.toMatchObject({ field });
+    await expect(run).rejects.toThrow(message);
+  });
+
+  it('another scheduler for a latent consistency model', async () => {
+    const own = lcm.scheduler;
+    lcm.scheduler = xl.scheduler;
+    await expect(lcm({ prompt: 'fox' })).rejects.toThrow(/LCMScheduler alone/);
+    lcm.scheduler = own;
+  });
+
+  it('a refiner without its score', async () => {
+    const model = await overlaidModel('tiny-refiner', 'tiny-sdxl');
+    const index = fixturePath('pipelines/tiny-sdxl/model_index.json');
+    const open: typeof model.open = async (path, signal) =>
+      path === 'model_index.json' ? openNodeFile(index) : model.open(path, signal);
+    await expect(
+      DiffusionPipeline.fromPretrained({ ...model, open }, { backends: [reference()] }),
+    ).rejects.toThrow(ConfigError);
+  });
+});
