@@ -39,6 +39,7 @@ export type { DTypeOption } from './pipelines/load-pipeline.ts';
 export type { EncodePromptOptions, PromptEmbeddings } from './pipelines/encode-prompt.ts';
 export type { CallOptions, Seed, StepInfo, Tensor, TextOptions } from './pipelines/options.ts';
 export type { PromptSyntax } from './text/prompt-tokens.ts';
+export type { VaeSettings } from './pipelines/vae.ts';
 export type { ProgressEvent, ProgressListener } from './pipelines/progress.ts';
 export type { RecommendedSettings } from './pipelines/recommended-settings.ts';
 export type { DenoisingStep, PipelineOutput, Timings, UsedOptions } from './pipelines/draw.ts';

@@ -4,7 +4,7 @@
  */
 import type { CalotypeImage } from './image.ts';
 import { cropPixels, resizeAndFill } from './padded-crop.ts';
-import { resizePixels, type Box, type Pixels, type Size } from './resize.ts';
+import { resizePixels, type Box, type Pixels, type ResizeFilter, type Size } from './resize.ts';
 import { toGreyPixels, toRgbPixels } from './rgb-pixels.ts';
 
 /** Values of images [count, height, width, channels]. */
@@ -42,17 +42,33 @@ export function resizeNearest(array: ImageArray, size: Size): ImageArray {
   return { ...array, ...size, data: out };
 }
 
-/** Pictures at a size, RGB; with a region, that part of them, its proportions kept. */
-function resizePictures(pictures: readonly CalotypeImage[], size: Size, region: Box | undefined): Pixels[] {
+/** How pictures are brought to a size. */
+export interface ResizeOptions {
+  /** The part of them to take, its proportions kept; default all, stretched. */
+  readonly region?: Box | undefined;
+  /** Without a region; default Lanczos. */
+  readonly filter?: ResizeFilter;
+}
+
+/** Pictures at a size, RGB. */
+function resizePictures(
+  pictures: readonly CalotypeImage[],
+  size: Size,
+  { region, filter = 'lanczos' }: ResizeOptions,
+): Pixels[] {
   return pictures.map((picture) => {
     const pixels = toRgbPixels(picture);
-    return region ? resizeAndFill(cropPixels(pixels, region), size) : resizePixels(pixels, size, 'lanczos');
+    return region ? resizeAndFill(cropPixels(pixels, region), size) : resizePixels(pixels, size, filter);
   });
 }
 
 /** Pictures, or a part of them, at a size as [count, height, width, 3] in 0..1. */
-export function picturesToArray(pictures: readonly CalotypeImage[], size: Size, region?: Box): ImageArray {
-  return toUnitArray(resizePictures(pictures, size, region));
+export function picturesToArray(
+  pictures: readonly CalotypeImage[],
+  size: Size,
+  options: ResizeOptions = {},
+): ImageArray {
+  return toUnitArray(resizePictures(pictures, size, options));
 }
 
 /** 0..1 as -1..1. */
@@ -61,8 +77,12 @@ export function toFullRange(array: ImageArray): ImageArray {
 }
 
 /** Mask pictures likewise as [count, height, width, 1]: 1 where they are at least half bright, else 0. */
-export function masksToArray(pictures: readonly CalotypeImage[], size: Size, region?: Box): ImageArray {
-  return binarize(toUnitArray(resizePictures(pictures, size, region).map(toGreyPixels)));
+export function masksToArray(
+  pictures: readonly CalotypeImage[],
+  size: Size,
+  options: ResizeOptions = {},
+): ImageArray {
+  return binarize(toUnitArray(resizePictures(pictures, size, options).map(toGreyPixels)));
 }
 
 /** 1 where values are 0.5 or more, else 0. */

@@ -29,11 +29,13 @@ export interface UNet2DConditionInputs {
   };
   /** Guidance embedding [batch, timeCondProjDim], if the config has `timeCondProjDim` (LCM). */
   readonly timestepCond?: ValueId;
+  /** Numbers [batch] i32 below `numClassEmbeds`, if the config has it. */
+  readonly classLabels?: ValueId;
 }
 
 /** Throws GraphError unless exactly those optional inputs are given that the config asks for. */
 function checkInputs(
-  { additionEmbed, timeCondProjDim }: UNet2DConditionConfig,
+  { additionEmbed, timeCondProjDim, numClassEmbeds }: UNet2DConditionConfig,
   inputs: UNet2DConditionInputs,
 ): void {
   const fail = (field: string, wanted: boolean): never => {
@@ -46,6 +48,8 @@ function checkInputs(
   if ((additionEmbed !== null) !== (inputs.added !== undefined)) fail('added', additionEmbed !== null);
   if ((timeCondProjDim !== null) !== (inputs.timestepCond !== undefined))
     fail('timestepCond', timeCondProjDim !== null);
+  if ((numClassEmbeds !== null) !== (inputs.classLabels !== undefined))
+    fail('classLabels', numClassEmbeds !== null);
 }
 
 /** Sinusoids of `t` [batch] or [batch, n] side by side. */
@@ -76,6 +80,12 @@ function timeEmbedding(
     sample = b.add(projected, sample, 'time_embedding.cond_proj');
   }
   let embedding = timestepMlp(b, sample, 'time_embedding', config.timeEmbedDim);
+  if (config.numClassEmbeds !== null && inputs.classLabels !== undefined) {
+    const name = 'class_embedding';
+    const table = b.weight(`${name}.weight`, [config.numClassEmbeds, config.timeEmbedDim]);
+    const row = b.op('gatherRows', name, { table, index: inputs.classLabels }, {});
+    embedding = b.add(row, embedding, name);
+  }
   if (config.additionEmbed && inputs.added) {
     const { textEmbeds, timeIds } = inputs.added;
     const ids = sinusoids(b, timeIds, 'add_time_proj', config.additionEmbed.timeEmbedDim, config);
@@ -125,6 +135,7 @@ export function unet2DCondition(
       layers: layersPerBlock[level],
       heads: numAttentionHeads[level],
       depths: config.transformerLayersPerBlock[level],
+      onlyCrossAttention: config.onlyCrossAttention[level],
       downsample: level < last,
     });
     skips.push(...outputs);
@@ -135,6 +146,7 @@ export function unet2DCondition(
     x = midBlock(b, x, 'mid_block', context, {
       heads: numAttentionHeads[last],
       depth: config.midTransformerLayers,
+      onlyCrossAttention: config.midOnlyCrossAttention,
     });
 
   blockOutChannels.toReversed().forEach((channels, i) => {
@@ -147,6 +159,7 @@ export function unet2DCondition(
       layers,
       heads: numAttentionHeads[level],
       depths: config.upTransformerLayersPerBlock[i],
+      onlyCrossAttention: config.onlyCrossAttention[level],
       // The size of the next skip: twice this one's, or one less where the level above is odd (`upsample_size`).
       ...(next === undefined ? {} : { upsampleTo: sizeOfImage(b, next) }),
     });
@@ -172,12 +185,12 @@ function addedInputs(b: GraphBuilder, batch: Dim, { timeEmbedDim, inputDim }: UN
  *
  * Inputs are named as diffusers names them: `sample` [batch, height, width, inChannels], `timestep` [batch],
  * `encoder_hidden_states` [batch, tokens, crossAttentionDim]; with `additionEmbed` also `text_embeds` and
- * `time_ids`; with `timeCondProjDim` also `timestep_cond`. Output: `output` [batch, height, width, outChannels].
+ * `time_ids`; with `timeCondProjDim` also `timestep_cond`; with `numClassEmbeds` also `class_labels` [batch]. Output: `output` [batch, height, width, outChannels].
  */
 export function buildUNet2DCondition(config: UNet2DConditionConfig): Graph {
   const b = new GraphBuilder('unet');
   const [batch, height, width, tokens] = ['batch', 'height', 'width', 'tokens'].map(symbol);
-  const { additionEmbed, timeCondProjDim } = config;
+  const { additionEmbed, timeCondProjDim, numClassEmbeds } = config;
   const output = unet2DCondition(b, config, {
     sample: b.input('sample', [batch, height, width, config.inChannels], 'float', 'latent'),
     timestep: b.input('timestep', [batch], 'f32', 'step'),
@@ -191,6 +204,7 @@ export function buildUNet2DCondition(config: UNet2DConditionConfig): Graph {
     ...(timeCondProjDim === null
       ? {}
       : { timestepCond: b.input('timestep_cond', [batch, timeCondProjDim], 'float', 'prompt') }),
+    ...(numClassEmbeds === null ? {} : { classLabels: b.input('class_labels', [batch], 'i32', 'prompt') }),
   });
   b.output('output', output);
   return b.build();

@@ -93,6 +93,9 @@ export function denoiseGraph(config: UNet2DConditionConfig, structure: DenoiseSt
     ...(config.timeCondProjDim !== null && {
       timestepCond: b.input('timestep_cond', [batch, config.timeCondProjDim], 'float', 'prompt'),
     }),
+    ...(config.numClassEmbeds !== null && {
+      classLabels: b.input('class_labels', [batch], 'i32', 'prompt'),
+    }),
   });
   const guidedOutput = guided
     ? b.op('guidance', 'guidance', { output, coefficients, row }, { rescale })

@@ -118,7 +118,7 @@ export class DenoisePrograms {
   }
 
   /** Sets the UNet's prompt inputs (`encoder_hidden_states` [batch, tokens, channels], ...) and runs what depends on them alone. */
-  setPrompt(inputs: Readonly<Record<string, Float32Array>>): void {
+  setPrompt(inputs: Readonly<Record<string, Float32Array | Int32Array>>): void {
     for (const [name, data] of Object.entries(inputs)) {
       const owner = this.programs.find((program) => program.plan.inputs.some((input) => input.name === name));
       owner?.write(name, data);

@@ -17,6 +17,7 @@ import { checkOptionNames } from './option-names.ts';
 import { forgetTokens, learnTokens, type LearnOptions } from './textual-inversions.ts';
 import type { LoadedPipeline } from './load-pipeline.ts';
 import type { ProgressListener } from './progress.ts';
+import type { VaeSettings } from './vae.ts';
 import type { RecommendedSettings } from './recommended-settings.ts';
 import { draw, type DenoisingStep, type PipelineOutput } from './draw.ts';
 
@@ -55,6 +56,8 @@ export interface DiffusionPipeline {
   unloadTextualInversion(tokens?: string | readonly string[]): Promise<void>;
   /** Assign another to sample differently: `EulerDiscreteScheduler.fromConfig(pipe.scheduler.config)`. */
   scheduler: Scheduler;
+  /** Settings of its VAE: `pipe.vae.enableTiling()`. */
+  readonly vae: VaeSettings;
   /** Its diffusers class. */
   readonly className: string;
   /** The backend in use. */
@@ -93,18 +96,19 @@ function deferred<T>(): {
 }
 
 /** diffusers' defaults of the pipeline class that a task belongs to. */
-function defaultsOf({ className, unet, vae }: LoadedPipeline, task: Task): OptionDefaults {
+function defaultsOf({ className, unet, vae, lowRes }: LoadedPipeline, task: Task): OptionDefaults {
   const defaults = taskDefaults(className, task.kind);
   const { scaleFactor } = vae;
-  const [height, width] = unet.sampleSize ?? [64, 64];
-  const trained = { height: height * scaleFactor, width: width * scaleFactor };
-  if (task.kind !== 'image') return { ...defaults, ...trained };
+  const [latentHeight, latentWidth] = unet.sampleSize ?? [64, 64];
+  const trained = { height: latentHeight * scaleFactor, width: latentWidth * scaleFactor };
+  if (task.kind === 'text' || task.kind === 'inpaint') return { ...defaults, ...trained };
   const size = sizeOfImage(task.image, scaleFactor);
-  return {
-    ...defaults,
-    height: size.height - (size.height % scaleFactor),
-    width: size.width - (size.width % scaleFactor),
-  };
+  const height = size.height - (size.height % scaleFactor);
+  const width = size.width - (size.width % scaleFactor);
+  if (task.kind === 'image') return { ...defaults, height, width };
+  // A pixel of the picture is a latent of the upscaler.
+  const { maxNoiseLevel = 0 } = lowRes ?? {};
+  return { ...defaults, maxNoiseLevel, height: height * scaleFactor, width: width * scaleFactor };
 }
 
 /** Wraps loaded parts as a callable pipeline. */
@@ -132,13 +136,23 @@ export function makePipeline(
     const task = readTask(options, {
       latentChannels: vae.kind.config.latentChannels,
       inpaints: isInpaintingUNet(unet),
+      upscales: loaded.lowRes !== undefined,
       refines,
     });
     const checked = checkOptions(options, defaultsOf(loaded, task), vae.scaleFactor, isTaken);
     const release = await turn();
     try {
       checked.signal?.throwIfAborted();
-      const parts = { className, conditioner, denoiser, unet, vae, scheduler, idle: () => backend.idle() };
+      const parts = {
+        lowResScheduler: loaded.lowRes?.scheduler,
+        className,
+        conditioner,
+        denoiser,
+        unet,
+        vae,
+        scheduler,
+        idle: () => backend.idle(),
+      };
       return yield* draw(parts, task, checked, { signal: checked.signal, onProgress });
     } finally {
       release();
@@ -202,6 +216,7 @@ export function makePipeline(
     loadTextualInversion,
     unloadTextualInversion: (tokens?: string | readonly string[]) =>
       inTurn(() => forgetTokens(conditioner.encoders, tokens === undefined ? undefined : [tokens].flat())),
+    vae,
     className,
     notices,
     recommended,

@@ -69,6 +69,8 @@ export interface TextToImageParts {
   readonly unet: UNet2DConditionConfig;
   readonly vae: Vae;
   readonly scheduler: Scheduler;
+  /** The x4 upscaler's. */
+  readonly lowResScheduler: Scheduler | undefined;
   readonly idle: () => Promise<void>;
 }
 
@@ -112,6 +114,7 @@ export async function* draw(
     inpaints,
     shape,
     noise,
+    lowResScheduler: parts.lowResScheduler,
     region,
     programs,
   });
@@ -142,6 +145,7 @@ export async function* draw(
     ...(start.condition && {
       condition: guided ? stack([start.condition, start.condition]) : start.condition,
     }),
+    ...(start.noiseLevel !== undefined && { class_labels: new Int32Array(rows).fill(start.noiseLevel) }),
     ...(unet.timeCondProjDim !== null && {
       timestep_cond: guidanceEmbedding(guidanceScale - 1, unet.timeCondProjDim, images),
     }),

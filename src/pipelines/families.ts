@@ -35,11 +35,17 @@ const XL_OPTIONS = [
   'denoisingEnd',
 ] as const satisfies readonly (keyof CallOptions)[];
 const LCM_OPTIONS = ['originalInferenceSteps'] as const satisfies readonly (keyof CallOptions)[];
+const UPSCALE_OPTIONS = ['noiseLevel'] as const satisfies readonly (keyof CallOptions)[];
 const REFINER_OPTIONS = [
   'aestheticScore',
   'negativeAestheticScore',
 ] as const satisfies readonly (keyof CallOptions)[];
-const SPECIAL: ReadonlySet<string> = new Set([...XL_OPTIONS, ...LCM_OPTIONS, ...REFINER_OPTIONS]);
+const SPECIAL: ReadonlySet<string> = new Set([
+  ...XL_OPTIONS,
+  ...LCM_OPTIONS,
+  ...UPSCALE_OPTIONS,
+  ...REFINER_OPTIONS,
+]);
 
 const FAMILIES: Readonly<Record<PipelineClass, PipelineFamily>> = {
   StableDiffusionPipeline: {
@@ -67,6 +73,20 @@ const FAMILIES: Readonly<Record<PipelineClass, PipelineFamily>> = {
     },
     has: new Set(LCM_OPTIONS),
     lacks: new Set(['negativePrompt', 'negativePromptEmbeds', 'guidanceRescale', 'eta', 'sigmas']),
+  },
+  StableDiffusionUpscalePipeline: {
+    tasks: { upscale: { guidanceScale: 9, numInferenceSteps: 75, noiseLevel: 20 } },
+    has: new Set(UPSCALE_OPTIONS),
+    lacks: new Set([
+      'height',
+      'width',
+      'maskImage',
+      'paddingMaskCrop',
+      'strength',
+      'timesteps',
+      'sigmas',
+      'guidanceRescale',
+    ]),
   },
 };
 

@@ -15,7 +15,7 @@ import {
 } from '../image/preprocess.ts';
 import type { Box } from '../image/resize.ts';
 import type { NoiseCoefficients, Scheduler } from '../schedulers/scheduler.ts';
-import { toNhwc, type ImageShape } from '../tensor/layout.ts';
+import { toNchw, toNhwc, type ImageShape } from '../tensor/layout.ts';
 import { stack } from './conditioning.ts';
 import type { Repaint } from './denoiser.ts';
 import type { PixelSource, Task } from './image-options.ts';
@@ -32,6 +32,8 @@ export interface Start {
   readonly repaint?: Repaint;
   /** For one that is: mask and masked image [images, height, width, 1 + channels]. */
   readonly condition?: Float32Array;
+  /** For the x4 upscaler: how much noise was put on the picture, which is its condition. */
+  readonly noiseLevel?: number;
 }
 
 /** What a start is made from. */
@@ -46,6 +48,8 @@ export interface StartOptions {
   /** Of the run's latents. */
   readonly shape: ImageShape;
   readonly noise: Noise;
+  /** The x4 upscaler's second scheduler, which puts noise on the picture. */
+  readonly lowResScheduler?: Scheduler | undefined;
   /** The part of the pictures to work on; default all. */
   readonly region?: Box | undefined;
   readonly programs: ProgramOptions;
@@ -58,6 +62,7 @@ export async function prepareStart(task: Task, context: StartOptions): Promise<S
     const initial = givenLatents(options.latents, shape) ?? noise.draw(shape);
     return { latents: initial.map((value) => value * scheduler.initNoiseSigma) };
   }
+  if (task.kind === 'upscale') return startUpscale(task, context);
   if (task.kind === 'inpaint') return startInpaint(task, context);
   const images = shape[0];
   const source = toLatentSource('image', task.image, context);
@@ -69,6 +74,44 @@ export async function prepareStart(task: Task, context: StartOptions): Promise<S
   if (options.denoisingStart !== undefined) return { latents: deal(encoded, shape) };
   const drawn = noise.draw(shape);
   return { latents: mix(scheduler.noiseCoefficients(context.begin), deal(encoded, shape), drawn) };
+}
+
+/** The picture with noise on it is a condition; the latents, one for each of its pixels, are noise. */
+function startUpscale({ image }: Task & { kind: 'upscale' }, context: StartOptions): Start {
+  const { options, scheduler, lowResScheduler, shape, noise } = context;
+  const { noiseLevel } = options;
+  if (lowResScheduler === undefined || noiseLevel === undefined)
+    throw new OptionError('the model has no low_res_scheduler', {
+      field: 'image',
+      remedy: 'Use the complete folder of the x4 upscaler',
+    });
+  const [images, , height, width] = shape;
+  const size = { height, width };
+  const pixels = toFullRange(
+    image.kind === 'pictures'
+      ? picturesToArray(image.pictures, size, { filter: 'bicubic' })
+      : resizeNearest(image.array, size),
+  );
+  const prompts = images / options.numImagesPerPrompt;
+  if (pixels.count !== prompts)
+    throw new OptionError(`there are ${pixels.count} of them for ${prompts} prompts`, {
+      field: 'image',
+      remedy: 'Give one picture for each prompt',
+    });
+  const pixelShape = [pixels.count, pixels.channels, height, width] as const;
+  lowResScheduler.setTimesteps(undefined, { timesteps: [noiseLevel] });
+  const noisy = mix(
+    lowResScheduler.noiseCoefficients(0),
+    toNchw(pixels.data, pixelShape),
+    noise.draw(pixelShape),
+  );
+  const conditionShape = [images, pixels.channels, height, width] as const;
+  const initial = givenLatents(options.latents, shape) ?? noise.draw(shape);
+  return {
+    latents: initial.map((value) => value * scheduler.initNoiseSigma),
+    condition: toNhwc(deal(noisy, conditionShape), conditionShape),
+    noiseLevel,
+  };
 }
 
 async function startInpaint(task: Task & { kind: 'inpaint' }, context: StartOptions): Promise<Start> {
@@ -175,7 +218,7 @@ function pixelArray(source: PixelSource, { options: { height, width }, region }:
   const size = { height, width };
   return toFullRange(
     source.kind === 'pictures'
-      ? picturesToArray(source.pictures, size, region)
+      ? picturesToArray(source.pictures, size, { region })
       : resizeNearest(source.array, size),
   );
 }
@@ -183,7 +226,7 @@ function pixelArray(source: PixelSource, { options: { height, width }, region }:
 function maskArray(source: PixelSource, { options: { height, width }, region }: StartOptions): ImageArray {
   const size = { height, width };
   return source.kind === 'pictures'
-    ? masksToArray(source.pictures, size, region)
+    ? masksToArray(source.pictures, size, { region })
     : binarize(resizeNearest(source.array, size));
 }
 

@@ -21,6 +21,8 @@ export type PixelSource =
 /** What a call is asked to do. */
 export type Task =
   | { readonly kind: 'text' }
+  /** Four times the size, from the picture at its own. */
+  | { readonly kind: 'upscale'; readonly image: PixelSource }
   | { readonly kind: 'image'; readonly image: PixelSource | LatentImage }
   | {
       readonly kind: 'inpaint';
@@ -43,11 +45,21 @@ export function isInpaintingUNet({ inChannels, outChannels }: UNet2DConditionCon
   return inChannels === 2 * outChannels + 1;
 }
 
+/**
+ * Whether a UNet is the x4 upscaler's: beside the latents, which are of the size of the picture to be upscaled, it reads
+ * that picture.
+ */
+export function isUpscalingUNet({ inChannels, outChannels, numClassEmbeds }: UNet2DConditionConfig): boolean {
+  return inChannels === outChannels + 3 && numClassEmbeds !== null;
+}
+
 /** What a model can do with images. */
 export interface ImageModel {
   readonly latentChannels: number;
   /** `isInpaintingUNet` */
   readonly inpaints: boolean;
+  /** `isUpscalingUNet` */
+  readonly upscales: boolean;
   /** SDXL's refiner, which goes on from a picture or from another model's latents. */
   readonly refines: boolean;
 }
@@ -74,6 +86,7 @@ export function readTask(options: CallOptions, model: ImageModel): Task {
       'this model refines pictures',
       'Give the image: a picture, or latents that the base model made with outputType latent',
     );
+  if (model.upscales) return readUpscale(image);
   if (image === undefined) return { kind: 'text' };
   const source = readImage(image, model.latentChannels);
   if (maskImage === undefined) {
@@ -94,6 +107,14 @@ export function readTask(options: CallOptions, model: ImageModel): Task {
   const mask = readMask(maskImage);
   if (paddingMaskCrop === undefined) return { kind: 'inpaint', image: source, mask };
   return { kind: 'inpaint', image: source, mask, crop: readCrop(source, mask, options) };
+}
+
+function readUpscale(image: CallOptions['image']): Task {
+  if (image === undefined) refuse('image', 'this model upscales pictures', 'Give the picture to upscale');
+  // No array of pixels has as many rows as this, so that none is taken for latents.
+  const source = readImage(image, Number.NaN);
+  if (source.kind === 'latents') refuse('image', 'latents cannot be upscaled', 'Give a picture');
+  return { kind: 'upscale', image: source };
 }
 
 function readCrop(

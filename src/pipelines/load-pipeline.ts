@@ -20,7 +20,7 @@ import { Tokenizer } from '../text/tokenizer.ts';
 import { AddedVectors } from './added-vectors.ts';
 import type { Conditioner } from './conditioning.ts';
 import { Denoiser } from './denoiser.ts';
-import { isInpaintingUNet } from './image-options.ts';
+import { isInpaintingUNet, isUpscalingUNet } from './image-options.ts';
 import { loadNetwork, type Aliases, type ComponentDType } from './load-network.ts';
 import type { Network } from './network.ts';
 import { parseRecommendedSettings, type RecommendedSettings } from './recommended-settings.ts';
@@ -52,11 +52,16 @@ export interface LoadedPipeline {
   readonly conditioner: Conditioner;
   readonly vae: Vae;
   readonly scheduler: Scheduler;
+  /** For the x4 upscaler: what puts noise on the picture, and the most of it. */
+  readonly lowRes: { readonly scheduler: Scheduler; readonly maxNoiseLevel: number } | undefined;
   readonly recommended: RecommendedSettings;
   /** Grows where more is to be said later. */
   readonly notices: string[];
   dispose(): void;
 }
+
+/** diffusers sets it whatever the upscaler's VAE says; early files of it lack the field. */
+const UPSCALER_SCALING_FACTOR = 0.08333;
 
 /** Reads one pipeline's files; keeps what must be closed or freed if loading fails half-way. */
 class PipelineLoader {
@@ -107,8 +112,8 @@ class PipelineLoader {
   }
 
   /** The model's own scheduler, with the settings that diffusers' pipeline class forces on it. */
-  async scheduler(className: PipelineClass): Promise<Scheduler> {
-    return this.#json('scheduler/scheduler_config.json', (json, { file }) =>
+  async scheduler(className: PipelineClass, folder = 'scheduler'): Promise<Scheduler> {
+    return this.#json(`${folder}/scheduler_config.json`, (json, { file }) =>
       schedulerFromConfig(
         className === 'StableDiffusionPipeline' ? forStableDiffusion(json, file) : json,
         file,
@@ -165,25 +170,37 @@ class PipelineLoader {
     return conditioner;
   }
 
-  async unet(): Promise<{ readonly config: UNet2DConditionConfig; readonly denoiser: Denoiser }> {
+  async unet(
+    className: PipelineClass,
+  ): Promise<{ readonly config: UNet2DConditionConfig; readonly denoiser: Denoiser }> {
     const path = 'unet/config.json';
     const config = await this.#json(path, parseUNet2DConditionConfig);
-    if (config.inChannels !== config.outChannels && !isInpaintingUNet(config))
-      throw new ConfigError(`${config.inChannels} is neither out_channels nor that of inpainting`, {
+    const { inChannels, outChannels, numClassEmbeds } = config;
+    const fits =
+      className === 'StableDiffusionUpscalePipeline'
+        ? isUpscalingUNet(config)
+        : numClassEmbeds === null && (inChannels === outChannels || isInpaintingUNet(config));
+    if (!fits)
+      throw new ConfigError(`a UNet of ${inChannels} channels is none that ${className} works with`, {
         file: `${this.#source.name}/${path}`,
         field: 'in_channels',
-        remedy:
-          'Use a model for text-to-image or inpainting; upscalers and InstructPix2Pix are not supported',
+        remedy: 'Use a model for text-to-image, inpainting or upscaling; InstructPix2Pix is not supported',
       });
     const network = await this.#network('unet', [buildUNet2DCondition(config)], this.#dtype('unet'));
     return { config, denoiser: this.keep(new Denoiser(network, config)) };
   }
 
-  async vae(className: VaeConfig['className']): Promise<Vae> {
+  async vae(className: VaeConfig['className'], scalingFactor?: number): Promise<Vae> {
     const kind: VaeConfig =
       className === 'AutoencoderTiny'
         ? { className, config: await this.#json('vae/config.json', parseAutoencoderTinyConfig) }
-        : { className, config: await this.#json('vae/config.json', parseAutoencoderKLConfig) };
+        : {
+            className,
+            config: {
+              ...(await this.#json('vae/config.json', parseAutoencoderKLConfig)),
+              ...(scalingFactor !== undefined && { scalingFactor }),
+            },
+          };
     const network = await this.#network(
       'vae',
       Object.values(vaeGraphs(kind)),
@@ -230,14 +247,40 @@ export async function loadPipeline(
     const index = await loader.index();
     const { className } = index;
     const scheduler = await loader.scheduler(className);
+    const { config: unet, denoiser } = await loader.unet(className);
+    const lowRes = index.components.has('low_res_scheduler')
+      ? {
+          scheduler: await loader.scheduler(className, 'low_res_scheduler'),
+          maxNoiseLevel: Math.min(index.maxNoiseLevel, (unet.numClassEmbeds ?? 1) - 1),
+        }
+      : undefined;
     const recommended = await loader.recommended();
-    const { config: unet, denoiser } = await loader.unet();
     const vae = await loader.vae(
       index.components.get('vae') === 'AutoencoderTiny' ? 'AutoencoderTiny' : 'AutoencoderKL',
+      className === 'StableDiffusionUpscalePipeline' ? UPSCALER_SCALING_FACTOR : undefined,
     );
+    const { latentChannels } = vae.kind.config;
+    if (latentChannels !== unet.outChannels)
+      throw new ConfigError(`latents of ${latentChannels} channels are not the UNet's ${unet.outChannels}`, {
+        file: `${source.name}/vae/config.json`,
+        field: 'latent_channels',
+        remedy: 'Use a VAE that was made for models of this kind',
+      });
     const conditioner = await loader.conditioner(index, unet);
     const { notices, dispose } = loader;
-    return { className, backend, unet, denoiser, conditioner, vae, scheduler, recommended, notices, dispose };
+    return {
+      className,
+      backend,
+      unet,
+      denoiser,
+      conditioner,
+      vae,
+      scheduler,
+      lowRes,
+      recommended,
+      notices,
+      dispose,
+    };
   } catch (error) {
     loader.dispose();
     throw error;

@@ -89,6 +89,11 @@ export interface CallOptions extends TextOptions {
   readonly denoisingEnd?: number;
   /** Default 50. */
   readonly numInferenceSteps?: number;
+  /**
+   * x4 upscaler: how much noise is put on the picture, a timestep; more lets the model invent more. Default 20, at most
+   * the model's `max_noise_level`.
+   */
+  readonly noiseLevel?: number;
   /** LatentConsistencyModelPipeline: steps of the grid that the model was distilled to; default the scheduler's. */
   readonly originalInferenceSteps?: number;
   /** Timesteps in place of the scheduler's spacing; not together with `sigmas`. */
@@ -145,6 +150,9 @@ export interface OptionDefaults {
   readonly guidanceScale: number;
   /** Default 50. */
   readonly numInferenceSteps?: number;
+  /** The x4 upscaler's. */
+  readonly noiseLevel?: number;
+  readonly maxNoiseLevel?: number;
   /** Present where there is an image. */
   readonly strength?: number;
   readonly height: number;
@@ -177,6 +185,7 @@ const KNOWN = [
   'denoisingStart',
   'denoisingEnd',
   'numInferenceSteps',
+  'noiseLevel',
   'originalInferenceSteps',
   'timesteps',
   'sigmas',
@@ -305,13 +314,14 @@ export function checkOptions(
   isTaken: (option: string) => boolean,
 ): CheckedOptions {
   checkNames(options, KNOWN.filter(isTaken));
+  const { maxNoiseLevel = 0, ...callDefaults } = defaults;
   const checked: CheckedOptions = {
     numInferenceSteps: 50,
     guidanceRescale: 0,
     eta: 0,
     numImagesPerPrompt: 1,
     outputType: 'image',
-    ...defaults,
+    ...callDefaults,
     ...Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)),
   };
   for (const field of ['height', 'width'] as const) {
@@ -322,6 +332,7 @@ export function checkOptions(
     }
   }
   inRange('numInferenceSteps', checked.numInferenceSteps, 1, 10000, true);
+  inRange('noiseLevel', checked.noiseLevel, 0, maxNoiseLevel, true);
   inRange('originalInferenceSteps', checked.originalInferenceSteps, 1, 10000, true);
   inRange('guidanceScale', checked.guidanceScale, -1e4, 1e4, false);
   inRange('guidanceRescale', checked.guidanceRescale, 0, 1, false);

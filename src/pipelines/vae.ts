@@ -3,6 +3,7 @@
 import type { Program } from '../backends/backend.ts';
 import type { Graph } from '../graph/graph.ts';
 import type { ImageArray } from '../image/preprocess.ts';
+import type { Size } from '../image/resize.ts';
 import type { AutoencoderKLConfig } from '../loaders/configs/autoencoder-kl.ts';
 import type { AutoencoderTinyConfig } from '../loaders/configs/autoencoder-tiny.ts';
 import { buildAutoencoderKLDecoder, buildAutoencoderKLEncoder } from '../models/autoencoder-kl.ts';
@@ -10,6 +11,7 @@ import { buildAutoencoderTinyDecoder, buildAutoencoderTinyEncoder } from '../mod
 import { toNchw, toNhwc, type ImageShape } from '../tensor/layout.ts';
 import { stack } from './conditioning.ts';
 import { RecentCache, type Network, type ProgramOptions } from './network.ts';
+import { inTiles, type Plane, type Tiling } from './vae-tiles.ts';
 
 /** A VAE's class and configuration. */
 export type VaeConfig =
@@ -40,8 +42,26 @@ export function vaeGraphs({ className, config }: VaeConfig): {
     : { encoder: buildAutoencoderTinyEncoder(config), decoder: buildAutoencoderTinyDecoder(config) };
 }
 
+/** What users may set on a pipeline's VAE; the names are diffusers'. */
+export interface VaeSettings {
+  /** Its diffusers class. */
+  readonly className: VaeConfig['className'];
+  /**
+   * From now on large pictures go through the VAE in overlapping tiles, which takes less memory and gives a picture that
+   * is a little different: AutoencoderKL cuts what is larger than its `sample_size`, AutoencoderTiny what is over 512.
+   */
+  enableTiling(): void;
+  disableTiling(): void;
+  /** From now on pictures of a batch go through the VAE one by one, which takes less memory. */
+  enableSlicing(): void;
+  disableSlicing(): void;
+}
+
+/** AutoencoderTiny's tiles, in pixels. */
+const TINY_TILE = 512;
+
 /** A VAE on a device. */
-export class Vae {
+export class Vae implements VaeSettings {
   readonly kind: VaeConfig;
   /** Pixels to a latent, along each side. */
   readonly scaleFactor: number;
@@ -50,6 +70,8 @@ export class Vae {
   readonly #decoder: Graph;
   readonly #encoders = new RecentCache<Program>(1);
   readonly #programs = new RecentCache<Program>(1);
+  #tiling = false;
+  #slicing = false;
 
   constructor(network: Network, kind: VaeConfig) {
     this.kind = kind;
@@ -63,11 +85,32 @@ export class Vae {
     this.#decoder = decoder;
   }
 
-  /** Compiles the decoder for latents of this shape. */
+  get className(): VaeConfig['className'] {
+    return this.kind.className;
+  }
+
+  enableTiling(): void {
+    this.#tiling = true;
+  }
+
+  disableTiling(): void {
+    this.#tiling = false;
+  }
+
+  enableSlicing(): void {
+    this.#slicing = true;
+  }
+
+  disableSlicing(): void {
+    this.#slicing = false;
+  }
+
+  /** Compiles the decoder for latents of this shape, or for its first tile. */
   async prepare([images, , height, width]: ImageShape, options: ProgramOptions = {}): Promise<Program> {
-    return this.#programs.get([images, height, width].join('x'), () =>
-      this.#network.compile(this.#decoder, { batch: images, height, width }, options),
-    );
+    const { latent } = this.#tileSizes();
+    return this.#isTiled('decode', { height, width })
+      ? this.#decoderFor(1, Math.min(height, latent), Math.min(width, latent), options)
+      : this.#decoderFor(this.#slicing ? 1 : images, height, width, options);
   }
 
   /** Decodes latents [images, channels, height, width] as pipelines hold them (scaled). */
@@ -76,13 +119,38 @@ export class Vae {
     shape: ImageShape,
     options: ProgramOptions = {},
   ): Promise<DecodedImages> {
-    const program = await this.prepare(shape, options);
-    program.write('latents', toNhwc(this.#unscale(latents, shape), shape));
-    program.run();
-    const [images, , height, width] = shape;
-    const { scaleFactor } = this;
-    const data = await program.read('image');
-    return { shape: [images, height * scaleFactor, width * scaleFactor, this.kind.config.outChannels], data };
+    const [images, channels, height, width] = shape;
+    const tiled = this.#isTiled('decode', { height, width });
+    const batch = tiled || this.#slicing ? 1 : images;
+    const all = toNhwc(this.#unscale(latents, shape), shape);
+    const decodeBatch = async (data: Float32Array, size: Size): Promise<Plane> => {
+      options.signal?.throwIfAborted();
+      const program = await this.#decoderFor(batch, size.height, size.width, options);
+      program.write('latents', data);
+      program.run();
+      const { scaleFactor } = this;
+      return {
+        height: size.height * scaleFactor,
+        width: size.width * scaleFactor,
+        channels: this.kind.config.outChannels,
+        data: await program.read('image'),
+      };
+    };
+    const length = batch * channels * height * width;
+    const planes: Plane[] = [];
+    for (let first = 0; first < all.length; first += length) {
+      const data = all.subarray(first, first + length);
+      const plane = { height, width, channels, data };
+      planes.push(
+        ...(tiled
+          ? await inTiles(plane, this.#tilingOf('decode'), async (tile) => [
+              await decodeBatch(tile.data, tile),
+            ])
+          : [await decodeBatch(data, plane)]),
+      );
+    }
+    const [{ height: pixelHeight, width: pixelWidth, channels: colours }] = planes;
+    return { shape: [images, pixelHeight, pixelWidth, colours], data: stack(planes.map(({ data }) => data)) };
   }
 
   /** Encodes pictures [images, height, width, 3] in -1..1, one after the other. Latents are not scaled; see `scale`. */
@@ -90,26 +158,36 @@ export class Vae {
     { count, height, width, channels, data }: ImageArray,
     options: ProgramOptions = {},
   ): Promise<EncodedImages> {
-    const program = await this.#encoders.get([height, width].join('x'), () =>
-      this.#network.compile(this.#encoder, { batch: 1, height, width }, options),
-    );
     const { latentChannels } = this.kind.config;
+    const tiled = this.#isTiled('encode', { height, width });
+    const names = this.kind.className === 'AutoencoderTiny' ? ['latents'] : ['mean', 'logvar'];
+    const encodePlane = async (plane: Plane): Promise<readonly Plane[]> => {
+      options.signal?.throwIfAborted();
+      const program = await this.#encoders.get([plane.height, plane.width].join('x'), () =>
+        this.#network.compile(this.#encoder, { batch: 1, height: plane.height, width: plane.width }, options),
+      );
+      program.write('image', plane.data);
+      program.run();
+      const outputs = await Promise.all(names.map((name) => program.read(name)));
+      const size = {
+        height: Math.floor(plane.height / this.scaleFactor),
+        width: Math.floor(plane.width / this.scaleFactor),
+        channels: latentChannels,
+      };
+      return outputs.map((values) => ({ ...size, data: values }));
+    };
     const shape = [1, latentChannels, height / this.scaleFactor, width / this.scaleFactor] as const;
     const means: Float32Array[] = [];
     const deviations: Float32Array[] = [];
     const length = height * width * channels;
     for (let image = 0; image < count; image++) {
-      options.signal?.throwIfAborted();
-      program.write('image', data.subarray(image * length, (image + 1) * length));
-      program.run();
-      if (this.kind.className === 'AutoencoderTiny') {
-        means.push(toNchw(await program.read('latents'), shape));
-        continue;
-      }
-      const [mean, logvar] = await Promise.all([program.read('mean'), program.read('logvar')]);
-      means.push(toNchw(mean, shape));
-      const std = logvar.map((value) => Math.exp(0.5 * Math.min(Math.max(value, -30), 20)));
-      deviations.push(toNchw(std, shape));
+      const plane = { height, width, channels, data: data.subarray(image * length, (image + 1) * length) };
+      const [mean, logvar] = tiled
+        ? await inTiles(plane, this.#tilingOf('encode'), encodePlane)
+        : await encodePlane(plane);
+      means.push(toNchw(mean.data, shape));
+      const std = logvar?.data.map((value) => Math.exp(0.5 * Math.min(Math.max(value, -30), 20)));
+      if (std) deviations.push(toNchw(std, shape));
     }
     return { mean: stack(means), ...(deviations.length > 0 && { std: stack(deviations) }) };
   }
@@ -138,6 +216,33 @@ export class Vae {
         : value / scalingFactor;
       return statistics ? scaled : scaled + (shiftFactor ?? 0);
     });
+  }
+
+  async #decoderFor(batch: number, height: number, width: number, options: ProgramOptions): Promise<Program> {
+    return this.#programs.get([batch, height, width].join('x'), () =>
+      this.#network.compile(this.#decoder, { batch, height, width }, options),
+    );
+  }
+
+  /** Sides of a tile. */
+  #tileSizes(): { readonly sample: number; readonly latent: number } {
+    const { className, config } = this.kind;
+    const sample = className === 'AutoencoderTiny' ? TINY_TILE : config.sampleSize[0];
+    return { sample, latent: Math.floor(sample / this.scaleFactor) };
+  }
+
+  /** Whether something of this size (pixels to encode, latents to decode) is cut. */
+  #isTiled(way: 'encode' | 'decode', { height, width }: Size): boolean {
+    const { sample, latent } = this.#tileSizes();
+    return this.#tiling && Math.max(height, width) > (way === 'encode' ? sample : latent);
+  }
+
+  #tilingOf(way: 'encode' | 'decode'): Tiling {
+    const { sample, latent } = this.#tileSizes();
+    const [tileIn, tileOut] = way === 'encode' ? [sample, latent] : [latent, sample];
+    return this.className === 'AutoencoderTiny'
+      ? { method: 'painted', overlap: 0.125, tileIn, tileOut }
+      : { method: 'averaged', overlap: 0.25, tileIn, tileOut };
   }
 
   dispose(): void {

@@ -38,7 +38,7 @@ interface Derived {
 
 describe('UNet2DConditionModel', () => {
   const derived: ReadonlyMap<string, Derived> = new Map(Object.entries(fixture.unets));
-  const supported = [...derived.keys()].filter((name) => !name.startsWith('sd-x4-upscaler'));
+  const supported = [...derived.keys()];
 
   test.each(supported)('%s says what diffusers builds', (name) => {
     const config = parseUNet2DConditionConfig(json(name), strict(name));
@@ -61,7 +61,7 @@ describe('UNet2DConditionModel', () => {
   });
 
   test('all UNets of the fixture are tried', () => {
-    expect(supported.length).toBe(19);
+    expect(supported.length).toBe(20);
   });
 
   test('missing fields take the defaults of the class', () => {
@@ -74,11 +74,17 @@ describe('UNet2DConditionModel', () => {
     });
   });
 
-  test('the upscaler is refused by the field that it needs', () => {
-    const name = 'sd-x4-upscaler/unet/config.json';
-    expect(() => parseUNet2DConditionConfig(json(name), { file: name })).toThrow(
-      'sd-x4-upscaler/unet/config.json: only_cross_attention: the value [true,true,true,false] is not supported; supported: false',
-    );
+  test('the upscaler has a table of noise levels, and levels that look at the text alone', () => {
+    const config = parseUNet2DConditionConfig(json('sd-x4-upscaler/unet/config.json'), {
+      file: 'config.json',
+    });
+    expect(config).toMatchObject({
+      numClassEmbeds: 1000,
+      onlyCrossAttention: [true, true, true, false],
+      midOnlyCrossAttention: false,
+    });
+    const all = parseUNet2DConditionConfig({ only_cross_attention: true }, { file: 'config.json' });
+    expect(all).toMatchObject({ onlyCrossAttention: [true, true, true, true], midOnlyCrossAttention: true });
   });
 
   const refused: [field: string, value: unknown, message: RegExp][] = [
@@ -92,7 +98,7 @@ describe('UNet2DConditionModel', () => {
       'UNetMidBlock2DSimpleCrossAttn',
       /supported: "UNetMidBlock2DCrossAttn", "UNetMidBlock2D", null/,
     ],
-    ['num_class_embeds', 1000, /supported: null/],
+    ['only_cross_attention', [true], /has 1 entries, but block_out_channels has 4 levels/],
     ['act_fn', 'mish', /supported: "silu", "swish"/],
     ['_class_name', 'UNet2DModel', /supported: "UNet2DConditionModel"/],
     ['in_channels', '4', /Expected number/],

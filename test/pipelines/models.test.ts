@@ -3,6 +3,7 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import * as v from 'valibot';
 import {
+  blobModelSource,
   ConfigError,
   DiffusionPipeline,
   OptionError,
@@ -12,6 +13,9 @@ import {
   type CalotypeImage,
 } from '../../src/index.ts';
 import { openNodeFile } from '../../src/platform/node-file-source.ts';
+import { parseAutoencoderTinyConfig } from '../../src/loaders/configs/autoencoder-tiny.ts';
+import { vaeGraphs } from '../../src/pipelines/vae.ts';
+import { makeSafetensors } from '../loaders/make-safetensors.ts';
 import { presentBackends } from '../support/backends.ts';
 import { fixturePath, openTensorFixture, readFixtureJson } from '../support/fixtures.ts';
 import { overlaidModel } from '../support/overlay.ts';
@@ -35,6 +39,8 @@ const tensors = await openTensorFixture('pipelines/models.safetensors');
 
 /** An input of the fixture as the option that it is: a picture, or latents. */
 function input(name: string): CalotypeImage | { shape: readonly number[]; data: Float32Array } {
+  if (name.startsWith('a.'))
+    return { shape: tensors.shape(name), data: tensors.f32(name).map((value) => value / 255) };
   if (!/^[pm]\./.test(name)) return { shape: tensors.shape(name), data: tensors.f32(name) };
   const [height, width, channels = 1] = tensors.shape(name);
   const samples = tensors.f32(name);
@@ -58,7 +64,7 @@ function callOptions(spec: Case): CallOptions {
 
 /** On the slow backends only the graphs that no other test has. */
 function isRunOn(backend: string, model: string, name: string): boolean {
-  return backend === 'cpu' || `${model}.${name}` === 'tiny-refiner.scores';
+  return backend === 'cpu' || ['tiny-refiner.scores', 'tiny-upscaler.array'].includes(`${model}.${name}`);
 }
 
 const backends = await presentBackends();
@@ -137,6 +143,40 @@ describe('refusing', async () => {
     lcm.scheduler = xl.scheduler;
     await expect(lcm({ prompt: 'fox' })).rejects.toThrow(/LCMScheduler alone/);
     lcm.scheduler = own;
+  });
+
+  it('what the upscaler cannot do', async () => {
+    const pipe = await load('tiny-upscaler', 'tiny-sd');
+    const call = { prompt: 'fox', image: { shape: [1, 8, 8, 3], data: new Float32Array(192) } };
+    await expect(pipe({ prompt: 'fox' })).rejects.toThrow(/upscales pictures/);
+    await expect(pipe({ ...call, image })).rejects.toMatchObject({ field: 'image' });
+    await expect(pipe({ ...call, height: 64 })).rejects.toMatchObject({ field: 'height' });
+    await expect(pipe({ ...call, noiseLevel: 71 })).rejects.toThrow(/from 0 to 70/);
+    await expect(pipe({ ...call, prompt: ['fox', 'apple'] })).rejects.toThrow(/1 of them for 2 prompts/);
+    await pipe.dispose();
+  });
+
+  it('a VAE of other latents', async () => {
+    const json = {
+      ...readFixtureJson('models/autoencoder-tiny/config.json', v.looseObject({})),
+      latent_channels: 16,
+    };
+    const { encoder, decoder } = vaeGraphs({
+      className: 'AutoencoderTiny',
+      config: parseAutoencoderTinyConfig(json, { file: 'config.json' }),
+    });
+    const parts = [encoder, decoder].flatMap(({ weights }) => weights.flatMap((weight) => weight.parts));
+    const weights = makeSafetensors(Object.fromEntries(parts.map(({ name, shape }) => [name, { shape }])));
+    const vae = blobModelSource(
+      'taesd3',
+      new Map([
+        ['config.json', new Blob([JSON.stringify(json)])],
+        ['diffusion_pytorch_model.safetensors', new Blob([Uint8Array.from(weights)])],
+      ]),
+    );
+    await expect(
+      DiffusionPipeline.fromPretrained(fixturePath('pipelines/tiny-sd'), { backends: [reference()], vae }),
+    ).rejects.toThrow(/latents of 16 channels are not the UNet's 4/);
   });
 
   it('a refiner without its score', async () => {

@@ -3,7 +3,7 @@
  */
 import * as v from 'valibot';
 import { ConfigError } from '../../errors.ts';
-import { type ConfigContext, oneOf, validate } from '../config.ts';
+import { type ConfigContext, oneOf, validate, whole } from '../config.ts';
 
 const COMPONENT_NAMES = [
   'unet',
@@ -13,6 +13,7 @@ const COMPONENT_NAMES = [
   'tokenizer',
   'tokenizer_2',
   'scheduler',
+  'low_res_scheduler',
 ] as const;
 
 /** Components that a pipeline may use; also the names of their folders. */
@@ -33,6 +34,14 @@ const STABLE_DIFFUSION = {
 const PIPELINES = {
   StableDiffusionPipeline: STABLE_DIFFUSION,
   LatentConsistencyModelPipeline: STABLE_DIFFUSION,
+  StableDiffusionUpscalePipeline: {
+    ...STABLE_DIFFUSION,
+    components: {
+      ...STABLE_DIFFUSION.components,
+      vae: ['AutoencoderKL'],
+      low_res_scheduler: ['DDPMScheduler'],
+    },
+  },
   StableDiffusionXLPipeline: {
     components: {
       unet: ['UNet2DConditionModel'],
@@ -66,6 +75,8 @@ export interface ModelIndex {
   readonly forceZerosForEmptyPrompt: boolean;
   /** SDXL: the UNet takes an aesthetic score in place of the target size (refiners). */
   readonly requiresAestheticsScore: boolean;
+  /** x4 upscaler: the most noise (a timestep) that may be put on the picture. */
+  readonly maxNoiseLevel: number;
 }
 
 /** Options of `parseModelIndex`. */
@@ -81,6 +92,7 @@ const SAME_COMPONENTS = {
   StableDiffusionInpaintPipeline: 'StableDiffusionPipeline',
   LatentConsistencyModelPipeline: 'LatentConsistencyModelPipeline',
   LatentConsistencyModelImg2ImgPipeline: 'LatentConsistencyModelPipeline',
+  StableDiffusionUpscalePipeline: 'StableDiffusionUpscalePipeline',
   StableDiffusionXLPipeline: 'StableDiffusionXLPipeline',
   StableDiffusionXLImg2ImgPipeline: 'StableDiffusionXLPipeline',
   StableDiffusionXLInpaintPipeline: 'StableDiffusionXLPipeline',
@@ -95,6 +107,7 @@ const schema = v.looseObject({
   _class_name: oneOf(...Object.keys(SAME_COMPONENTS).filter(isUsableClass)),
   force_zeros_for_empty_prompt: v.optional(v.boolean(), true),
   requires_aesthetics_score: v.optional(v.boolean(), false),
+  max_noise_level: v.optional(whole(0), 350),
 });
 const componentSchema = v.strictTuple([v.nullable(v.string()), v.nullable(v.string())]);
 
@@ -127,6 +140,7 @@ export function parseModelIndex(json: unknown, context: ModelIndexContext): Mode
     components,
     forceZerosForEmptyPrompt: raw.force_zeros_for_empty_prompt,
     requiresAestheticsScore: raw.requires_aesthetics_score,
+    maxNoiseLevel: raw.max_noise_level,
   };
 }
 

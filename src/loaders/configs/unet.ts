@@ -44,6 +44,8 @@ export interface UNet2DConditionConfig {
   readonly timeEmbedDim: number;
   /** Width of the guidance embedding that is added before the time MLP (`time_embedding.cond_proj`, LCM); null: none. */
   readonly timeCondProjDim: number | null;
+  /** Rows of a table of embeddings that are added by number (`class_embedding`, the x4 upscaler's noise levels); null: none. */
+  readonly numClassEmbeds: number | null;
   /** SDXL's micro-conditioning (`add_embedding`); null: none. */
   readonly additionEmbed: UNetAdditionEmbed | null;
   /** Channels of each level. */
@@ -64,6 +66,10 @@ export interface UNet2DConditionConfig {
   readonly midTransformerLayers: number;
   /** The same for the up blocks, in the order they run (coarsest first). */
   readonly upTransformerLayersPerBlock: readonly (readonly number[])[];
+  /** Levels whose transformers attend to the text in place of the pixels too (`attn1`), finest first. */
+  readonly onlyCrossAttention: readonly boolean[];
+  /** The same for the mid block. */
+  readonly midOnlyCrossAttention: boolean;
   /** proj_in and proj_out of transformers are linear layers (2-D weights) instead of 1x1 convolutions. */
   readonly useLinearProjection: boolean;
   /** Attention scores must be computed in f32. */
@@ -107,7 +113,10 @@ const schema = v.object({
     'CrossAttnUpBlock2D',
     'CrossAttnUpBlock2D',
   ]),
-  only_cross_attention: supported(false),
+  only_cross_attention: v.optional(
+    v.union([v.boolean(), list(v.boolean())], 'expected true, false or a list of them'),
+    false,
+  ),
   block_out_channels: v.optional(list(whole()), [320, 640, 1280, 1280]),
   layers_per_block: v.optional(perLevel(), 2),
   downsample_padding: supported(1),
@@ -129,7 +138,7 @@ const schema = v.object({
   class_embed_type: supported(null),
   addition_embed_type: supported(null, 'text_time'),
   addition_time_embed_dim: v.optional(v.nullable(whole()), null),
-  num_class_embeds: supported(null),
+  num_class_embeds: v.optional(v.nullable(whole()), null),
   upcast_attention: flag(false),
   resnet_time_scale_shift: supported('default'),
   resnet_skip_time_act: supported(false),
@@ -144,7 +153,7 @@ const schema = v.object({
   projection_class_embeddings_input_dim: v.optional(v.nullable(whole()), null),
   attention_type: supported('default'),
   class_embeddings_concat: supported(false),
-  mid_block_only_cross_attention: supported(null, false),
+  mid_block_only_cross_attention: v.optional(v.nullable(v.boolean()), null),
   cross_attention_norm: supported(null),
   // Only read with addition_embed_type "text", which is refused above.
   addition_embed_type_num_heads: v.optional(v.number(), 64),
@@ -176,6 +185,7 @@ export function parseUNet2DConditionConfig(json: unknown, context: ConfigContext
     freqShift: raw.freq_shift,
     timeEmbedDim: raw.time_embedding_dim ?? channels[0] * 4,
     timeCondProjDim: raw.time_cond_proj_dim,
+    numClassEmbeds: raw.num_class_embeds,
     additionEmbed: additionEmbed(raw, context),
     blockOutChannels: channels,
     downBlockTypes: raw.down_block_types,
@@ -185,6 +195,7 @@ export function parseUNet2DConditionConfig(json: unknown, context: ConfigContext
     numAttentionHeads,
     crossAttentionDim: crossAttentionDim(raw, levels, context),
     ...transformerDepths(raw, layersPerBlock, context),
+    ...onlyCrossAttention(raw, context),
     useLinearProjection: raw.use_linear_projection,
     upcastAttention: raw.upcast_attention,
     normNumGroups: raw.norm_num_groups,
@@ -231,6 +242,21 @@ function additionEmbed(raw: Raw, context: ConfigContext): UNetAdditionEmbed | nu
       'is missing, but addition_embed_type needs it',
     );
   return { timeEmbedDim, inputDim };
+}
+
+/** One flag holds for the mid block as well, a list does not. */
+function onlyCrossAttention(
+  raw: Raw,
+  context: ConfigContext,
+): Pick<UNet2DConditionConfig, 'onlyCrossAttention' | 'midOnlyCrossAttention'> {
+  const given = raw.only_cross_attention;
+  const levels = raw.block_out_channels.length;
+  const flags = typeof given === 'boolean' ? Array.from({ length: levels }, () => given) : given;
+  checkLength(flags, levels, 'only_cross_attention', context);
+  return {
+    onlyCrossAttention: flags,
+    midOnlyCrossAttention: raw.mid_block_only_cross_attention ?? (typeof given === 'boolean' && given),
+  };
 }
 
 /** Transformer blocks per attention, for the down, mid and up blocks. */

@@ -134,14 +134,6 @@ const KINDS = {
     className: 'StableDiffusionInstructPix2PixPipeline',
     repository: 'timbrooks/instruct-pix2pix',
   },
-  upscaler: {
-    ...SD2,
-    title: 'Stable Diffusion x4 upscaler',
-    className: 'StableDiffusionUpscalePipeline',
-    repository: 'stabilityai/stable-diffusion-x4-upscaler',
-    sampleSize: 128,
-    scalingFactor: 0.08333,
-  },
 } as const satisfies Readonly<Record<string, ModelKind>>;
 
 /** Tensors by which a kind is known. */
@@ -165,7 +157,11 @@ export async function detectKind(file: SafetensorsFile, signal?: AbortSignal): P
   const refiner = has('conditioner.embedders.0.model.');
   const [, channels] = file.info(CONV_IN).shape;
   if (file.has('edm_mean')) throw unsupported(file.name, 'Playground 2.5, which needs the EDM schedulers');
-  if (file.has(`${UNET}label_emb.weight`)) return KINDS.upscaler;
+  if (file.has(`${UNET}label_emb.weight`))
+    throw unsupported(
+      file.name,
+      'the x4 upscaler, of which only the diffusers folder is read; this layout of it',
+    );
   const sd2 = has('cond_stage_model.model.') || textWidth(file) === 1024;
   if (channels === 9) return xl ? KINDS.sdxlInpaint : sd2 ? KINDS.sd2Inpaint : KINDS.sd1Inpaint;
   if (channels === 8) return KINDS.pix2pix;

@@ -15,6 +15,13 @@ function feedForward(b: GraphBuilder, x: ValueId, path: string): ValueId {
   return b.linear(gated, `${path}.net.2`, { channels });
 }
 
+/** Options of `basicTransformerBlock`. */
+export interface BasicTransformerBlockOptions {
+  readonly heads: number;
+  /** Both attentions look at the text (`only_cross_attention`). */
+  readonly onlyCrossAttention: boolean;
+}
+
 /**
  * x += attn1(norm1(x)); x += attn2(norm2(x), text); x += ff(norm3(x)).
  * @param x [batch, positions, channels]
@@ -26,11 +33,15 @@ export function basicTransformerBlock(
   x: ValueId,
   text: ValueId,
   path: string,
-  { heads }: { readonly heads: number },
+  { heads, onlyCrossAttention }: BasicTransformerBlockOptions,
 ): ValueId {
   const options = { heads, bias: false };
   let normed = b.layerNorm(x, `${path}.norm1`, { eps: EPS });
-  x = b.add(attentionLayer(b, normed, normed, `${path}.attn1`, options), x, `${path}.attn1`);
+  x = b.add(
+    attentionLayer(b, normed, onlyCrossAttention ? text : normed, `${path}.attn1`, options),
+    x,
+    `${path}.attn1`,
+  );
   normed = b.layerNorm(x, `${path}.norm2`, { eps: EPS });
   x = b.add(attentionLayer(b, normed, text, `${path}.attn2`, options), x, `${path}.attn2`);
   normed = b.layerNorm(x, `${path}.norm3`, { eps: EPS });

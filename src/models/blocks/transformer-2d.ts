@@ -12,6 +12,8 @@ export interface Transformer2DOptions {
   readonly groups: number;
   /** proj_in and proj_out are stored as matrices (SD2, SDXL) and not as 1x1 convolutions (SD1). */
   readonly linearProjection: boolean;
+  /** See `BasicTransformerBlockOptions`. */
+  readonly onlyCrossAttention: boolean;
 }
 
 /**
@@ -24,7 +26,7 @@ export function transformer2D(
   x: ValueId,
   text: ValueId,
   path: string,
-  { heads, layers, groups, linearProjection }: Transformer2DOptions,
+  { heads, layers, groups, linearProjection, onlyCrossAttention }: Transformer2DOptions,
 ): ValueId {
   const tokens = b.toTokens(x, path);
   const projection = { channels: b.channelsOf(x), storedAsConv: !linearProjection };
@@ -32,7 +34,10 @@ export function transformer2D(
   let h = b.groupNorm(tokens, `${path}.norm`, { groups, eps: 1e-6 });
   h = b.linear(h, `${path}.proj_in`, projection);
   for (let i = 0; i < layers; i++)
-    h = basicTransformerBlock(b, h, text, `${path}.transformer_blocks.${i}`, { heads });
+    h = basicTransformerBlock(b, h, text, `${path}.transformer_blocks.${i}`, {
+      heads,
+      onlyCrossAttention,
+    });
   h = b.linear(h, `${path}.proj_out`, projection);
   return b.reshape(b.add(h, tokens, path), b.shapeOf(x), path);
 }

@@ -30,6 +30,8 @@ export interface UNetBlockOptions {
   readonly heads: number;
   /** Transformer blocks after each resnet; empty for a block without attention. */
   readonly depths: readonly number[];
+  /** See `BasicTransformerBlockOptions`. */
+  readonly onlyCrossAttention: boolean;
 }
 
 /** Resnet `i` of a block, and the transformer after it if the block has attention. */
@@ -39,7 +41,7 @@ function layer(
   path: string,
   i: number,
   context: UNetContext,
-  { channels, heads, depths }: UNetBlockOptions,
+  { channels, heads, depths, onlyCrossAttention }: UNetBlockOptions,
 ): ValueId {
   const { temb, text, groups, eps, linearProjection } = context;
   const h = resnetBlock(b, x, `${path}.resnets.${i}`, { channels, groups, eps, temb });
@@ -49,6 +51,7 @@ function layer(
     layers: depths[i],
     groups,
     linearProjection,
+    onlyCrossAttention,
   });
 }
 
@@ -73,6 +76,11 @@ export function downBlock(
   return outputs;
 }
 
+/** The mid block's own sizes. */
+export interface MidBlockOptions extends Pick<UNetBlockOptions, 'heads' | 'onlyCrossAttention'> {
+  readonly depth: number;
+}
+
 /**
  * `UNetMidBlock2DCrossAttn`, and `UNetMidBlock2D` as UNets make it: a single resnet.
  * @param x [batch, height, width, channels]
@@ -83,12 +91,12 @@ export function midBlock(
   x: ValueId,
   path: string,
   context: UNetContext,
-  { heads, depth }: { readonly heads: number; readonly depth: number },
+  { heads, depth, onlyCrossAttention }: MidBlockOptions,
 ): ValueId {
-  const channels = b.channelsOf(x);
-  if (depth === 0) return layer(b, x, path, 0, context, { channels, layers: 1, heads, depths: [] });
-  const h = layer(b, x, path, 0, context, { channels, layers: 1, heads, depths: [depth] });
-  return layer(b, h, path, 1, context, { channels, layers: 1, heads, depths: [] });
+  const plain = { channels: b.channelsOf(x), layers: 1, heads, depths: [], onlyCrossAttention };
+  if (depth === 0) return layer(b, x, path, 0, context, plain);
+  const h = layer(b, x, path, 0, context, { ...plain, depths: [depth] });
+  return layer(b, h, path, 1, context, plain);
 }
 
 /**
