@@ -16,6 +16,7 @@ import { activate, type ActivateOp } from './ops/activate.ts';
 import { add, type AddOp } from './ops/add.ts';
 import { addBias, type AddBiasOp } from './ops/add-bias.ts';
 import { addRows, type AddRowsOp } from './ops/add-rows.ts';
+import { addScaled, type AddScaledOp } from './ops/add-scaled.ts';
 import { affine, type AffineOp } from './ops/affine.ts';
 import { attention, type AttentionOp } from './ops/attention.ts';
 import { concat, type ConcatOp } from './ops/concat.ts';
@@ -33,6 +34,7 @@ import { join, type JoinOp } from './ops/join.ts';
 import { layerNorm, type LayerNormOp } from './ops/layer-norm.ts';
 import { linear, type LinearOp } from './ops/linear.ts';
 import { modelInput, type ModelInputOp } from './ops/model-input.ts';
+import { poolMean, type PoolMeanOp } from './ops/pool-mean.ts';
 import { reshape, type ReshapeOp } from './ops/reshape.ts';
 import { schedulerStep, type SchedulerStepOp } from './ops/scheduler-step.ts';
 import { selectToken, type SelectTokenOp } from './ops/select-token.ts';
@@ -47,6 +49,7 @@ export interface OpMap {
   add: AddOp;
   addBias: AddBiasOp;
   addRows: AddRowsOp;
+  addScaled: AddScaledOp;
   affine: AffineOp;
   attention: AttentionOp;
   concat: ConcatOp;
@@ -64,6 +67,7 @@ export interface OpMap {
   layerNorm: LayerNormOp;
   linear: LinearOp;
   modelInput: ModelInputOp;
+  poolMean: PoolMeanOp;
   reshape: ReshapeOp;
   schedulerStep: SchedulerStepOp;
   selectToken: SelectTokenOp;
@@ -95,6 +99,7 @@ export const OPS = {
   add,
   addBias,
   addRows,
+  addScaled,
   affine,
   attention,
   concat,
@@ -112,6 +117,7 @@ export const OPS = {
   layerNorm,
   linear,
   modelInput,
+  poolMean,
   reshape,
   schedulerStep,
   selectToken,

@@ -3,6 +3,7 @@
 import { KernelError } from '../errors.ts';
 import { inputsOf, type Node } from '../graph/ops.ts';
 import type { DeviceDType } from '../tensor/dtype.ts';
+import { addScaled } from './add-scaled.ts';
 import { attentionMatrix } from './attention-matrix.ts';
 import { attentionRegister } from './attention-register.ts';
 import { attentionTiled } from './attention-tiled.ts';
@@ -23,6 +24,7 @@ import { guidedStep } from './guided-step.ts';
 import type { Kernel, KernelContext, Launch } from './kernel.ts';
 import { layerNorm } from './layer-norm.ts';
 import { modelInput } from './model-input.ts';
+import { poolMean } from './pool-mean.ts';
 import { sliceChannels } from './slice-channels.ts';
 import { timestepEmbedding } from './timestep-embedding.ts';
 import { upsampleNearest } from './upsample-nearest.ts';
@@ -41,6 +43,8 @@ export const KERNELS: readonly Kernel[] = [
   groupNormScale,
   layerNorm,
   elementwise,
+  addScaled,
+  poolMean,
   geglu,
   concat,
   sliceChannels,

@@ -129,10 +129,10 @@ function readTables(
   const index = newValue({ name: table.index, shape: [batch], dtype: 'i32' });
   const inputs: GraphInput[] = [...graph.inputs, { name: table.index, value: index, rate: 'latent' }];
   const gathers = read.flatMap(({ value, name }): Node[] => {
-    const { shape } = valueOf(graph, value);
+    const { shape, dtype } = valueOf(graph, value);
     const width = sizeOf(shape.slice(1));
     const tableShape: Shape = [symbol(table.rows), width];
-    const source = newValue({ name: `${name}.table`, shape: tableShape, dtype: 'float' });
+    const source = newValue({ name: `${name}.table`, shape: tableShape, dtype });
     inputs.push({ name, value: source, rate: table.rate });
     const gather = (output: ValueId): Node => ({
       kind: 'gatherRows',
@@ -142,7 +142,7 @@ function readTables(
       output,
     });
     if (shape.length === 2) return [gather(value)];
-    const flat = newValue({ name: `${name}.flat`, shape: [batch, mulDims(width)], dtype: 'float' });
+    const flat = newValue({ name: `${name}.flat`, shape: [batch, mulDims(width)], dtype });
     return [
       gather(flat),
       { kind: 'reshape', name: `${name}.row`, inputs: { x: flat }, attrs: { shape }, output: value },

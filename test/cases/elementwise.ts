@@ -1,6 +1,6 @@
-/** @file Cases of the element-wise ops: activate, add, addBias, addRows, affine, geglu. */
+/** @file Cases of the element-wise ops: activate, add, addBias, addRows, addScaled, affine, geglu, poolMean. */
 
-import { ACCUMULATION, activation, indexList, ROUNDING, vector, type CaseOf } from './case.ts';
+import { ACCUMULATION, activation, indexList, ROUNDING, state, vector, type CaseOf } from './case.ts';
 
 /** Shapes off every vector width and workgroup size, with their names. */
 const SHAPES: readonly (readonly number[])[] = [
@@ -98,6 +98,54 @@ export const addRowsCases: readonly CaseOf<'addRows'>[] = [
   addRowsCase('by index', [4, 6, 5, 20], [3, 0, 0, 2]),
   addRowsCase('by index, one image', [1, 9, 7, 7], [1]),
   addRowsCase('SD1.5 320, 64x64', [2, 64, 64, 320], undefined, true),
+];
+
+function addScaledCase(
+  name: string,
+  shape: readonly number[],
+  [columns, column]: readonly [number, number],
+  { vectors = false, bench = false } = {},
+): CaseOf<'addScaled'> {
+  return {
+    name: `addScaled/${name}`,
+    kind: 'addScaled',
+    inputs: {
+      x: activation(shape),
+      addend: activation(vectors ? [shape[0], shape.at(-1) ?? 1] : shape),
+      scale: state([shape[0], columns]),
+    },
+    attrs: { column },
+    nmse: ROUNDING,
+    bench,
+  };
+}
+
+export const addScaledCases: readonly CaseOf<'addScaled'>[] = [
+  addScaledCase('odd channels', [3, 5, 7, 33], [13, 4]),
+  addScaledCase('wide channels', [2, 6, 9, 48], [3, 2]),
+  addScaledCase('3 axes, one image', [1, 37, 20], [1, 0]),
+  addScaledCase('vectors', [3, 5, 7, 36], [4, 3], { vectors: true }),
+  addScaledCase('vectors, odd channels', [2, 11, 7], [2, 0], { vectors: true }),
+  addScaledCase('SD1.5 320, 64x64', [2, 64, 64, 320], [13, 1], { bench: true }),
+];
+
+function poolMeanCase(shape: readonly number[], bench = false): CaseOf<'poolMean'> {
+  return {
+    name: `poolMean/${label(shape)}`,
+    kind: 'poolMean',
+    inputs: { x: activation(shape, 1, 0.5) },
+    attrs: {},
+    nmse: ACCUMULATION,
+    bench,
+  };
+}
+
+export const poolMeanCases: readonly CaseOf<'poolMean'>[] = [
+  poolMeanCase([1, 1, 1]),
+  poolMeanCase([2, 7, 9, 33]),
+  poolMeanCase([3, 16, 16, 48]),
+  poolMeanCase([1, 300, 4]),
+  poolMeanCase([2, 64, 64, 320], true),
 ];
 
 function affineCase(name: string, shape: readonly number[], scale: number, shift: number): CaseOf<'affine'> {

@@ -9,8 +9,10 @@ import {
   addBiasCases,
   addCases,
   addRowsCases,
+  addScaledCases,
   affineCases,
   gegluCases,
+  poolMeanCases,
 } from './elementwise.ts';
 import { embedTokensCases, gatherRowsCases, selectTokenCases, timestepEmbeddingCases } from './embedding.ts';
 import {
@@ -37,6 +39,7 @@ const CASES = {
   add: addCases,
   addBias: addBiasCases,
   addRows: addRowsCases,
+  addScaled: addScaledCases,
   affine: affineCases,
   attention: attentionCases,
   concat: concatCases,
@@ -54,6 +57,7 @@ const CASES = {
   layerNorm: layerNormCases,
   linear: linearCases,
   modelInput: modelInputCases,
+  poolMean: poolMeanCases,
   reshape: reshapeCases,
   schedulerStep: schedulerStepCases,
   selectToken: selectTokenCases,

@@ -7,6 +7,7 @@ import { activate } from './ops/activate.ts';
 import { add } from './ops/add.ts';
 import { addBias } from './ops/add-bias.ts';
 import { addRows } from './ops/add-rows.ts';
+import { addScaled } from './ops/add-scaled.ts';
 import { affine } from './ops/affine.ts';
 import { attention } from './ops/attention.ts';
 import { concat } from './ops/concat.ts';
@@ -24,6 +25,7 @@ import { join } from './ops/join.ts';
 import { layerNorm } from './ops/layer-norm.ts';
 import { linear } from './ops/linear.ts';
 import { modelInput } from './ops/model-input.ts';
+import { poolMean } from './ops/pool-mean.ts';
 import { reshape } from './ops/reshape.ts';
 import { schedulerStep } from './ops/scheduler-step.ts';
 import { selectToken } from './ops/select-token.ts';
@@ -38,6 +40,7 @@ const REFERENCE_OPS: { readonly [K in OpKind]: ReferenceOp<OpMap[K]> } = {
   add,
   addBias,
   addRows,
+  addScaled,
   affine,
   attention,
   concat,
@@ -55,6 +58,7 @@ const REFERENCE_OPS: { readonly [K in OpKind]: ReferenceOp<OpMap[K]> } = {
   layerNorm,
   linear,
   modelInput,
+  poolMean,
   reshape,
   schedulerStep,
   selectToken,

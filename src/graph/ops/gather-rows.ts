@@ -18,6 +18,6 @@ export const gatherRows: OpDefinition<GatherRowsOp> = {
   infer({ table, index }) {
     checkRank('table', table, 2);
     checkRank('index', index, 1);
-    return { shape: [dimOf(index, 0), dimOf(table, 1)], dtype: 'float' };
+    return { shape: [dimOf(index, 0), dimOf(table, 1)], dtype: table.dtype };
   },
 };

@@ -6,6 +6,7 @@
 import { KernelError } from '../../../errors.ts';
 import type { Node } from '../../../graph/ops.ts';
 import type { CpuContext, CpuKernel } from '../kernel.ts';
+import { addScaled } from './add-scaled.ts';
 import { attention } from './attention.ts';
 import { copyRows } from './copy-rows.ts';
 import { elementwise } from './elementwise.ts';
@@ -20,6 +21,7 @@ import { guidance } from './guidance.ts';
 import { guidedStep } from './guided-step.ts';
 import { layerNorm } from './layer-norm.ts';
 import { modelInput } from './model-input.ts';
+import { poolMean } from './pool-mean.ts';
 import { timestepEmbedding } from './timestep-embedding.ts';
 import { upsampleNearest } from './upsample-nearest.ts';
 import { winograd } from './winograd.ts';
@@ -34,6 +36,8 @@ const CPU_KERNELS: readonly CpuKernel[] = [
   groupNormApply,
   layerNorm,
   elementwise,
+  addScaled,
+  poolMean,
   geglu,
   copyRows,
   upsampleNearest,
