@@ -56,6 +56,7 @@ export class GraphBuilder {
   readonly #weights: Weight[] = [];
   readonly #weightByName = new Map<string, ValueId>();
   readonly #outputs: GraphOutput[] = [];
+  #prefix = '';
 
   constructor(name: string) {
     this.#name = name;
@@ -69,10 +70,25 @@ export class GraphBuilder {
   }
 
   /**
+   * Builds a part of the graph whose weights are stored under `path`, as those of a network of its own: a graph of
+   * several networks tells their tensors apart by it.
+   */
+  within<T>(path: string, build: () => T): T {
+    const outer = this.#prefix;
+    this.#prefix = `${outer}${path}.`;
+    try {
+      return build();
+    } finally {
+      this.#prefix = outer;
+    }
+  }
+
+  /**
    * Declares a stored tensor; asking for the same name again gives the same value (GraphError for another shape).
    * @param stored the shape in the file, when it differs from `shape` (same number of elements).
    */
-  weight(name: string, shape: readonly number[], stored: readonly number[] = shape): ValueId {
+  weight(path: string, shape: readonly number[], stored: readonly number[] = shape): ValueId {
+    const name = this.#prefix + path;
     const known = this.#weightByName.get(name);
     if (known !== undefined) {
       if (sameShape(this.shapeOf(known), shape)) return known;
@@ -130,7 +146,8 @@ export class GraphBuilder {
   }
 
   /** Appends any op; the methods below are shorter for the common ones. */
-  op<K extends OpKind>(kind: K, name: string, inputs: OpMap[K]['inputs'], attrs: OpMap[K]['attrs']): ValueId {
+  op<K extends OpKind>(kind: K, path: string, inputs: OpMap[K]['inputs'], attrs: OpMap[K]['attrs']): ValueId {
+    const name = this.#prefix + path;
     const types = Object.fromEntries(
       Object.entries<ValueId>(inputs).map(([key, id]) => [key, this.#typeOf(id)]),
     );
@@ -197,6 +214,11 @@ export class GraphBuilder {
   /** Adds rows [batch, channels] to every position of x [batch, ..., channels]. */
   addRows(x: ValueId, rows: ValueId, name = 'add_rows'): ValueId {
     return this.op('addRows', name, { x, rows }, {});
+  }
+
+  /** x + scale[batch row, column] * addend; the addend may be one vector [batch, channels] for all positions. */
+  addScaled(x: ValueId, addend: ValueId, scale: ValueId, column: number, name = 'add_scaled'): ValueId {
+    return this.op('addScaled', name, { x, addend, scale }, { column });
   }
 
   /** x * scale + shift. */

@@ -10,7 +10,17 @@ import type { ValueId } from '../graph/op.ts';
 import type { UNet2DConditionConfig, UNetAdditionEmbed } from '../loaders/configs/unet.ts';
 import { addDims, mulDims, symbol, type Dim } from '../tensor/shape.ts';
 import { timestepMlp } from './blocks/timestep-mlp.ts';
-import { downBlock, midBlock, upBlock, type UNetContext } from './blocks/unet-blocks.ts';
+import { upBlock, type UNetContext } from './blocks/unet-blocks.ts';
+import { unetEncoder } from './blocks/unet-encoder.ts';
+
+/** What one ControlNet adds to a UNet, and how much of it. */
+export interface ControlResiduals {
+  /** For each skip connection and, last, the middle: of its shape, or [batch, channels] for every pixel alike. */
+  readonly values: readonly ValueId[];
+  /** [batch, columns]: the weights of the values, from `firstColumn` on. */
+  readonly scales: ValueId;
+  readonly firstColumn: number;
+}
 
 /** Values that a UNet reads. Which of the optional ones it needs follows from its config. */
 export interface UNet2DConditionInputs {
@@ -31,6 +41,8 @@ export interface UNet2DConditionInputs {
   readonly timestepCond?: ValueId;
   /** Numbers [batch] i32 below `numClassEmbeds`, if the config has it. */
   readonly classLabels?: ValueId;
+  /** What ControlNets add to the skip connections and the middle. */
+  readonly control?: readonly ControlResiduals[];
 }
 
 /** Throws GraphError unless exactly those optional inputs are given that the config asks for. */
@@ -52,23 +64,29 @@ function checkInputs(
     fail('classLabels', numClassEmbeds !== null);
 }
 
+/** What decides the time embedding; ControlNets have the same. */
+type TimeEmbeddingConfig = Pick<
+  UNet2DConditionConfig,
+  'blockOutChannels' | 'flipSinToCos' | 'freqShift' | 'timeEmbedDim' | 'additionEmbed'
+> & { readonly numClassEmbeds?: UNet2DConditionConfig['numClassEmbeds'] };
+
 /** Sinusoids of `t` [batch] or [batch, n] side by side. */
 function sinusoids(
   b: GraphBuilder,
   t: ValueId,
   name: string,
   channels: number,
-  config: UNet2DConditionConfig,
+  config: TimeEmbeddingConfig,
 ): ValueId {
   const { flipSinToCos, freqShift } = config;
   return b.op('timestepEmbedding', name, { t }, { channels, flipSinToCos, freqShift, maxPeriod: 10000 });
 }
 
 /** Time embedding plus the config's other conditions, activated as every resnet does: [batch, timeEmbedDim]. */
-function timeEmbedding(
+export function timeEmbedding(
   b: GraphBuilder,
-  config: UNet2DConditionConfig,
-  inputs: UNet2DConditionInputs,
+  config: TimeEmbeddingConfig,
+  inputs: Pick<UNet2DConditionInputs, 'timestep' | 'timestepCond' | 'added' | 'classLabels'>,
 ): ValueId {
   const width = config.blockOutChannels[0];
   let sample = sinusoids(b, inputs.timestep, 'time_proj', width, config);
@@ -80,7 +98,7 @@ function timeEmbedding(
     sample = b.add(projected, sample, 'time_embedding.cond_proj');
   }
   let embedding = timestepMlp(b, sample, 'time_embedding', config.timeEmbedDim);
-  if (config.numClassEmbeds !== null && inputs.classLabels !== undefined) {
+  if (config.numClassEmbeds && inputs.classLabels !== undefined) {
     const name = 'class_embedding';
     const table = b.weight(`${name}.weight`, [config.numClassEmbeds, config.timeEmbedDim]);
     const row = b.op('gatherRows', name, { table, index: inputs.classLabels }, {});
@@ -127,27 +145,16 @@ export function unet2DCondition(
   };
   const last = blockOutChannels.length - 1;
 
-  let x = b.conv2d(inputs.sample, 'conv_in', { channels: blockOutChannels[0], kernel: 3 });
-  const skips = [x];
-  blockOutChannels.forEach((channels, level) => {
-    const outputs = downBlock(b, x, `down_blocks.${level}`, context, {
-      channels,
-      layers: layersPerBlock[level],
-      heads: numAttentionHeads[level],
-      depths: config.transformerLayersPerBlock[level],
-      onlyCrossAttention: config.onlyCrossAttention[level],
-      downsample: level < last,
-    });
-    skips.push(...outputs);
-    x = outputs[outputs.length - 1];
-  });
-
-  if (config.midBlockType !== null)
-    x = midBlock(b, x, 'mid_block', context, {
-      heads: numAttentionHeads[last],
-      depth: config.midTransformerLayers,
-      onlyCrossAttention: config.midOnlyCrossAttention,
-    });
+  const start = b.conv2d(inputs.sample, 'conv_in', { channels: blockOutChannels[0], kernel: 3 });
+  const encoded = unetEncoder(b, start, context, config);
+  const skips = [...encoded.skips, encoded.middle].map((value, i) =>
+    (inputs.control ?? []).reduce(
+      (sum, { values, scales, firstColumn }) =>
+        b.addScaled(sum, values[i], scales, firstColumn + i, `control.${i}`),
+      value,
+    ),
+  );
+  let x = skips.pop() ?? encoded.middle;
 
   blockOutChannels.toReversed().forEach((channels, i) => {
     const level = last - i;
@@ -171,7 +178,7 @@ export function unet2DCondition(
 }
 
 /** Inputs of SDXL's conditions; text and ids share the width `inputDim`, however many ids (6, or 5 in refiners). */
-function addedInputs(b: GraphBuilder, batch: Dim, { timeEmbedDim, inputDim }: UNetAdditionEmbed) {
+export function addedInputs(b: GraphBuilder, batch: Dim, { timeEmbedDim, inputDim }: UNetAdditionEmbed) {
   const count = symbol('timeIds');
   const pooled = addDims(inputDim, mulDims(-timeEmbedDim, count));
   return {

@@ -4,11 +4,13 @@
 
 import { GraphBuilder } from '../graph/builder.ts';
 import type { Graph } from '../graph/graph.ts';
+import type { ControlNetConfig } from '../loaders/configs/controlnet.ts';
 import type { UNet2DConditionConfig } from '../loaders/configs/unet.ts';
 import { unet2DCondition } from '../models/unet2d-condition.ts';
 import { coefficientColumns } from '../schedulers/coefficients.ts';
 import { REPAINT_SLOTS } from '../schedulers/repaint.ts';
 import { mulDims, symbol } from '../tensor/shape.ts';
+import { controlResiduals } from './control-graph.ts';
 
 /** What decides the structure of the step. */
 export interface DenoiseStructure {
@@ -24,6 +26,8 @@ export interface DenoiseStructure {
   readonly microConditions: number;
   /** Whether latents outside a mask are led along the image's own (`schedulers/repaint.ts`). Default false. */
   readonly repaint?: boolean;
+  /** The ControlNets that control the UNet. Default none. */
+  readonly controls?: readonly ControlNetConfig[];
 }
 
 /** Slots of the state: the scheduler's, and what repainting adds. */
@@ -36,11 +40,11 @@ export function stateSlots({ slots, repaint = false }: DenoiseStructure): number
  * Inputs: state [slots, images, height, width, channels], coefficients, row [images], noise, timestep [batch], and
  * the UNet's prompt inputs, with batch = images, or twice that under guidance (unconditional images first). A UNet with
  * more input than output channels (inpainting) takes the rest from condition [batch, height, width, channels].
- * With `repaint` the table holds two rows a step, and the step reads its row from pixelRow [images * height * width].
+ * ControlNets read what `controlResiduals` says. With `repaint` the table holds two rows a step, and the step reads its row from pixelRow [images * height * width].
  * Output: the next state.
  */
 export function denoiseGraph(config: UNet2DConditionConfig, structure: DenoiseStructure): Graph {
-  const { guided, rescale, noise, microConditions, repaint = false } = structure;
+  const { guided, rescale, noise, microConditions, repaint = false, controls = [] } = structure;
   const slots = stateSlots(structure);
   const b = new GraphBuilder('denoise');
   const copies = guided ? 2 : 1;
@@ -75,8 +79,7 @@ export function denoiseGraph(config: UNet2DConditionConfig, structure: DenoiseSt
     'prompt',
   );
   const added = config.additionEmbed;
-  const output = unet2DCondition(b, config, {
-    sample,
+  const shared = {
     timestep,
     encoderHiddenStates,
     ...(added && {
@@ -90,6 +93,11 @@ export function denoiseGraph(config: UNet2DConditionConfig, structure: DenoiseSt
         timeIds: b.input('time_ids', [batch, microConditions], 'f32', 'prompt'),
       },
     }),
+  };
+  const output = unet2DCondition(b, config, {
+    ...shared,
+    sample,
+    control: controlResiduals(b, controls, { ...shared, sample: scaled }),
     ...(config.timeCondProjDim !== null && {
       timestepCond: b.input('timestep_cond', [batch, config.timeCondProjDim], 'float', 'prompt'),
     }),

@@ -136,11 +136,13 @@ export class DenoisePrograms {
   /**
    * Sets timesteps, coefficients and guidance of all steps and fills the tables; call it after `setPrompt`.
    * @param kept the steps outside the mask, for programs that repaint
+   * @param inputs what else changes from step to step, by input: [steps, batch, ...]
    */
   setSchedule(
     steps: readonly StepCoefficients[],
     guidance: GuidanceCoefficients,
     kept?: readonly StepCoefficients[],
+    inputs: Readonly<Record<string, Float32Array>> = {},
   ): void {
     const { batch, capacity } = this.#sizes;
     const { step: tables, latent } = this.#parts;
@@ -167,6 +169,11 @@ export class DenoisePrograms {
     table.set(packed);
     if (kept) table.set(packCoefficients(kept, guidance), length);
     latent.write('coefficients', table);
+    for (const [name, values] of Object.entries(inputs)) {
+      const rows = new Float32Array((values.length / steps.length) * capacity);
+      rows.set(values);
+      latent.write(name, rows);
+    }
   }
 
   /** Sets the latents [images, channels, height, width] and clears the scheduler's history. */

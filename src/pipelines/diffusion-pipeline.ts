@@ -9,6 +9,7 @@ import type { Backend } from '../backends/backend.ts';
 import type { Scheduler } from '../schedulers/scheduler.ts';
 import { checkOptions, type CallOptions, type OptionDefaults } from './options.ts';
 import { taskDefaults, takesOption } from './families.ts';
+import { readControl, type Control } from './control.ts';
 import { isInpaintingUNet, readTask, sizeOfImage, type Task } from './image-options.ts';
 import { encodePrompt, type EncodePromptOptions, type PromptEmbeddings } from './encode-prompt.ts';
 import { openEmbedding, type EmbeddingSource, type FindEmbeddingOptions } from './embedding-file.ts';
@@ -96,16 +97,23 @@ function deferred<T>(): {
 }
 
 /** diffusers' defaults of the pipeline class that a task belongs to. */
-function defaultsOf({ className, unet, vae, lowRes }: LoadedPipeline, task: Task): OptionDefaults {
-  const defaults = taskDefaults(className, task.kind);
+function defaultsOf(
+  { className, unet, vae, lowRes }: LoadedPipeline,
+  task: Task,
+  control: Control | undefined,
+): OptionDefaults {
+  const defaults = taskDefaults(className, task.kind, control !== undefined);
   const { scaleFactor } = vae;
   const [latentHeight, latentWidth] = unet.sampleSize ?? [64, 64];
-  const trained = { height: latentHeight * scaleFactor, width: latentWidth * scaleFactor };
-  if (task.kind === 'text' || task.kind === 'inpaint') return { ...defaults, ...trained };
-  const size = sizeOfImage(task.image, scaleFactor);
+  const pictured =
+    task.kind === 'image' || task.kind === 'upscale' || (task.kind === 'inpaint' && control)
+      ? task.image
+      : control?.images[0];
+  if (!pictured) return { ...defaults, height: latentHeight * scaleFactor, width: latentWidth * scaleFactor };
+  const size = sizeOfImage(pictured, scaleFactor);
   const height = size.height - (size.height % scaleFactor);
   const width = size.width - (size.width % scaleFactor);
-  if (task.kind === 'image') return { ...defaults, height, width };
+  if (task.kind !== 'upscale') return { ...defaults, height, width };
   // A pixel of the picture is a latent of the upscaler.
   const { maxNoiseLevel = 0 } = lowRes ?? {};
   return { ...defaults, maxNoiseLevel, height: height * scaleFactor, width: width * scaleFactor };
@@ -139,7 +147,8 @@ export function makePipeline(
       upscales: loaded.lowRes !== undefined,
       refines,
     });
-    const checked = checkOptions(options, defaultsOf(loaded, task), vae.scaleFactor, isTaken);
+    const control = readControl(options, loaded.controlnets, task, className === 'StableDiffusionXLPipeline');
+    const checked = checkOptions(options, defaultsOf(loaded, task, control), vae.scaleFactor, isTaken);
     const release = await turn();
     try {
       checked.signal?.throwIfAborted();
@@ -151,6 +160,7 @@ export function makePipeline(
         unet,
         vae,
         scheduler,
+        control,
         idle: () => backend.idle(),
       };
       return yield* draw(parts, task, checked, { signal: checked.signal, onProgress });

@@ -9,6 +9,9 @@ import { previewLatents } from '../image/preview.ts';
 import { repaintSteps } from '../schedulers/repaint.ts';
 import type { NoiseCoefficients, Scheduler } from '../schedulers/scheduler.ts';
 import { batchPrompts, stack, type Conditioner } from './conditioning.ts';
+import { controlInputs, controlScales } from './control-inputs.ts';
+import { CONTROL_SCALES } from './control-graph.ts';
+import type { Control } from './control.ts';
 import type { Denoiser } from './denoiser.ts';
 import { guidanceEmbedding } from './guidance-embedding.ts';
 import { prepareStart } from './image-latents.ts';
@@ -71,6 +74,8 @@ export interface TextToImageParts {
   readonly scheduler: Scheduler;
   /** The x4 upscaler's. */
   readonly lowResScheduler: Scheduler | undefined;
+  /** The ControlNets of the call, if they take part. */
+  readonly control: Control | undefined;
   readonly idle: () => Promise<void>;
 }
 
@@ -84,13 +89,13 @@ export async function* draw(
   options: CheckedOptions,
   programs: ProgramOptions,
 ): AsyncGenerator<DenoisingStep, PipelineOutput, void> {
-  const { conditioner, denoiser, unet, vae, scheduler } = parts;
+  const { conditioner, denoiser, unet, vae, scheduler, control } = parts;
   const { signal, guidanceScale, guidanceRescale, numImagesPerPrompt } = options;
   const watch = new Stopwatch();
   // A network with a guidance embedding (LCM) is guided by it and runs once a step.
   const guided = guidanceScale > 1 && unet.timeCondProjDim === null;
 
-  const { begin, steps } = scheduleRun(parts.className, task, options, scheduler);
+  const { begin, steps, planned } = scheduleRun(parts.className, task, options, scheduler);
 
   const prompts = await conditioner.encode(
     { options, guided, steps: steps.length, order: scheduler.order },
@@ -105,6 +110,8 @@ export async function* draw(
   const noise = openNoise(seed, images);
   const crop = task.kind === 'inpaint' ? task.crop : undefined;
   const region = crop && cropRegion(crop.mask, options, crop.padding);
+  const controlRows = { images, imagesPerPrompt: numImagesPerPrompt, guided };
+  const controlled = control && controlInputs(control, options, region, controlRows);
   const inpaints = isInpaintingUNet(unet);
   const start = await prepareStart(task, {
     options,
@@ -128,6 +135,7 @@ export async function* draw(
       noise: steps.some((step) => step.usesNoise),
       repaint: start.repaint !== undefined,
       microConditions: conditioner.microConditions,
+      ...(control && { controls: control.nets }),
       images,
       height,
       width,
@@ -140,6 +148,7 @@ export async function* draw(
   watch.lap('compile');
 
   session.setPrompt({
+    ...controlled,
     ...batchPrompts(prompts, numImagesPerPrompt),
     ...conditioner.inputs(options, guided, rows),
     ...(start.condition && {
@@ -150,11 +159,14 @@ export async function* draw(
       timestep_cond: guidanceEmbedding(guidanceScale - 1, unet.timeCondProjDim, images),
     }),
   });
+  const stepInputs = control && {
+    [CONTROL_SCALES]: controlScales(control, { taken: steps.length, planned }, controlRows),
+  };
   const guidance = { scale: guidanceScale, rescale: guidanceRescale };
   if (start.repaint) {
     const { painted, kept } = repaintSteps(steps, mixesAfter(scheduler, begin, steps.length));
-    session.setSchedule(painted, guidance, kept);
-  } else session.setSchedule(steps, guidance);
+    session.setSchedule(painted, guidance, kept, stepInputs);
+  } else session.setSchedule(steps, guidance, undefined, stepInputs);
   session.setLatents(start.latents, start.repaint);
 
   const queued: Promise<void>[] = [];

@@ -11,6 +11,8 @@ type TaskDefaults = Omit<OptionDefaults, 'height' | 'width'>;
 interface PipelineFamily {
   /** Defaults by task; a task that is absent is not offered. */
   readonly tasks: Readonly<Partial<Record<Task['kind'], TaskDefaults>>>;
+  /** Defaults of the classes with ControlNets, where they differ. */
+  readonly controlled?: Readonly<Partial<Record<Task['kind'], TaskDefaults>>>;
   /** Options that others lack and this one takes. */
   readonly has: ReadonlySet<keyof CallOptions>;
   /** Options that others take and this one lacks. */
@@ -63,6 +65,10 @@ const FAMILIES: Readonly<Record<PipelineClass, PipelineFamily>> = {
       image: { guidanceScale: 5, strength: 0.3 },
       inpaint: { guidanceScale: 7.5, strength: 0.9999 },
     },
+    controlled: {
+      image: { guidanceScale: 5, strength: 0.8 },
+      inpaint: { guidanceScale: 5, strength: 0.9999 },
+    },
     has: new Set(XL_OPTIONS),
     lacks: NONE,
   },
@@ -106,10 +112,16 @@ export function takesOption({ className, refines }: FamilyMember, option: string
 
 /**
  * diffusers' defaults of the pipeline class that a task belongs to.
+ * @param controlled whether ControlNets take part
  * @throws OptionError for a task that the class does not offer
  */
-export function taskDefaults(className: PipelineClass, kind: Task['kind']): TaskDefaults {
-  const defaults = FAMILIES[className].tasks[kind];
+export function taskDefaults(
+  className: PipelineClass,
+  kind: Task['kind'],
+  controlled: boolean,
+): TaskDefaults {
+  const family = FAMILIES[className];
+  const defaults = (controlled ? family.controlled?.[kind] : undefined) ?? family.tasks[kind];
   if (defaults !== undefined) return defaults;
   return refuse(
     kind === 'inpaint' ? 'maskImage' : 'image',

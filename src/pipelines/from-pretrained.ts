@@ -4,11 +4,13 @@ import type { Backend, BackendFactory } from '../backends/backend.ts';
 import { BackendUnavailableError, type BackendAttempt } from '../errors.ts';
 import type { ByteSource } from '../loaders/byte-source.ts';
 import type { ModelSource } from '../loaders/model-source.ts';
+import type { StandaloneControlNet } from '../loaders/single-file/standalone-controlnet.ts';
 import { withVae } from '../loaders/single-file/standalone-vae.ts';
 import { makePipeline, type DiffusionPipeline as Pipeline } from './diffusion-pipeline.ts';
 import { loadPipeline, type DTypeOption, type LoadPipelineOptions } from './load-pipeline.ts';
 import { checkOptionNames } from './option-names.ts';
 import type { ProgressListener } from './progress.ts';
+import { openControlNets } from './controlnet-option.ts';
 import { openVae } from './vae-option.ts';
 
 /** Options of `fromPretrained`. */
@@ -27,6 +29,12 @@ export interface FromPretrainedOptions {
    * VAE configuration then holds for it), or a folder, Hub id, URL or ModelSource with a config.json.
    */
   readonly vae?: string | ModelSource;
+  /**
+   * ControlNets for the option `controlImage`, in place of those that the model has: for each a folder, Hub id, URL or
+   * ModelSource with a config.json, or a .safetensors file (in the original or diffusers' layout). They are held in the
+   * type of the UNet, with which they run as one graph.
+   */
+  readonly controlnet?: string | ModelSource | readonly (string | ModelSource)[];
   /** Tried in order; the first that works is taken. Default: WebGPU on hardware, else the CPU. */
   readonly backends?: readonly BackendFactory[];
   readonly signal?: AbortSignal;
@@ -38,6 +46,7 @@ const OPTIONS = [
   'variant',
   'dtype',
   'vae',
+  'controlnet',
   'backends',
   'signal',
   'onProgress',
@@ -106,13 +115,16 @@ export async function startPipeline(
   const onNotice = (notice: string): void => void notices.push(notice);
   const vae = options.vae && (await openVae(platform, options.vae, options, onNotice));
   let backend: Backend | undefined;
+  let controlnets: readonly StandaloneControlNet[] = [];
   try {
+    controlnets = await openControlNets(platform, options, onNotice);
     backend = await openBackend(options.backends ?? platform.defaultBackends(), {
       signal,
       onSkipped: ({ backend: name, reason, remedy }) => onNotice(`${name} is not used: ${reason}. ${remedy}`),
     });
     const load: LoadPipelineOptions = {
       notices,
+      controlnets,
       ...(variant !== undefined && { variant }),
       ...(dtype && { dtype }),
       ...(signal && { signal }),
@@ -122,6 +134,7 @@ export async function startPipeline(
   } catch (error) {
     backend?.dispose();
     if (vae) await vae.close();
+    for (const { weights } of controlnets) await weights.close();
     throw error;
   }
 }

@@ -30,6 +30,7 @@ const OPTIONS = [
   'revision',
   'dtype',
   'vae',
+  'controlnet',
   'config',
   'tokenizer',
   'backends',

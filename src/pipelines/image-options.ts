@@ -181,6 +181,31 @@ function readMask(value: Pictures | Tensor): PixelSource {
   return { kind: 'array', array: toArray('maskImage', value, [count, height, width, 1]) };
 }
 
+/** A picture for a ControlNet that takes this many channels, as option `controlImage`. */
+export function readControlImage(value: unknown, channels: number): PixelSource {
+  const field = 'controlImage';
+  const forms =
+    `Give { width, height, data: RGBA bytes }, a list of those, or { shape, data } of ` +
+    `[n, height, width, ${channels}]`;
+  if (!isPixels(value)) refuse(field, 'it is no picture', forms);
+  if (!isTensor(value)) {
+    if (channels !== 3)
+      refuse(field, `pictures have 3 channels, this net takes ${channels}`, `Give an array with ${channels}`);
+    return { kind: 'pictures', pictures: readPictures(field, value, forms) };
+  }
+  const [count, height, width, last] = readShape(field, value, forms);
+  if (value.shape.length !== 4 || last !== channels)
+    refuse(field, `its shape is [${value.shape.join(', ')}]`, forms);
+  if (!value.data.every(Number.isFinite))
+    refuse(field, 'its values are not all finite', 'Check where they come from');
+  return { kind: 'array', array: { count, height, width, channels, data: value.data } };
+}
+
+/** The fields of either form are checked by its reader. */
+function isPixels(value: unknown): value is Pictures | Tensor {
+  return isGiven(value);
+}
+
 function isGiven(value: unknown): value is object {
   return typeof value === 'object' && value !== null;
 }

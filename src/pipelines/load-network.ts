@@ -21,6 +21,8 @@ export interface LoadNetworkOptions {
   /** Run in f32 although f16 was not asked against (a VAE's `force_upcast`). */
   readonly upcast?: boolean;
   readonly aliases?: Aliases;
+  /** Whether a tensor's stored type counts for `auto`; default all do. */
+  readonly counts?: (tensor: string) => boolean;
 }
 
 /** The name under which a source has a tensor; the first name if it has none of them. */
@@ -39,7 +41,7 @@ export function loadNetwork(
   backend: Backend,
   source: WeightSource,
   graphs: readonly Graph[],
-  { dtype, upcast = false, aliases = () => [] }: LoadNetworkOptions,
+  { dtype, upcast = false, aliases = () => [], counts = () => true }: LoadNetworkOptions,
 ): Network {
   const names = new Map<string, readonly number[]>();
   for (const graph of graphs)
@@ -47,7 +49,7 @@ export function loadNetwork(
   let widest = 0;
   for (const [tensor, shape] of names) {
     const { dtype: stored } = expectTensor(source, storedName(source, tensor, aliases), shape);
-    widest = Math.max(widest, STORED_DTYPES[stored]);
+    if (counts(tensor)) widest = Math.max(widest, STORED_DTYPES[stored]);
   }
   const suits = dtype === 'auto' ? widest <= 2 && backend.dtypes.includes('f16') : dtype === 'f16';
   const storage = suits && !upcast ? 'f16' : 'f32';

@@ -7,17 +7,26 @@ import { openWeights } from '../loaders/component.ts';
 import { parseAutoencoderKLConfig } from '../loaders/configs/autoencoder-kl.ts';
 import { parseAutoencoderTinyConfig } from '../loaders/configs/autoencoder-tiny.ts';
 import { parseCLIPTextConfig } from '../loaders/configs/clip-text.ts';
+import type { ControlNetConfig } from '../loaders/configs/controlnet.ts';
 import { parseModelIndex, type ModelIndex, type PipelineClass } from '../loaders/configs/model-index.ts';
 import { parseUNet2DConditionConfig, type UNet2DConditionConfig } from '../loaders/configs/unet.ts';
 import { readJson, type ModelSource } from '../loaders/model-source.ts';
+import { joinWeights } from '../loaders/joined-weights.ts';
+import {
+  controlNetFromModel,
+  type StandaloneControlNet,
+} from '../loaders/single-file/standalone-controlnet.ts';
 import type { WeightSource } from '../loaders/weight-source.ts';
 import { autoencoderKLAliases } from '../models/autoencoder-kl.ts';
 import { buildCLIPText, clipTextAliases } from '../models/clip-text.ts';
+import { buildControlNet } from '../models/controlnet.ts';
 import { buildUNet2DCondition } from '../models/unet2d-condition.ts';
 import { forStableDiffusion, schedulerFromConfig } from '../schedulers/index.ts';
 import type { Scheduler } from '../schedulers/scheduler.ts';
 import { Tokenizer } from '../text/tokenizer.ts';
 import { AddedVectors } from './added-vectors.ts';
+import { checkFitsUNet, checkFitsVae } from './controlnet-option.ts';
+import { controlPath } from './control-graph.ts';
 import type { Conditioner } from './conditioning.ts';
 import { Denoiser } from './denoiser.ts';
 import { isInpaintingUNet, isUpscalingUNet } from './image-options.ts';
@@ -38,6 +47,8 @@ export type DTypeOption =
 export interface LoadPipelineOptions {
   readonly variant?: string;
   readonly dtype?: DTypeOption;
+  /** To be put beside the UNet, in place of those that the model has; closed with the pipeline. */
+  readonly controlnets?: readonly StandaloneControlNet[];
   readonly signal?: AbortSignal;
   /** Where remarks go; the pipeline shows them as its `notices`. */
   readonly notices: string[];
@@ -49,6 +60,8 @@ export interface LoadedPipeline {
   readonly backend: Backend;
   readonly unet: UNet2DConditionConfig;
   readonly denoiser: Denoiser;
+  /** The ControlNets that were loaded with the UNet. */
+  readonly controlnets: readonly ControlNetConfig[];
   readonly conditioner: Conditioner;
   readonly vae: Vae;
   readonly scheduler: Scheduler;
@@ -121,6 +134,16 @@ class PipelineLoader {
     );
   }
 
+  async #weights(subfolder: string): Promise<WeightSource> {
+    const { variant, signal } = this.#options;
+    const weights = await openWeights(this.#source, subfolder, {
+      ...(variant && { variant }),
+      ...(signal && { signal }),
+    });
+    this.#cleanup.push(() => void weights.close());
+    return weights;
+  }
+
   /** The weights of a subfolder, as a network that can run these graphs. */
   async #network(
     subfolder: string,
@@ -128,12 +151,7 @@ class PipelineLoader {
     dtype: ComponentDType,
     extra: { readonly aliases?: Aliases; readonly upcast?: boolean; readonly added?: AddedVectors } = {},
   ): Promise<Network> {
-    const { variant, signal } = this.#options;
-    const weights: WeightSource = await openWeights(this.#source, subfolder, {
-      ...(variant && { variant }),
-      ...(signal && { signal }),
-    });
-    this.#cleanup.push(() => void weights.close());
+    const weights = await this.#weights(subfolder);
     const { added, ...how } = extra;
     const stored = added ? added.over(weights) : weights;
     return loadNetwork(subfolder, this.#backend, stored, graphs, { dtype, ...how });
@@ -170,8 +188,35 @@ class PipelineLoader {
     return conditioner;
   }
 
+  /** ControlNets that were named, or those that lie in the model's own folders. */
+  async controlnets(index: ModelIndex): Promise<readonly StandaloneControlNet[]> {
+    const { controlnets = [], signal, variant } = this.#options;
+    const nets: StandaloneControlNet[] = [];
+    const add = (net: StandaloneControlNet): void => {
+      this.#cleanup.push(() => void net.weights.close());
+      nets.push(net);
+    };
+    controlnets.forEach(add);
+    if (nets.length > 0 || index.controlnet === undefined) return nets;
+    const options = {
+      onNotice: (notice: string): void => void this.notices.push(notice),
+      ...(signal && { signal }),
+      ...(variant !== undefined && { variant }),
+    };
+    add(await controlNetFromModel(this.#source, 'controlnet', options));
+    const nextFolder = (): string => `controlnet_${nets.length}`;
+    while (
+      index.controlnet === 'MultiControlNetModel' &&
+      (await this.#source.exists(`${nextFolder()}/config.json`, signal))
+    )
+      add(await controlNetFromModel(this.#source, nextFolder(), options));
+    return nets;
+  }
+
+  /** The UNet and its ControlNets, one network: they run as one graph. Its type follows the UNet's files. */
   async unet(
     className: PipelineClass,
+    nets: readonly StandaloneControlNet[],
   ): Promise<{ readonly config: UNet2DConditionConfig; readonly denoiser: Denoiser }> {
     const path = 'unet/config.json';
     const config = await this.#json(path, parseUNet2DConditionConfig);
@@ -186,7 +231,21 @@ class PipelineLoader {
         field: 'in_channels',
         remedy: 'Use a model for text-to-image, inpainting or upscaling; InstructPix2Pix is not supported',
       });
-    const network = await this.#network('unet', [buildUNet2DCondition(config)], this.#dtype('unet'));
+    for (const net of nets) checkFitsUNet(net, config);
+    const paths = nets.map((net, i): [string, StandaloneControlNet] => [controlPath(i), net]);
+    const network = loadNetwork(
+      'unet',
+      this.#backend,
+      joinWeights(
+        await this.#weights('unet'),
+        new Map(paths.map(([place, { weights }]) => [place, weights])),
+      ),
+      [buildUNet2DCondition(config), ...nets.map((net, i) => buildControlNet(net.config, controlPath(i)))],
+      {
+        dtype: this.#dtype('unet'),
+        counts: (tensor) => !paths.some(([place]) => tensor.startsWith(`${place}.`)),
+      },
+    );
     return { config, denoiser: this.keep(new Denoiser(network, config)) };
   }
 
@@ -247,7 +306,8 @@ export async function loadPipeline(
     const index = await loader.index();
     const { className } = index;
     const scheduler = await loader.scheduler(className);
-    const { config: unet, denoiser } = await loader.unet(className);
+    const nets = await loader.controlnets(index);
+    const { config: unet, denoiser } = await loader.unet(className, nets);
     const lowRes = index.components.has('low_res_scheduler')
       ? {
           scheduler: await loader.scheduler(className, 'low_res_scheduler'),
@@ -267,12 +327,15 @@ export async function loadPipeline(
         remedy: 'Use a VAE that was made for models of this kind',
       });
     const conditioner = await loader.conditioner(index, unet);
+    for (const net of nets) checkFitsVae(net, vae.scaleFactor);
     const { notices, dispose } = loader;
+    const controlnets = nets.map(({ config }) => config);
     return {
       className,
       backend,
       unet,
       denoiser,
+      controlnets,
       conditioner,
       vae,
       scheduler,

@@ -4,6 +4,7 @@ import { OptionError } from '../errors.ts';
 import type { CalotypeImage } from '../image/image.ts';
 import { nearestNames } from '../nearest-names.ts';
 import { PROMPT_SYNTAXES, type PromptSyntax } from '../text/prompt-tokens.ts';
+import { CONTROL_OPTIONS, type ControlOptions } from './control-options.ts';
 
 /** A tensor given by or to the user: images are [images, channels, height, width]. */
 export interface Tensor {
@@ -52,7 +53,7 @@ export interface TextOptions {
 }
 
 /** Options of a call; the names are diffusers' in camelCase. */
-export interface CallOptions extends TextOptions {
+export interface CallOptions extends TextOptions, ControlOptions {
   /**
    * Pixels, a multiple of 8; default the size the model was trained at, or for image-to-image that of the image,
    * rounded down. An image of another size is resized: pictures with Lanczos as Pillow does, arrays by nearest pixel.
@@ -207,6 +208,7 @@ const KNOWN = [
   'returnLatents',
   'callbackOnStepEnd',
   'signal',
+  ...CONTROL_OPTIONS,
 ] as const satisfies readonly (keyof CallOptions)[];
 
 /** @throws OptionError */

@@ -13,6 +13,8 @@ export interface RunSchedule {
   /** Index of the timestep that it begins at. */
   readonly begin: number;
   readonly steps: readonly StepCoefficients[];
+  /** Steps from there to the schedule's end: those, and what is left to another run (`denoisingEnd`). */
+  readonly planned: number;
 }
 
 /** Sets a scheduler's timesteps for a call and gives the steps to take. Throws OptionError where none is left. */
@@ -25,7 +27,11 @@ export function scheduleRun(
   if (className === 'LatentConsistencyModelPipeline') setConsistencyTimesteps(task, options, scheduler);
   else setTimesteps(options, scheduler);
   const begin = className === 'LatentConsistencyModelPipeline' ? 0 : beginIndex(task, options, scheduler);
-  return { begin, steps: stepsOf(options, scheduler, begin) };
+  const { eta, denoisingEnd } = options;
+  const all = scheduler.steps({ eta, beginIndex: begin });
+  const steps =
+    denoisingEnd === undefined ? all : all.slice(0, denoisingEndCount(scheduler, denoisingEnd, begin));
+  return { begin, steps, planned: all.length };
 }
 
 function setTimesteps({ timesteps, sigmas, numInferenceSteps }: CheckedOptions, scheduler: Scheduler): void {
@@ -67,15 +73,4 @@ function beginIndex(
   if (kind === 'text' || strength === undefined) return 0;
   const count = (timesteps ?? sigmas) ? scheduler.timesteps.length : numInferenceSteps;
   return strengthStart(scheduler, count, strength);
-}
-
-/** The steps from there: to the end, or until another run takes over. */
-function stepsOf(
-  { eta, denoisingEnd }: CheckedOptions,
-  scheduler: Scheduler,
-  begin: number,
-): StepCoefficients[] {
-  const steps = scheduler.steps({ eta, beginIndex: begin });
-  if (denoisingEnd === undefined) return steps;
-  return steps.slice(0, denoisingEndCount(scheduler, denoisingEnd, begin));
 }

@@ -2,17 +2,11 @@
 
 import { afterAll, describe, expect, it } from 'vitest';
 import * as v from 'valibot';
-import {
-  DiffusionPipeline,
-  SCHEDULERS,
-  type CallOptions,
-  type CalotypeImage,
-  type ModelSource,
-  type Tensor,
-} from '../../src/index.ts';
+import { DiffusionPipeline, SCHEDULERS, type CallOptions, type ModelSource } from '../../src/index.ts';
 import { nodeFolderSource } from '../../src/platform/node-file-source.ts';
 import { fixturePath, openTensorFixture, readFixtureJson, STARTER } from '../support/fixtures.ts';
 import { presentBackends } from '../support/backends.ts';
+import { arrayOf, camelCase, pictureOf } from '../support/pictures.ts';
 import '../support/nmse.ts';
 
 const caseSchema = v.looseObject({
@@ -29,27 +23,10 @@ const { models } = readFixtureJson(
 );
 const tensors = await openTensorFixture('pipelines/images.safetensors');
 
-function pictureOf(name: string): CalotypeImage {
-  const [height, width, channels = 1] = tensors.shape(name);
-  const samples = tensors.f32(name);
-  const data = new Uint8ClampedArray(width * height * 4).fill(255);
-  for (let p = 0; p < width * height; p++)
-    for (let c = 0; c < 3; c++) data[p * 4 + c] = samples[p * channels + (channels === 1 ? 0 : c)];
-  return { width, height, data };
-}
-
-function tensorOf(name: string): Tensor {
-  const data = tensors.f32(name);
-  return {
-    shape: tensors.shape(name),
-    data: name.startsWith('a.') ? data.map((value) => value / 255) : data,
-  };
-}
-
 /** An input of the fixture as the option that it is. */
 function input(name: string | readonly string[]): NonNullable<CallOptions['image']> {
-  if (typeof name !== 'string') return name.map(pictureOf);
-  return /^[pm]\./.test(name) ? pictureOf(name) : tensorOf(name);
+  if (typeof name !== 'string') return name.map((one) => pictureOf(tensors, one));
+  return /^[pm]\./.test(name) ? pictureOf(tensors, name) : arrayOf(tensors, name, name.startsWith('a.'));
 }
 
 /** diffusers' keyword arguments as options of a call. */
@@ -60,10 +37,8 @@ function callOptions({
   mask_image: mask,
   ...rest
 }: Case): CallOptions {
-  const camel = (name: string): string =>
-    name.replace(/_([a-z0-9])/g, (_match, letter: string) => letter.toUpperCase());
   return {
-    ...Object.fromEntries(Object.entries(rest).map(([name, value]) => [camel(name), value])),
+    ...Object.fromEntries(Object.entries(rest).map(([name, value]) => [camelCase(name), value])),
     image: input(image),
     ...(mask !== undefined && { maskImage: input(mask) }),
   };

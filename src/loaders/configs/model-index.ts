@@ -71,6 +71,8 @@ export interface ModelIndex {
   readonly className: PipelineClass;
   /** Class of each component that the pipeline uses and the folder has. */
   readonly components: ReadonlyMap<ComponentName, string>;
+  /** Class of the ControlNets that the model brings along: one in `controlnet`, or more in `controlnet_1`, ... too. */
+  readonly controlnet: (typeof CONTROLNETS)[number] | undefined;
   /** SDXL: a missing negative prompt becomes zeros instead of the encoding of "". */
   readonly forceZerosForEmptyPrompt: boolean;
   /** SDXL: the UNet takes an aesthetic score in place of the target size (refiners). */
@@ -96,7 +98,15 @@ const SAME_COMPONENTS = {
   StableDiffusionXLPipeline: 'StableDiffusionXLPipeline',
   StableDiffusionXLImg2ImgPipeline: 'StableDiffusionXLPipeline',
   StableDiffusionXLInpaintPipeline: 'StableDiffusionXLPipeline',
+  StableDiffusionControlNetPipeline: 'StableDiffusionPipeline',
+  StableDiffusionControlNetImg2ImgPipeline: 'StableDiffusionPipeline',
+  StableDiffusionControlNetInpaintPipeline: 'StableDiffusionPipeline',
+  StableDiffusionXLControlNetPipeline: 'StableDiffusionXLPipeline',
+  StableDiffusionXLControlNetImg2ImgPipeline: 'StableDiffusionXLPipeline',
+  StableDiffusionXLControlNetInpaintPipeline: 'StableDiffusionXLPipeline',
 } as const satisfies Record<string, PipelineClass>;
+
+const CONTROLNETS = ['ControlNetModel', 'MultiControlNetModel'] as const;
 
 /** Whether models of a pipeline class can be used. */
 export function isUsableClass(name: string): name is keyof typeof SAME_COMPONENTS {
@@ -134,10 +144,13 @@ export function parseModelIndex(json: unknown, context: ModelIndexContext): Mode
         remedy: `Use a complete model, or bring the component along`,
       });
   }
-  noteUnused(raw, described, context);
+  const net = componentClass(raw['controlnet'], 'controlnet', context);
+  if (net !== undefined) checkClass(net, CONTROLNETS, 'controlnet', context);
+  noteUnused(raw, [...Object.keys(described), 'controlnet'], context);
   return {
     className,
     components,
+    controlnet: CONTROLNETS.find((known) => known === net),
     forceZerosForEmptyPrompt: raw.force_zeros_for_empty_prompt,
     requiresAestheticsScore: raw.requires_aesthetics_score,
     maxNoiseLevel: raw.max_noise_level,
@@ -174,11 +187,11 @@ function checkClass(
 /** One notice for all components that are there but not used. */
 function noteUnused(
   raw: Readonly<Record<string, unknown>>,
-  described: PipelineDescription['components'],
+  used: readonly string[],
   context: ConfigContext,
 ): void {
   const unused = Object.entries(raw)
-    .filter(([name, entry]) => Array.isArray(entry) && entry[1] !== null && !Object.hasOwn(described, name))
+    .filter(([name, entry]) => Array.isArray(entry) && entry[1] !== null && !used.includes(name))
     .map(([name]) => name);
   if (unused.length > 0) context.onNotice?.(`${context.file}: not used and not read: ${unused.join(', ')}`);
 }

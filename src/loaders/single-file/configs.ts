@@ -34,26 +34,20 @@ function countOf(weights: Component, path: string): number {
   return count;
 }
 
-/** A UNet2DConditionModel's config.json. */
-export function unetConfig(weights: WeightSource, layout: UNetLayout, kind: ModelKind): Config {
-  const { down, up, middle } = layout;
+/** How heads are counted in each attention. */
+type Heads = ModelKind['heads'];
+
+/** The fields that follow from a UNet's down blocks and middle, which ControlNets have too. */
+function encoderConfig(
+  weights: WeightSource,
+  { down, middle }: Pick<UNetLayout, 'down' | 'middle'>,
+  attention: string | undefined,
+  heads: Heads,
+): Config {
   const channels = down.map(([layer]) => sizeOf(weights, `${layer?.resnet}.conv1.weight`, 0));
-  const depth = (attention: string | undefined): number =>
-    attention === undefined ? 0 : countOf(weights, `${attention}.transformer_blocks`);
-  const attends = (layers: readonly UNetLayer[]): boolean =>
-    layers.some(({ attention }) => attention !== undefined);
-  const depths = (levels: UNetLayout['down']): (number | number[])[] =>
-    levels.map((layers) => (attends(layers) ? alike(layers.map(({ attention }) => depth(attention))) : 1));
-  const attentions = [...down, ...up].flat().flatMap(({ attention }) => attention ?? []);
-  const first = middle.attentions[0] ?? attentions[0];
-  const downDepths = depths(down);
-  const upDepths = depths(up);
-  const mirrored = upDepths.toReversed().every((each, i) => each === downDepths[i]);
+  const downDepths = depths(weights, down);
   return {
-    _class_name: 'UNet2DConditionModel',
-    sample_size: kind.sampleSize,
     in_channels: sizeOf(weights, 'conv_in.weight', 1),
-    out_channels: sizeOf(weights, 'conv_out.weight', 0),
     block_out_channels: channels,
     layers_per_block: alike(down.map((layers) => layers.length)),
     down_block_types: down.map((layers) => (attends(layers) ? 'CrossAttnDownBlock2D' : 'DownBlock2D')),
@@ -63,27 +57,84 @@ export function unetConfig(weights: WeightSource, layout: UNetLayout, kind: Mode
         : middle.resnets.length > 0
           ? 'UNetMidBlock2D'
           : null,
-    up_block_types: up.map((layers) => (attends(layers) ? 'CrossAttnUpBlock2D' : 'UpBlock2D')),
     // The middle block takes the depth of the deepest level, whether that level attends or not.
     transformer_layers_per_block:
       middle.attentions.length > 0 && !attends(down.at(-1) ?? [])
-        ? [...downDepths.slice(0, -1), depth(middle.attentions[0])]
+        ? [...downDepths.slice(0, -1), depth(weights, middle.attentions[0])]
         : downDepths,
-    ...(!mirrored && { reverse_transformer_layers_per_block: upDepths }),
-    cross_attention_dim: sizeOf(weights, `${first}.transformer_blocks.0.attn2.to_k.weight`, 1),
-    use_linear_projection: weights.info(`${first}.proj_in.weight`).shape.length === 2,
+    cross_attention_dim: sizeOf(weights, `${attention}.transformer_blocks.0.attn2.to_k.weight`, 1),
+    use_linear_projection: weights.info(`${attention}.proj_in.weight`).shape.length === 2,
     attention_head_dim: channels.map((width) =>
-      'count' in kind.heads ? kind.heads.count : Math.max(1, Math.floor(width / kind.heads.channels)),
+      'count' in heads ? heads.count : Math.max(1, Math.floor(width / heads.channels)),
     ),
-    upcast_attention: kind.upcastAttention,
-    time_cond_proj_dim: weights.has('time_embedding.cond_proj.weight')
-      ? sizeOf(weights, 'time_embedding.cond_proj.weight', 1)
-      : null,
     ...(weights.has('add_embedding.linear_1.weight') && {
       addition_embed_type: 'text_time',
       addition_time_embed_dim: 256,
       projection_class_embeddings_input_dim: sizeOf(weights, 'add_embedding.linear_1.weight', 1),
     }),
+  };
+}
+
+function attends(layers: readonly UNetLayer[]): boolean {
+  return layers.some(({ attention }) => attention !== undefined);
+}
+
+/** Number of transformer blocks of an attention. */
+function depth(weights: Component, attention: string | undefined): number {
+  return attention === undefined ? 0 : countOf(weights, `${attention}.transformer_blocks`);
+}
+
+function depths(weights: Component, levels: UNetLayout['down']): (number | number[])[] {
+  return levels.map((layers) =>
+    attends(layers) ? alike(layers.map(({ attention }) => depth(weights, attention))) : 1,
+  );
+}
+
+/** The first attention there is, for what all of them have in common. */
+function firstAttention({ middle }: UNetLayout | Pick<UNetLayout, 'middle'>, levels: UNetLayout['down']) {
+  return middle.attentions[0] ?? levels.flat().find(({ attention }) => attention !== undefined)?.attention;
+}
+
+/** A UNet2DConditionModel's config.json. */
+export function unetConfig(weights: WeightSource, layout: UNetLayout, kind: ModelKind): Config {
+  const { down, up } = layout;
+  const upDepths = depths(weights, up);
+  const downDepths = depths(weights, down);
+  const mirrored = upDepths.toReversed().every((each, i) => each === downDepths[i]);
+  return {
+    ...encoderConfig(weights, layout, firstAttention(layout, [...down, ...up]), kind.heads),
+    _class_name: 'UNet2DConditionModel',
+    sample_size: kind.sampleSize,
+    out_channels: sizeOf(weights, 'conv_out.weight', 0),
+    up_block_types: up.map((layers) => (attends(layers) ? 'CrossAttnUpBlock2D' : 'UpBlock2D')),
+    ...(!mirrored && { reverse_transformer_layers_per_block: upDepths }),
+    upcast_attention: kind.upcastAttention,
+    time_cond_proj_dim: weights.has('time_embedding.cond_proj.weight')
+      ? sizeOf(weights, 'time_embedding.cond_proj.weight', 1)
+      : null,
+  };
+}
+
+/** Width of the text that SD 1.x reads; its attentions have 8 heads each, those of later models heads of 64. */
+const SD1_TEXT = 768;
+
+/** A ControlNetModel's config.json. */
+export function controlNetConfig(weights: WeightSource, layout: Pick<UNetLayout, 'down' | 'middle'>): Config {
+  const attention = firstAttention(layout, layout.down);
+  const text = sizeOf(weights, `${attention}.transformer_blocks.0.attn2.to_k.weight`, 1);
+  const path = 'controlnet_cond_embedding';
+  const blocks = countOf(weights, `${path}.blocks`);
+  return {
+    ...encoderConfig(weights, layout, attention, text === SD1_TEXT ? { count: 8 } : { channels: 64 }),
+    _class_name: 'ControlNetModel',
+    conditioning_channels: sizeOf(weights, `${path}.conv_in.weight`, 1),
+    // Blocks come in pairs: one keeps the width, one goes on to the next.
+    conditioning_embedding_out_channels: [
+      sizeOf(weights, `${path}.conv_in.weight`, 0),
+      ...Array.from({ length: blocks / 2 }, (_, i) =>
+        sizeOf(weights, `${path}.blocks.${2 * i + 1}.weight`, 0),
+      ),
+    ],
   };
 }
 

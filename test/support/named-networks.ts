@@ -1,0 +1,56 @@
+/** @file Model folders of fixtures with some of their networks replaced by ones with named weights. */
+
+import * as v from 'valibot';
+import type { ModelSource } from '../../src/index.ts';
+import { bufferSource, type ByteSource } from '../../src/loaders/byte-source.ts';
+import { namedWeights } from './named-weights.ts';
+
+/** A network as the make_*.py scripts describe it: its config.json, and the shapes of its tensors. */
+export const networkSchema = v.object({
+  config: v.record(v.string(), v.unknown()),
+  shapes: v.record(v.string(), v.array(v.number())),
+});
+
+/** A network whose weights follow from their names, which begin with its own. */
+export interface NamedNetwork extends v.InferOutput<typeof networkSchema> {
+  readonly name: string;
+}
+
+function configFile(path: string, { config }: NamedNetwork): ByteSource {
+  return bufferSource(path, new TextEncoder().encode(JSON.stringify(config)));
+}
+
+/** `base` with networks in the place of its own (or beside them), by folder. */
+export function withNetworks(
+  base: ModelSource,
+  networks: Readonly<Record<string, NamedNetwork>>,
+): ModelSource {
+  const place = (path: string): NamedNetwork | undefined =>
+    Object.entries(networks).find(
+      ([folder]) => path === (folder === '' ? '' : `${folder}/`) + 'config.json',
+    )?.[1];
+  return {
+    name: base.name,
+    open: async (path, signal) => {
+      const network = place(path);
+      return network ? configFile(path, network) : base.open(path, signal);
+    },
+    exists: async (path, signal) => place(path) !== undefined || base.exists(path, signal),
+    list: async (folder, signal) => base.list(folder, signal),
+    weights: async (component, signal) =>
+      Object.hasOwn(networks, component)
+        ? namedWeights(networks[component].shapes, `${networks[component].name}/`)
+        : base.weights?.(component, signal),
+  };
+}
+
+/** A folder with nothing but one network. */
+export function networkSource(network: NamedNetwork): ModelSource {
+  const empty: ModelSource = {
+    name: network.name,
+    open: async () => Promise.resolve(undefined),
+    exists: async () => Promise.resolve(false),
+    list: async () => Promise.resolve([]),
+  };
+  return withNetworks(empty, { '': network });
+}
