@@ -22,6 +22,7 @@ int launch_untyped(const void* args, cudaStream_t stream) {
 const KernelEntry KERNELS[] = {
     KERNEL(activate, ActivateArgs),
     KERNEL(add, AddArgs),
+    KERNEL(add_scaled, AddScaledArgs),
     KERNEL(add_vectors, AddVectorsArgs),
     KERNEL(affine, AffineArgs),
     KERNEL(attention_online, AttentionOnlineArgs),
@@ -40,6 +41,7 @@ const KernelEntry KERNELS[] = {
     KERNEL(layer_norm_rows, LayerNormRowsArgs),
     KERNEL(model_input, ModelInputArgs),
     KERNEL(pack_filters, PackFiltersArgs),
+    KERNEL(pool_mean, PoolMeanArgs),
     KERNEL(timestep_embedding, TimestepEmbeddingArgs),
     KERNEL(upsample_nearest, UpsampleNearestArgs),
 };

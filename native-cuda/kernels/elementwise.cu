@@ -50,6 +50,18 @@ __global__ void add_vectors_kernel(AddVectorsArgs args) {
 }
 
 template <class T, int N>
+__global__ void add_scaled_kernel(AddScaledArgs args) {
+  const int64_t at = global_thread() * N;
+  if (at >= args.count) return;
+  const int64_t image = at / args.image_elements;
+  const float scale = args.scale[image * args.columns + args.column];
+  auto x = load_pack<T, N>(args.x, at);
+  const auto addend = load_pack<T, N>(args.addend, args.vectors ? image * args.channels + at % args.channels : at);
+  for (int i = 0; i < N; i++) x.at[i] = from_float<T>(fmaf(scale, to_float(addend.at[i]), to_float(x.at[i])));
+  store_pack(args.y, at, x);
+}
+
+template <class T, int N>
 __global__ void geglu_kernel(GegluArgs args) {
   const int64_t at = global_thread() * N;
   if (at >= args.rows * args.channels) return;
@@ -100,6 +112,18 @@ int calotype_add_vectors(const AddVectorsArgs* args, cudaStream_t stream) {
     by_width<T>(
         [&](auto n) {
           add_vectors_kernel<T, n><<<blocks_for(args->count / n, THREADS), THREADS, 0, stream>>>(*args);
+        },
+        args->channels);
+  });
+  return cudaGetLastError();
+}
+
+int calotype_add_scaled(const AddScaledArgs* args, cudaStream_t stream) {
+  by_type(args->half, [&](auto zero) {
+    using T = decltype(zero);
+    by_width<T>(
+        [&](auto n) {
+          add_scaled_kernel<T, n><<<blocks_for(args->count / n, THREADS), THREADS, 0, stream>>>(*args);
         },
         args->channels);
   });

@@ -53,6 +53,22 @@ typedef struct AddVectorsArgs {
 } AddVectorsArgs;
 int calotype_add_vectors(const AddVectorsArgs* args, cudaStream_t stream);
 
+// y = x + scale[image, column] * addend; the addend is as large as x, or a vector an image if `vectors`.
+typedef struct AddScaledArgs {
+  const void* x;
+  const void* addend;
+  const float* scale;
+  void* y;
+  int64_t count;
+  int64_t image_elements;
+  int32_t channels;
+  int32_t columns;
+  int32_t column;
+  int32_t vectors;
+  int32_t half;
+} AddScaledArgs;
+int calotype_add_scaled(const AddScaledArgs* args, cudaStream_t stream);
+
 // y[row, c] = x[row, c] * gelu(x[row, channels + c])
 typedef struct GegluArgs {
   const void* x;

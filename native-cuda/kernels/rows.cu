@@ -57,6 +57,26 @@ __global__ void upsample_nearest_kernel(UpsampleNearestArgs args) {
   store_pack(args.y, at, load_pack<T, N>(args.x, from * args.channels + at % args.channels));
 }
 
+// A block does 32 channels of an image: its rows of threads take turns at the positions, and the first adds up.
+constexpr int POOL_CHANNELS = 32;
+constexpr int POOL_ROWS = 8;
+
+template <class T>
+__global__ void pool_mean_kernel(PoolMeanArgs args) {
+  __shared__ float sums[POOL_ROWS][POOL_CHANNELS];
+  const int64_t image = blockIdx.y;
+  const int channel = blockIdx.x * POOL_CHANNELS + threadIdx.x;
+  float sum = 0;
+  if (channel < args.channels)
+    for (int position = threadIdx.y; position < args.positions; position += POOL_ROWS)
+      sum += load_float<T>(args.x, (image * args.positions + position) * args.channels + channel);
+  sums[threadIdx.y][threadIdx.x] = sum;
+  __syncthreads();
+  if (threadIdx.y > 0 || channel >= args.channels) return;
+  for (int row = 1; row < POOL_ROWS; row++) sum += sums[row][threadIdx.x];
+  static_cast<T*>(args.y)[image * args.channels + channel] = from_float<T>(sum / args.positions);
+}
+
 }  // namespace
 
 int calotype_copy_channels(const CopyChannelsArgs* args, cudaStream_t stream) {
@@ -94,6 +114,14 @@ int calotype_embed_tokens(const EmbedTokensArgs* args, cudaStream_t stream) {
           embed_tokens_kernel<T, n><<<blocks_for(items, THREADS), THREADS, 0, stream>>>(*args);
         },
         args->channels);
+  });
+  return cudaGetLastError();
+}
+
+int calotype_pool_mean(const PoolMeanArgs* args, cudaStream_t stream) {
+  by_type(args->half, [&](auto zero) {
+    const dim3 blocks(blocks_for(args->channels, POOL_CHANNELS), args->images);
+    pool_mean_kernel<decltype(zero)><<<blocks, dim3(POOL_CHANNELS, POOL_ROWS), 0, stream>>>(*args);
   });
   return cudaGetLastError();
 }

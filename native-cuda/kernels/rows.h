@@ -49,6 +49,17 @@ typedef struct EmbedTokensArgs {
 } EmbedTokensArgs;
 int calotype_embed_tokens(const EmbedTokensArgs* args, cudaStream_t stream);
 
+// Mean over the positions of an image, channel by channel.
+typedef struct PoolMeanArgs {
+  const void* x;
+  void* y;
+  int32_t images;
+  int32_t positions;
+  int32_t channels;
+  int32_t half;
+} PoolMeanArgs;
+int calotype_pool_mean(const PoolMeanArgs* args, cudaStream_t stream);
+
 // Nearest neighbour; the scales are source over output sizes, rounded to f32 as torch does.
 typedef struct UpsampleNearestArgs {
   const void* x;

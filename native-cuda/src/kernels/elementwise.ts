@@ -1,4 +1,4 @@
-/** @file The element-wise ops that no pass could fuse: activate, add, addBias, addRows, affine, geglu. */
+/** @file The element-wise ops that no pass could fuse: activate, add, addBias, addRows, addScaled, affine, geglu. */
 
 import { channelsOf, defineCudaKernel, elementCount, halfOf, rowsOf } from '../kernel.ts';
 import { defineLaunch } from '../launch.ts';
@@ -41,6 +41,20 @@ export const addVectorsLaunch = defineLaunch('add_vectors', {
   half: 'i32',
 });
 
+export const addScaledLaunch = defineLaunch('add_scaled', {
+  x: 'pointer',
+  addend: 'pointer',
+  scale: 'pointer',
+  y: 'pointer',
+  count: 'i64',
+  imageElements: 'i64',
+  channels: 'i32',
+  columns: 'i32',
+  column: 'i32',
+  vectors: 'i32',
+  half: 'i32',
+});
+
 export const gegluLaunch = defineLaunch('geglu', {
   x: 'pointer',
   y: 'pointer',
@@ -51,7 +65,8 @@ export const gegluLaunch = defineLaunch('geglu', {
 
 export const elementwise = defineCudaKernel({
   id: 'elementwise',
-  ops: ['activate', 'add', 'addBias', 'addRows', 'affine', 'geglu'],
+  ops: ['activate', 'add', 'addBias', 'addRows', 'addScaled', 'affine', 'geglu'],
+  otherTypes: ['scale'],
   inPlace: (node) => (node.kind === 'geglu' ? undefined : node.kind === 'add' ? 'a' : 'x'),
   launches(node, context) {
     const shape = context.shapeOf(node.output);
@@ -66,6 +81,17 @@ export const elementwise = defineCudaKernel({
         return [addLaunch.with({ a: 'a', b: 'b', y: 'y', count, half })];
       case 'affine':
         return [affineLaunch.with({ x: 'x', y: 'y', count, ...node.attrs, half })];
+      case 'addScaled': {
+        const isVector = context.shapeOf(node.inputs.addend).length < shape.length;
+        const sizes = {
+          imageElements: count / shape[0],
+          channels: channelsOf(context, node.output),
+          columns: channelsOf(context, node.inputs.scale),
+          vectors: isVector ? 1 : 0,
+        };
+        const operands = { x: 'x', addend: 'addend', scale: 'scale', y: 'y' };
+        return [addScaledLaunch.with({ ...operands, count, ...sizes, ...node.attrs, half })];
+      }
       case 'geglu': {
         const [rows, channels] = [rowsOf(context, node.output), channelsOf(context, node.output)];
         return [gegluLaunch.with({ x: 'x', y: 'y', rows, channels, half })];

@@ -11,6 +11,7 @@ import { attentionOnline, attentionOnlineLaunch } from './attention-online.ts';
 import {
   activateLaunch,
   addLaunch,
+  addScaledLaunch,
   addVectorsLaunch,
   affineLaunch,
   elementwise,
@@ -35,6 +36,8 @@ import {
   embedTokensLaunch,
   gatherRows,
   gatherRowsLaunch,
+  poolMean,
+  poolMeanLaunch,
   upsampleNearest,
   upsampleNearestLaunch,
 } from './rows.ts';
@@ -60,6 +63,7 @@ const CUDA_KERNELS: readonly CudaKernel[] = [
   layerNorm,
   elementwise,
   copyChannels,
+  poolMean,
   upsampleNearest,
   gatherRows,
   embedTokens,
@@ -73,6 +77,7 @@ const CUDA_KERNELS: readonly CudaKernel[] = [
 export const LAUNCH_TYPES: readonly LaunchType[] = [
   activateLaunch,
   addLaunch,
+  addScaledLaunch,
   addVectorsLaunch,
   affineLaunch,
   attentionOnlineLaunch,
@@ -91,6 +96,7 @@ export const LAUNCH_TYPES: readonly LaunchType[] = [
   layerNormLaunch,
   modelInputLaunch,
   packFiltersLaunch,
+  poolMeanLaunch,
   timestepEmbeddingLaunch,
   upsampleNearestLaunch,
 ];

@@ -1,4 +1,4 @@
-/** @file Ops that move rows: concat, sliceChannels, gatherRows, selectToken, embedTokens, upsampleNearest. */
+/** @file Ops that move rows: concat, sliceChannels, gatherRows, selectToken, embedTokens, poolMean, upsampleNearest. */
 
 import { channelsOf, defineCudaKernel, halfOf, rowsOf } from '../kernel.ts';
 import { defineLaunch } from '../launch.ts';
@@ -108,6 +108,34 @@ export const embedTokens = defineCudaKernel({
         tokens: channelsOf(context, node.inputs.ids),
         channels,
         tableRows,
+        half: halfOf(context, node.output),
+      }),
+    ];
+  },
+});
+
+export const poolMeanLaunch = defineLaunch('pool_mean', {
+  x: 'pointer',
+  y: 'pointer',
+  images: 'i32',
+  positions: 'i32',
+  channels: 'i32',
+  half: 'i32',
+});
+
+export const poolMean = defineCudaKernel({
+  id: 'pool-mean',
+  ops: ['poolMean'],
+  launches(node, context) {
+    const [images, channels] = context.shapeOf(node.output);
+    const positions = rowsOf(context, node.inputs.x) / images;
+    return [
+      poolMeanLaunch.with({
+        x: 'x',
+        y: 'y',
+        images,
+        positions,
+        channels,
         half: halfOf(context, node.output),
       }),
     ];

@@ -9,7 +9,7 @@ export interface AddScaledOp {
     readonly x: ValueId;
     /** The shape of x, or [batch, channels] for one vector at every position. */
     readonly addend: ValueId;
-    /** [batch, columns] */
+    /** [batch, columns] f32 */
     readonly scale: ValueId;
   };
   readonly attrs: {
@@ -21,6 +21,7 @@ export interface AddScaledOp {
 export const addScaled: OpDefinition<AddScaledOp> = {
   summary: 'sum weighted by batch row',
   inPlace: ['x'],
+  dtypes: { scale: 'f32' },
   infer({ x, addend, scale }, { column }) {
     if (addend.shape.length === x.shape.length) checkShape('addend', addend, x.shape);
     else checkShape('addend', addend, [dimOf(x, 0), dimOf(x, -1)]);
