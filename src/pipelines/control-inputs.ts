@@ -35,7 +35,7 @@ export function controlInputs(
       });
     const array =
       source.kind === 'pictures'
-        ? picturesToArray(source.pictures, size, region ? { region } : {})
+        ? picturesToArray(source.pictures, size, { region })
         : resizeNearest(source.array, size);
     const ordered = nets[net].conditioningChannelOrder === 'bgr' ? reversed(array) : array;
     const rows = perImage(ordered, images, imagesPerPrompt);
