@@ -14,7 +14,7 @@ typedef struct CalotypeAttentionArgs {
   /** Channels of the tensors that q, k and v lie in: the distance between tokens, a multiple of 8. */
   int32_t qStride, kStride, vStride;
   int32_t batch, heads;
-  /** A multiple of 8 up to 160, or 512; the kernels are 40, 48, 64, 72, 80, 96, 128, 160, 512 wide, others round up. */
+  /** A multiple of 8 up to 512; the kernels are 40, 48, 64, 72, 80, 96, 128, 160 and 512 wide, others round up. */
   int32_t headDim;
   int32_t queries, keys;
   /** Usually 1 / sqrt(headDim). */

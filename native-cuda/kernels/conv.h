@@ -26,9 +26,9 @@ typedef struct CalotypeConvArgs {
   void *out;
   /** Of the input as it lies in memory. */
   int32_t batch, height, width;
-  /** Multiples of 8; with x2, `channels` a multiple of 64 unless the kernel is one by one. */
+  /** Multiples of 8. */
   int32_t channels, channels2;
-  /** A multiple of 8. */
+  /** Need not be a multiple of 8, but is quicker so. */
   int32_t outChannels;
   int32_t kernelHeight, kernelWidth;
   int32_t stride;
@@ -43,7 +43,7 @@ typedef struct CalotypeConvArgs {
   int32_t config;
 } CalotypeConvArgs;
 
-/** Launches one kernel. CALOTYPE_UNSUPPORTED for channels that are not multiples of 8, or a config that cannot. */
+/** Launches one kernel. CALOTYPE_UNSUPPORTED for input channels that are not multiples of 8, or a config that cannot. */
 int calotype_conv(const CalotypeConvArgs *args, cudaStream_t stream);
 
 /** The configuration that -1 stands for on this device. */

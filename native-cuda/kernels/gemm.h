@@ -17,7 +17,7 @@ typedef struct CalotypeGemmArgs {
   const void *residual;
   /** [m, nOut] f16, where nOut is n / 2 for CALOTYPE_GEGLU, else n. */
   void *out;
-  /** n and k must be multiples of 8 (n of 16 for CALOTYPE_GEGLU); m is at least 1. */
+  /** k is a multiple of 8, n of 16 for CALOTYPE_GEGLU; other n need not be of 8, but are quicker so. */
   int32_t m, n, k;
   /** CalotypeActivation. */
   int32_t activation;

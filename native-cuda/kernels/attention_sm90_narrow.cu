@@ -1,0 +1,10 @@
+/** @file Instances of attention_sm90.cuh; several files, so that they compile side by side. */
+#include "attention_sm90.cuh"
+#include "attention_sm90.h"
+
+namespace calotype {
+
+#define INSTANCE(...) template int launch_attention<AttentionTile<__VA_ARGS__>>(const CalotypeAttentionArgs &, cudaStream_t);
+CALOTYPE_ATTENTION_NARROW(INSTANCE)
+
+}  // namespace calotype
