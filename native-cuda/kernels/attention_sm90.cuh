@@ -29,7 +29,10 @@ struct AttentionTile {
   static constexpr int SharedBytes = 1024 + QueryBytes + 2 * Stages * TileBytes;
   /** Whole warp groups, so that the producers can hand registers to the consumers. */
   static constexpr bool Wide = Groups > 1;
+  static_assert(Groups <= 2, "registers are handed out for two groups");
   static constexpr int Threads = Groups * 128 + (Wide ? 128 : 32);
+  /** Two groups take turns at the matrix units, so that one's softmax runs beside the other's products. */
+  static constexpr bool TakesTurns = Groups == 2 && Sharing == 1;
 };
 
 struct AttentionParameters {
@@ -86,6 +89,14 @@ __device__ void produce_attention(const AttentionParameters &p, const AttentionP
     barrier_expect(barriers.valuesFull(stage), T::TileBytes);
     copy_heads<T>(keys + T::TileBytes, &p.v, barriers.valuesFull(stage), T::Keys, token, place);
   }
+}
+
+/**
+ * Ties the wait that follows to the softmax: the assembler knows of no dependency between them and moves the wait
+ * ahead, after which nothing runs beside the products. A sum of exponentials is never negative.
+ */
+__device__ __forceinline__ void keep_before_wait(float sum) {
+  asm volatile("{\n.reg .pred p;\nsetp.lt.f32 p, %0, 0f00000000;\n@p trap;\n}" ::"f"(sum) : "memory");
 }
 
 template <class T>
@@ -151,11 +162,18 @@ __device__ __forceinline__ void consume_attention(const AttentionParameters &p, 
 #pragma unroll
   for (int i = 0; i < T::Columns / 2; i++) out[i] = 0.0f;
 
+  const int group = threadIdx.x / 128;
+  const auto end_turn = [&](int tile) {
+    // The first group's turns are one behind the second's, which it does not wait for in the end.
+    if (T::TakesTurns && (group == 0 || tile + 1 < place.keyTiles)) named_barrier_arrive(2 - group, 256);
+  };
+  if (group == 1) end_turn(-1);
   barrier_wait(barriers.queries(), 0);
   for (int tile = 0; tile < place.keyTiles; tile++) {
     const int stage = tile % T::Stages, last = (tile + T::Stages - 1) % T::Stages;
     const uint32_t keys = ring + stage * 2 * T::TileBytes;
     barrier_wait(barriers.keysFull(stage), tile / T::Stages % 2);
+    if (T::TakesTurns) named_barrier(1 + group, 256);
     pin(score);
     products_begin();
     multiply_keys<T>(score, queries, keys);
@@ -166,8 +184,10 @@ __device__ __forceinline__ void consume_attention(const AttentionParameters &p, 
       products_begin();
       multiply_values<T>(out, weight, values + last * 2 * T::TileBytes);
       products_commit();
+      end_turn(tile);
       products_wait<1>();
     } else {
+      end_turn(tile);
       products_wait<0>();
     }
     pin(score);
@@ -176,6 +196,7 @@ __device__ __forceinline__ void consume_attention(const AttentionParameters &p, 
     if (key + T::Keys > p.keys || (p.causal && key + T::Keys > firstRow)) 
       mask_scores<T::Keys>(score, p.keys, p.causal, firstRow, key);
     softmax_step<T::Keys>(score, rows, p.scale, factor);
+    if (T::Sharing == 1) keep_before_wait(rows.sum[0] + rows.sum[1]);  // else there are no registers for it
     products_wait<0>();
     pin(out);
     if (tile > 0 && signals) barrier_arrive(barriers.valuesEmpty(last));
@@ -226,10 +247,10 @@ __global__ void __launch_bounds__(T::Threads, T::Resident)
   allow_next_kernel();
 
   if (threadIdx.x >= ProducerThread) {
-    if constexpr (T::Wide) asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(T::Groups == 3 ? 32 : 40));
+    if constexpr (T::Wide) asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
     if (threadIdx.x == ProducerThread) produce_attention<T>(p, place, queries, ring, barriers);
   } else {
-    if constexpr (T::Wide) asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(T::Groups == 3 ? 160 : 232));
+    if constexpr (T::Wide) asm volatile("setmaxnreg.inc.sync.aligned.u32 232;");
     consume_attention<T>(p, place, queryBytes, ring, barriers);
   }
 #endif

@@ -58,7 +58,7 @@ def attempt(name, call):
 
 
 def check_gemm(kernels):
-    shapes = [(256, 320, 320), (2048, 640, 640), (130, 1280, 1280), (1, 320, 1280), (77, 768, 72), (300, 4, 320)]
+    shapes = [(256, 320, 320), (2048, 640, 640), (130, 1280, 1280), (1, 320, 1280), (77, 768, 72), (300, 4, 320), (8192, 1920, 448)]
     for config in range(first, min(last, kernels.library.calotype_gemm_configs())):
         for m, n, k in shapes:
             for activation in ["none", "silu", "geglu"] if n % 16 == 0 else ["none"]:

@@ -18,16 +18,39 @@ __device__ __forceinline__ size_t out_offset(const Epilogue &e, int m, int colum
   return row * e.outColumns + column;
 }
 
-/** The residual of eight columns, to be asked for early; zeros where there is none, or no whole eight. */
-__device__ __forceinline__ uint4 load_residual(const Epilogue &e, int m, int column, int phase) {
-  if (!e.residual || m >= e.m || column >= e.outColumns || e.outColumns % 8) return make_uint4(0, 0, 0, 0);
-  return *reinterpret_cast<const uint4 *>(e.residual + out_offset(e, m, column, phase));
+/** What a lane needs of memory to finish a chunk, asked for while the sums are still being made. */
+struct Early {
+  /** Of its eight columns. */
+  uint4 bias;
+  /** For each of its rows the residual, or the image's vector where there is no residual; for geglu the gates' bias. */
+  uint4 extra[2];
+};
+
+__device__ __forceinline__ uint4 load_eight(const __half *from) { return *reinterpret_cast<const uint4 *>(from); }
+
+/** The time embedding of eight columns of row m. */
+__device__ __forceinline__ uint4 load_rows(const Epilogue &e, int m, int column) {
+  const int image = m / e.pixels, row = e.rowIndex ? __ldg(e.rowIndex + image) : image;
+  return load_eight(e.rows + size_t(row) * e.outColumns + column);
+}
+
+__device__ __forceinline__ uint4 load_extra(const Epilogue &e, int m, int column, int phase) {
+  if (m >= e.m || column >= e.outColumns || e.outColumns % 8) return make_uint4(0, 0, 0, 0);
+  if (e.residual) return load_eight(e.residual + out_offset(e, m, column, phase));
+  return e.rows ? load_rows(e, m, column) : make_uint4(0, 0, 0, 0);
+}
+
+__device__ __forceinline__ uint4 load_bias(const Epilogue &e, int column) {
+  if (!e.bias || column >= e.n || e.n % 8) return make_uint4(0, 0, 0, 0);
+  return load_eight(e.bias + column);
 }
 
 /** One by one: the few columns of a last layer, whose rows are not aligned. */
-__device__ __noinline__ void finish_unaligned(const Epilogue &e, int m, int column, int phase, const float (&sums)[8]) {
+inline __device__ __noinline__ void finish_unaligned(const Epilogue &e, int m, int column, int phase, float4 low,
+                                                     float4 high) {
   const int image = m / e.pixels, row = e.rows && e.rowIndex ? e.rowIndex[image] : image;
   const size_t offset = out_offset(e, m, column, phase);
+  const float sums[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
   for (int i = 0; i < 8 && column + i < e.outColumns; i++) {
     float v[8] = {sums[i]};
     if (e.bias) v[0] += __half2float(e.bias[column + i]);
@@ -40,26 +63,25 @@ __device__ __noinline__ void finish_unaligned(const Epilogue &e, int m, int colu
 
 /** Finishes and stores eight columns from `column` on. */
 __device__ __forceinline__ void finish(const Epilogue &e, int m, int column, int phase, float (&v)[8],
-                                       const uint4 &residual) {
+                                       const uint4 &bias, const uint4 &extra) {
   if (m >= e.m || column >= e.outColumns) return;
-  if (e.outColumns % 8) return finish_unaligned(e, m, column, phase, v);
-  if (e.bias) add(v, __ldg(reinterpret_cast<const uint4 *>(e.bias + column)));
-  if (e.rows) {
-    const int image = m / e.pixels, row = e.rowIndex ? __ldg(e.rowIndex + image) : image;
-    add(v, __ldg(reinterpret_cast<const uint4 *>(e.rows + size_t(row) * e.outColumns + column)));
+  if (e.outColumns % 8) {
+    finish_unaligned(e, m, column, phase, make_float4(v[0], v[1], v[2], v[3]), make_float4(v[4], v[5], v[6], v[7]));
+    return;
   }
-  if (e.residual) add(v, residual);
+  if (e.bias) add(v, bias);
+  if (e.residual || e.rows) add(v, extra);
+  if (e.residual && e.rows) add(v, load_rows(e, m, column));
   activate(v, e.activation);
   *reinterpret_cast<uint4 *>(e.out + out_offset(e, m, column, phase)) = pack(v);
 }
 
 /** CALOTYPE_GEGLU: eight values from column n of the product on, and the eight gates after them. */
-__device__ __forceinline__ void finish_geglu(const Epilogue &e, int m, int n, float (&v)[8], float (&gate)[8]) {
+__device__ __forceinline__ void finish_geglu(const Epilogue &e, int m, int n, float (&v)[8], float (&gate)[8],
+                                             const uint4 &valueBias, const uint4 &gateBias) {
   if (m >= e.m || n >= e.n) return;
-  if (e.bias) {
-    add(v, __ldg(reinterpret_cast<const uint4 *>(e.bias + n)));
-    add(gate, __ldg(reinterpret_cast<const uint4 *>(e.bias + n + 8)));
-  }
+  add(v, valueBias);
+  add(gate, gateBias);
 #pragma unroll
   for (int i = 0; i < 8; i++) v[i] *= gelu(gate[i]);
   *reinterpret_cast<uint4 *>(e.out + size_t(m) * e.outColumns + n / 2) = pack(v);
@@ -87,36 +109,64 @@ __device__ __forceinline__ void read_eight(const float *from, float (&v)[8]) {
   v[4] = high.x, v[5] = high.y, v[6] = high.z, v[7] = high.w;
 }
 
+/**
+ * The rows and columns of a lane in a chunk of [16, Columns]: eight columns of one or two rows, or, for geglu, eight
+ * values and eight gates of one row.
+ */
+template <int Columns>
+struct ChunkLane {
+  static constexpr int Groups = Columns / 8, Passes = Columns / 16;
+  static_assert(Columns == 16 || Columns == 32, "a lane has one or two rows");
+  int row, column;
+  bool isGeglu;
+  __device__ __forceinline__ explicit ChunkLane(const Epilogue &e) : isGeglu(e.activation == CALOTYPE_GEGLU) {
+    const int lane = threadIdx.x % 32, groups = isGeglu ? Groups / 2 : Groups;
+    row = lane / groups;
+    column = lane % groups * (isGeglu ? 16 : 8);
+  }
+  /** Rows between a lane's first and second. */
+  static constexpr int Step = 32 / Groups;
+};
+
+template <int Columns>
+__device__ __forceinline__ Early load_early(const Epilogue &e, int m, int n, int phase) {
+  const ChunkLane<Columns> lane(e);
+  Early early = {load_bias(e, n + lane.column), {}};
+  if (lane.isGeglu) {
+    early.extra[0] = load_bias(e, n + lane.column + 8);
+  } else {
+#pragma unroll
+    for (int pass = 0; pass < lane.Passes; pass++)
+      early.extra[pass] = load_extra(e, m + lane.row + pass * lane.Step, n + lane.column, phase);
+  }
+  return early;
+}
+
 /** One chunk of columns of a warp's 16 rows, from sums to stored halves. */
 template <int Columns>
-__device__ __forceinline__ void finish_chunk(const Epilogue &e, const float *sum, float *stage, int m, int n, int phase) {
-  const int lane = threadIdx.x % 32;
-  constexpr int Groups = Columns / 8, Passes = ceil_div(16 * Groups, 32);
-  uint4 residual[Passes];
-#pragma unroll
-  for (int pass = 0; pass < Passes; pass++) {
-    const int unit = pass * 32 + lane, row = unit / Groups, column = unit % Groups * 8;
-    residual[pass] = load_residual(e, m + row, n + column, phase);
-  }
+__device__ __forceinline__ void finish_chunk(const Epilogue &e, const float *sum, float *stage, int m, int n, int phase,
+                                             const Early &early) {
+  const ChunkLane<Columns> lane(e);
   __syncwarp();
   spill_rows<Columns>(sum, stage, kChunkPitch);
   __syncwarp();
-  if (e.activation == CALOTYPE_GEGLU) {
-    const int row = lane / (Groups / 2), column = lane % (Groups / 2) * 16;
-    if (row < 16) {
-      float value[8], gate[8];
-      read_eight(stage + row * kChunkPitch + column, value);
-      read_eight(stage + row * kChunkPitch + column + 8, gate);
-      finish_geglu(e, m + row, n + column, value, gate);
-    }
+  const float *from = stage + lane.row * kChunkPitch + lane.column;
+  float v[8];
+  if (lane.isGeglu) {
+    if (lane.row >= 16) return;
+    float gate[8];
+    read_eight(from, v);
+    read_eight(from + 8, gate);
+    finish_geglu(e, m + lane.row, n + lane.column, v, gate, early.bias, early.extra[0]);
     return;
   }
-#pragma unroll
-  for (int pass = 0; pass < Passes; pass++) {
-    const int unit = pass * 32 + lane, row = unit / Groups, column = unit % Groups * 8;
-    float v[8];
-    read_eight(stage + row * kChunkPitch + column, v);
-    finish(e, m + row, n + column, phase, v, residual[pass]);
+  // Not unrolled: the code of all activations is long, and should stay in the instruction cache.
+  uint4 extra = early.extra[0];
+#pragma unroll 1
+  for (int pass = 0; pass < lane.Passes; pass++) {
+    read_eight(from + pass * lane.Step * kChunkPitch, v);
+    finish(e, m + lane.row + pass * lane.Step, n + lane.column, phase, v, early.bias, extra);
+    extra = early.extra[1];
   }
 }
 

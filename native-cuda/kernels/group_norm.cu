@@ -20,7 +20,7 @@ namespace calotype {
 namespace {
 
 constexpr int kThreads = 512;
-constexpr int kKept = 8;          // vectors of a thread that stay in registers between sums and result
+constexpr int kKept = 6;          // vectors of a thread that stay in registers between sums and result
 constexpr int kMostVectors = 32;  // of a slice
 constexpr int kMostGroups = 256;  // of a slice
 
@@ -78,6 +78,15 @@ __device__ __forceinline__ void accumulate(const uint4 &halves, float (&sum)[16]
   }
 }
 
+__device__ __forceinline__ float2 warp_sum(float2 x) {
+#pragma unroll
+  for (int step = 16; step > 0; step /= 2) {
+    x.x += __shfl_xor_sync(~0u, x.x, step);
+    x.y += __shfl_xor_sync(~0u, x.y, step);
+  }
+  return x;
+}
+
 /** Leaves the sums of this block's pixels, of each group of the slice, in `shared.group`. */
 __device__ void sum_groups(const GroupNormParameters &p, const Lane &lane, uint4 (&kept)[kKept], Shared &shared) {
   float sum[16] = {};
@@ -112,15 +121,17 @@ __device__ void sum_groups(const GroupNormParameters &p, const Lane &lane, uint4
     shared.sums[column] = total;
   }
   __syncthreads();
+  // A warp a group.
   const int groups = p.sliceVectors * 8 / p.groupWidth;
-  for (int group = threadIdx.x; group < groups; group += kThreads) {
+  for (int group = threadIdx.x / 32; group < groups; group += kThreads / 32) {
     float2 total = make_float2(0.0f, 0.0f);
-    for (int channel = group * p.groupWidth; channel < (group + 1) * p.groupWidth; channel++) {
-      const int column = channel % 8 * p.sliceVectors + channel / 8;
+    for (int i = threadIdx.x % 32; i < p.groupWidth; i += 32) {
+      const int channel = group * p.groupWidth + i, column = channel % 8 * p.sliceVectors + channel / 8;
       total.x += shared.sums[column];
       total.y += shared.sums[8 * p.sliceVectors + column];
     }
-    shared.group[group] = total;
+    total = warp_sum(total);
+    if (threadIdx.x % 32 == 0) shared.group[group] = total;
   }
 }
 
@@ -164,7 +175,7 @@ __device__ void apply(const GroupNormParameters &p, const Lane &lane, int slice,
 }
 
 /** One launch: a cluster is (image, slice), its blocks share the pixels. */
-__global__ void __launch_bounds__(kThreads) group_norm_cluster_kernel(const __grid_constant__ GroupNormParameters p) {
+__global__ void __launch_bounds__(kThreads, 2) group_norm_cluster_kernel(const __grid_constant__ GroupNormParameters p) {
 #if __CUDA_ARCH__ >= 900
   __shared__ Shared shared;
   const int block = blockIdx.x % p.blocks, slice = blockIdx.x / p.blocks % p.slices;
@@ -185,14 +196,16 @@ __global__ void __launch_bounds__(kThreads) group_norm_cluster_kernel(const __gr
     }
     shared.moments[group] = moments_of(p, total);
   }
-  // Also keeps each block's sums in place until all have read them.
-  cluster_sync();
+  cluster_arrive_relaxed();
+  __syncthreads();
   apply<true>(p, lane, slice, kept, shared);
+  // A block's sums stay in place until all have read them.
+  cluster_wait();
 #endif
 }
 
 /** First of two launches: a block is (image, slice, range of pixels). */
-__global__ void __launch_bounds__(kThreads) group_norm_sums_kernel(const __grid_constant__ GroupNormParameters p) {
+__global__ void __launch_bounds__(kThreads, 2) group_norm_sums_kernel(const __grid_constant__ GroupNormParameters p) {
   __shared__ Shared shared;
   const int block = blockIdx.x % p.blocks, slice = blockIdx.x / p.blocks % p.slices;
   const int image = blockIdx.x / (p.blocks * p.slices);
@@ -207,7 +220,7 @@ __global__ void __launch_bounds__(kThreads) group_norm_sums_kernel(const __grid_
 }
 
 /** Second: the same blocks, in the opposite order, so that what the first read last is still in the cache. */
-__global__ void __launch_bounds__(kThreads) group_norm_apply_kernel(const __grid_constant__ GroupNormParameters p) {
+__global__ void __launch_bounds__(kThreads, 2) group_norm_apply_kernel(const __grid_constant__ GroupNormParameters p) {
   __shared__ Shared shared;
   const int index = gridDim.x - 1 - blockIdx.x;
   const int block = index % p.blocks, slice = index / p.blocks % p.slices, image = index / (p.blocks * p.slices);
@@ -221,11 +234,7 @@ __global__ void __launch_bounds__(kThreads) group_norm_apply_kernel(const __grid
       total.x += part.x;
       total.y += part.y;
     }
-#pragma unroll
-    for (int step = 16; step > 0; step /= 2) {
-      total.x += __shfl_xor_sync(~0u, total.x, step);
-      total.y += __shfl_xor_sync(~0u, total.y, step);
-    }
+    total = warp_sum(total);
     if (thread == 0) shared.moments[group] = moments_of(p, total);
   }
   __syncthreads();
@@ -261,7 +270,10 @@ Division divide(const CalotypeGroupNormArgs &a) {
   const int rows = kThreads / d.vectors;
   if (d.isOneLaunch) {
     d.blocks = 1;
-    while (d.blocks < 8 && a.batch * d.slices * d.blocks < multiprocessors() && a.pixels > d.blocks * rows) d.blocks *= 2;
+    const auto halved = [&] { return a.batch * d.slices * d.blocks * 2; };
+    while (d.blocks < 8 && halved() <= multiprocessors() && a.pixels > d.blocks * rows) d.blocks *= 2;
+    // Two blocks share a multiprocessor where a thread has more pixels than it keeps.
+    while (d.blocks < 16 && halved() <= 2 * multiprocessors() && a.pixels > d.blocks * rows * kKept) d.blocks *= 2;
   } else {
     const int wanted = ceil_div(multiprocessors() * 4, a.batch * d.slices);
     d.blocks = std::max(1, std::min(wanted, ceil_div(a.pixels, rows * 4)));

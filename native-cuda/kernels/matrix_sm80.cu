@@ -134,8 +134,10 @@ __global__ void __launch_bounds__(T::Threads) small_matrix_kernel(const __grid_c
   __syncthreads();
   float *stage = reinterpret_cast<float *>(ring) + warp * 16 * kChunkPitch;
 #pragma unroll
-  for (int slab = 0; slab < T::Slabs; slab++)
-    finish_chunk<kChunk>(e, sum[slab], stage, tileM * T::BM + warpM + slab * 16, tileN * T::BN + warpN, phase);
+  for (int slab = 0; slab < T::Slabs; slab++) {
+    const int m = tileM * T::BM + warpM + slab * 16, n = tileN * T::BN + warpN;
+    finish_chunk<kChunk>(e, sum[slab], stage, m, n, phase, load_early<kChunk>(e, m, n, phase));
+  }
 }
 
 template <class T>

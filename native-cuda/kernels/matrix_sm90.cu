@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "matrix_sm90.cuh"
+#include "measured_sm90.h"
 
 namespace calotype {
 
@@ -28,6 +29,15 @@ constexpr TileChoice kTiles[] = {
 #define CHOICE(...) choice<Tile<__VA_ARGS__>>(),
     CALOTYPE_TILES_PLAIN(CHOICE) CALOTYPE_TILES_CLUSTER(CHOICE) CALOTYPE_TILES_SPLIT(CHOICE)};
 constexpr int kTileCount = sizeof(kTiles) / sizeof(kTiles[0]);
+
+/** A shape whose tiles have all been timed. */
+struct Measured {
+  int m, n, depth, taps, phases, config;
+};
+
+constexpr Measured kMeasured[] = {
+#define MEASURED(...) {__VA_ARGS__},
+    CALOTYPE_MEASURED(MEASURED)};
 
 /** Cycles that a problem is expected to take; what the constants stand for is measured by bench.py. */
 double expected_cycles(const TileChoice &t, const MatrixProblem &p) {
@@ -55,6 +65,10 @@ double expected_cycles(const TileChoice &t, const MatrixProblem &p) {
 int matrix_sm90_configs() { return kTileCount; }
 
 int matrix_sm90_choice(const MatrixProblem &problem) {
+  for (const Measured &known : kMeasured)
+    if (known.m == problem.m && known.n == problem.n && known.depth == problem.depth() &&
+        known.taps == problem.taps() && known.phases == problem.phases)
+      return known.config;
   int best = 0;
   double bestCycles = 0;
   for (int i = 0; i < kTileCount; i++) {

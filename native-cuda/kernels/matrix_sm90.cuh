@@ -20,25 +20,35 @@ namespace calotype {
 
 constexpr int kDepth = 64;  // channels a stage: one swizzled row of 128 bytes
 
-template <int BM_, int BN_, int Groups_, int Stages_, int ClusterM_, int ClusterN_, int Split_, int Resident_>
+template <int BM_, int BN_, int Groups_, int Stages_, int ClusterM_, int ClusterN_, int Split_, int Resident_,
+          int TakesTurns_ = 0>
 struct Tile {
   static constexpr int BM = BM_, BN = BN_, Groups = Groups_, Stages = Stages_;
   static constexpr int ClusterM = ClusterM_, ClusterN = ClusterN_, Split = Split_;
   /** Blocks meant to share a multiprocessor; then the epilogue reuses the ring, and a block does one tile. */
   static constexpr int Resident = Resident_;
+  /** The groups take tiles in turn, each a whole one: one finishes its tile while the next one multiplies. */
+  static constexpr bool TakesTurns = TakesTurns_;
   static constexpr int Cluster = ClusterM * ClusterN * Split;
-  static constexpr int Slabs = BM / (64 * Groups);
+  static constexpr int GroupsOfTile = TakesTurns ? 1 : Groups;
+  static constexpr int Slabs = BM / (64 * GroupsOfTile);
   /** Sums beyond a thread's even share of registers: the producers, then a whole warp group, hand some over. */
   static constexpr bool Wide = Slabs * BN / 2 >= 128;
   static constexpr int Threads = Groups * 128 + (Wide ? 128 : 32);
+  static constexpr int ProducerRegisters = 40, ConsumerRegisters = Resident > 1 ? 208 : 232;
+  static_assert(!Wide || (Groups * ConsumerRegisters + ProducerRegisters) * 128 * Resident <= 65536, "registers");
   static constexpr int StageBytes = (BM + BN) * kDepth * 2;
   static constexpr bool OneTile = Split > 1 || Resident > 1;
+  static_assert(!TakesTurns || (!OneTile && Groups == 2), "no turns to take");
+  /** Columns of a chunk of the epilogue, and whether registers allow asking for the next one's inputs early. */
+  static constexpr int Columns = BN % kChunk ? 16 : kChunk;
+  static constexpr bool Ahead = Resident == 1;
   static constexpr int PartialPitch = BN + 8;
   static constexpr int ChunkBytes = Groups * 4 * 16 * kChunkPitch * 4;
   static constexpr int SharedBytes = 1024 + Stages * StageBytes + (OneTile ? 0 : ChunkBytes);
   static_assert(Split == 1 || BM * PartialPitch * 4 <= Stages * StageBytes, "partial sums do not fit the ring");
   static_assert(ChunkBytes <= Stages * StageBytes, "the ring is too small for the epilogue");
-  static_assert(Slabs * 64 * Groups == BM && BM % Split == 0, "rows do not divide");
+  static_assert(BN % Columns == 0 && Slabs * 64 * GroupsOfTile == BM && BM % Split == 0, "rows do not divide");
   static_assert(BM / ClusterN % 8 == 0 && BN / ClusterM % 8 == 0, "shared loads are whole atoms");
 };
 
@@ -86,61 +96,117 @@ struct RingPosition {
       parity ^= 1;
     }
   }
+  __device__ __forceinline__ void skip(int steps) {
+    const int next = stage + steps;
+    parity ^= next / Stages % 2;
+    stage = next % Stages;
+  }
+};
+
+/** The tap and the 64 channels of a step, of both sources counted on. */
+struct StepPlace {
+  int tap, chunk;
+  __device__ __forceinline__ void advance(int chunksOfTap) {
+    if (++chunk == chunksOfTap) {
+      chunk = 0;
+      tap++;
+    }
+  }
+};
+
+/** What the producer of one block copies. */
+template <class T>
+struct Producer {
+  static constexpr int RowsX = T::BM / T::ClusterN, RowsWeight = T::BN / T::ClusterM;
+  const MatrixParameters &p;
+  uint32_t ring, full;
+  /** The block's row and column in its cluster, and the blocks that share what it copies. */
+  uint32_t inM, inN;
+  uint16_t sharesX = 0, sharesWeight = 0;
+
+  __device__ Producer(const MatrixParameters &p, uint32_t ring, uint32_t full, uint32_t rank)
+      : p(p), ring(ring), full(full), inM(rank / T::Split % T::ClusterM), inN(rank / (T::Split * T::ClusterM)) {
+    const uint32_t part = rank % T::Split;
+    for (int i = 0; i < T::ClusterN; i++) sharesX |= 1 << (part + T::Split * (inM + T::ClusterM * i));
+    for (int i = 0; i < T::ClusterM; i++) sharesWeight |= 1 << (part + T::Split * (i + T::ClusterM * inN));
+  }
+
+  __device__ __forceinline__ int first_row(const TilePlace &place) const { return place.m + inN * RowsX; }
+
+  __device__ __forceinline__ void copy_weight(int stage, const TilePlace &place, const StepPlace &at) const {
+    const bool second = at.chunk >= p.chunks;
+    const int depth = at.tap * (p.channels + p.channels2) +
+                      (second ? p.channels + (at.chunk - p.chunks) * kDepth : at.chunk * kDepth);
+    const int n = place.n + inM * RowsWeight + place.phase * p.epilogue.n;
+    const uint32_t to = ring + stage * T::StageBytes + (T::BM + inM * RowsWeight) * kDepth * 2;
+    if (T::ClusterM == 1) copy_2d(to, &p.weight, full + stage * 8, depth, n);
+    else copy_2d(to, &p.weight, full + stage * 8, depth, n, sharesWeight);
+  }
+
+  /** `from` is the first pixel of the rows. */
+  __device__ __forceinline__ void copy_x(int stage, const TilePlace &place, const StepPlace &at, Im2col from) const {
+    const bool second = at.chunk >= p.chunks;
+    const CUtensorMap *map = second ? &p.x2 : &p.x;
+    const uint32_t to = ring + stage * T::StageBytes + inN * RowsX * kDepth * 2, barrier = full + stage * 8;
+    from.channel = (second ? at.chunk - p.chunks : at.chunk) * kDepth;
+    if (p.isConvolution) {
+      const int tapY = at.tap / p.kernelWidth;
+      from.tapX = at.tap - tapY * p.kernelWidth + (place.phase & 1);
+      from.tapY = tapY + (place.phase >> 1);
+      if (T::ClusterN == 1) copy_im2col(to, map, barrier, from);
+      else copy_im2col(to, map, barrier, from, sharesX);
+    } else {
+      if (T::ClusterN == 1) copy_2d(to, map, barrier, from.channel, first_row(place));
+      else copy_2d(to, map, barrier, from.channel, first_row(place), sharesX);
+    }
+  }
+
+  __device__ __forceinline__ Im2col first_pixel(const TilePlace &place) const {
+    Im2col from = {};
+    if (!p.isConvolution) return from;
+    const int m = first_row(place);
+    from.image = m / p.epilogue.pixels;
+    const int pixel = m - from.image * p.epilogue.pixels, y = pixel / p.outWidth;
+    from.y = y * p.stride - p.padTop;
+    from.x = (pixel - y * p.outWidth) * p.stride - p.padLeft;
+    return from;
+  }
 };
 
 template <class T>
 __device__ void produce(const MatrixParameters &p, uint32_t ring, uint32_t full, uint32_t empty, uint32_t rank) {
-  const uint32_t inM = rank / T::Split % T::ClusterM, inN = rank / (T::Split * T::ClusterM), part = rank % T::Split;
-  uint16_t sharesX = 0, sharesWeight = 0;
-  for (int i = 0; i < T::ClusterN; i++) sharesX |= 1 << (part + T::Split * (inM + T::ClusterM * i));
-  for (int i = 0; i < T::ClusterM; i++) sharesWeight |= 1 << (part + T::Split * (i + T::ClusterM * inN));
-  constexpr int rowsX = T::BM / T::ClusterN, rowsWeight = T::BN / T::ClusterM;
+  const Producer<T> producer(p, ring, full, rank);
   const Steps steps = steps_of<T>(p, rank);
   const int chunksOfTap = p.chunks + p.chunks2;
-  RingPosition<T::Stages> at;
+  const StepPlace firstStep = {steps.first / chunksOfTap, steps.first % chunksOfTap};
+  const int stride = gridDim.x / T::Cluster;
+  int tile = blockIdx.x / T::Cluster;
 
-  for (int tile = blockIdx.x / T::Cluster; tile < p.tiles; tile += gridDim.x / T::Cluster) {
+  // Weights do not depend on the kernel ahead: the ring's first ones are on their way before it has ended.
+  const int early = min(T::Stages, steps.last - steps.first);
+  StepPlace at = firstStep;
+  for (int stage = 0; stage < early; stage++) {
+    barrier_expect(full + stage * 8, T::StageBytes);
+    producer.copy_weight(stage, tile_place<T>(p, tile, rank), at);
+    at.advance(chunksOfTap);
+  }
+  wait_for_previous_kernel();
+
+  RingPosition<T::Stages> position;
+  int count = 0;
+  for (; tile < p.tiles; tile += stride) {
     const TilePlace place = tile_place<T>(p, tile, rank);
-    const int m = place.m + inN * rowsX;
-    Im2col from = {};
-    if (p.isConvolution) {
-      from.image = m / p.epilogue.pixels;
-      const int pixel = m - from.image * p.epilogue.pixels, y = pixel / p.outWidth;
-      from.y = y * p.stride - p.padTop;
-      from.x = (pixel - y * p.outWidth) * p.stride - p.padLeft;
-    }
-    const int n = place.n + inM * rowsWeight + place.phase * p.epilogue.n;
-    int tap = steps.first / chunksOfTap, chunk = steps.first - tap * chunksOfTap;
+    const Im2col from = producer.first_pixel(place);
+    at = firstStep;
     for (int step = steps.first; step < steps.last; step++) {
-      barrier_wait(empty + at.stage * 8, at.parity ^ 1);
-      const uint32_t landed = full + at.stage * 8, x = ring + at.stage * T::StageBytes, weight = x + T::BM * kDepth * 2;
-      barrier_expect(landed, T::StageBytes);
-
-      const bool second = chunk >= p.chunks;
-      const CUtensorMap *map = second ? &p.x2 : &p.x;
-      const int channel = (second ? chunk - p.chunks : chunk) * kDepth;
-      const uint32_t xSlice = x + inN * rowsX * kDepth * 2;
-      if (p.isConvolution) {
-        from.channel = channel;
-        const int tapY = tap / p.kernelWidth;
-        from.tapX = tap - tapY * p.kernelWidth + (place.phase & 1);
-        from.tapY = tapY + (place.phase >> 1);
-        if (T::ClusterN == 1) copy_im2col(xSlice, map, landed, from);
-        else copy_im2col(xSlice, map, landed, from, sharesX);
-      } else {
-        if (T::ClusterN == 1) copy_2d(xSlice, map, landed, channel, m);
-        else copy_2d(xSlice, map, landed, channel, m, sharesX);
+      if (count++ >= early) {
+        barrier_wait(empty + position.stage * 8, position.parity ^ 1);
+        barrier_expect(full + position.stage * 8, T::StageBytes);
+        producer.copy_weight(position.stage, place, at);
       }
-      const int depth = tap * (p.channels + p.channels2) + (second ? p.channels : 0) + channel;
-      const uint32_t weightSlice = weight + inM * rowsWeight * kDepth * 2;
-      if (T::ClusterM == 1) copy_2d(weightSlice, &p.weight, landed, depth, n);
-      else copy_2d(weightSlice, &p.weight, landed, depth, n, sharesWeight);
-
-      at.advance();
-      if (++chunk == chunksOfTap) {
-        chunk = 0;
-        tap++;
-      }
+      producer.copy_x(position.stage, place, at, from);
+      position.advance();
+      at.advance(chunksOfTap);
     }
   }
 }
@@ -164,10 +230,11 @@ __device__ __forceinline__ void release(uint32_t empty, uint32_t rank) {
   }
 }
 
+/** Leaves the products of the last stage under way, and returns that stage. */
 template <class T>
-__device__ __forceinline__ void multiply_tile(float (&sum)[T::Slabs][T::BN / 2], int steps, uint32_t ring, uint32_t full,
-                                              uint32_t empty, uint32_t rank, RingPosition<T::Stages> &at) {
-  const int group = threadIdx.x / 128;
+__device__ __forceinline__ int multiply_tile(float (&sum)[T::Slabs][T::BN / 2], int steps, uint32_t ring, uint32_t full,
+                                             uint32_t empty, uint32_t rank, RingPosition<T::Stages> &at) {
+  const int group = T::TakesTurns ? 0 : threadIdx.x / 128;
 #pragma unroll
   for (int slab = 0; slab < T::Slabs; slab++)
 #pragma unroll
@@ -192,26 +259,40 @@ __device__ __forceinline__ void multiply_tile(float (&sum)[T::Slabs][T::BN / 2],
     previous = at.stage;
     at.advance();
   }
-  products_wait<0>();
-#pragma unroll
-  for (int slab = 0; slab < T::Slabs; slab++) pin(sum[slab]);
-  if (steps > 0) release<T>(empty + previous * 8, rank);
+  return previous;
 }
 
+/** The first row of a warp's 16 in a slab. */
 template <class T>
-__device__ __forceinline__ void finish_tile(const Epilogue &e, const float (&sum)[T::Slabs][T::BN / 2], char *stages,
-                                            const TilePlace &place) {
-  const int warp = threadIdx.x / 32, group = warp / 4;
-  float *stage = reinterpret_cast<float *>(stages) + warp * 16 * kChunkPitch;
+__device__ __forceinline__ int warp_row(int slab) {
+  const int warp = threadIdx.x / 32, group = T::TakesTurns ? 0 : warp / 4;
+  return (group * T::Slabs + slab) * 64 + warp % 4 * 16;
+}
+
+/**
+ * Finishes a tile in chunks of columns. The loop is not unrolled, which keeps its code in the instruction cache: each
+ * round takes the first sums and moves the others down. What a chunk needs of memory is asked for a round ahead,
+ * where there are registers for it.
+ */
+template <class T>
+__device__ __forceinline__ void finish_tile(const Epilogue &e, float (&sum)[T::Slabs][T::BN / 2], char *stages,
+                                            const TilePlace &place, Early next) {
+  constexpr int Columns = T::Columns, Taken = Columns / 2;
+  float *stage = reinterpret_cast<float *>(stages) + threadIdx.x / 32 * 16 * kChunkPitch;
 #pragma unroll
   for (int slab = 0; slab < T::Slabs; slab++) {
-    const int m = place.m + (group * T::Slabs + slab) * 64 + warp % 4 * 16;
+    const int m = place.m + warp_row<T>(slab);
+#pragma unroll 1
+    for (int n = 0; n < T::BN; n += Columns) {
+      const Early early = next;
+      if (T::Ahead) {
+        const bool isLast = n + Columns == T::BN;
+        next = load_early<Columns>(e, isLast ? m + 64 : m, place.n + (isLast ? 0 : n + Columns), place.phase);
+      }
+      finish_chunk<Columns>(e, sum[slab], stage, m, place.n + n, place.phase,
+                            T::Ahead ? early : load_early<Columns>(e, m, place.n + n, place.phase));
 #pragma unroll
-    for (int n = 0; n + kChunk <= T::BN; n += kChunk)
-      finish_chunk<kChunk>(e, sum[slab] + n / 2, stage, m, place.n + n, place.phase);
-    if constexpr (T::BN % kChunk != 0) {
-      constexpr int n = T::BN / kChunk * kChunk;
-      finish_chunk<T::BN % kChunk>(e, sum[slab] + n / 2, stage, m, place.n + n, place.phase);
+      for (int i = 0; i + Taken < T::BN / 2; i++) sum[slab][i] = sum[slab][i + Taken];
     }
   }
 }
@@ -219,28 +300,22 @@ __device__ __forceinline__ void finish_tile(const Epilogue &e, const float (&sum
 /** Adds up the parts that the blocks of a cluster summed; each block finishes its share of the rows. */
 template <class T>
 __device__ __forceinline__ void finish_split(const Epilogue &e, float *partial, const TilePlace &place, uint32_t rank) {
-  constexpr int Rows = T::BM / T::Split;
-  const int part = rank % T::Split, group = e.activation == CALOTYPE_GEGLU ? 16 : 8;
-  const int groups = T::BN / group;
+  constexpr int Rows = T::BM / T::Split, Groups = T::BN / 8, Threads = T::Groups * 128;
+  const int part = rank % T::Split;
   const uint32_t base = shared_address(partial), first = rank - part;
-  for (int unit = threadIdx.x; unit < Rows * groups; unit += T::Groups * 128) {
-    const int row = part * Rows + unit / groups, column = unit % groups * group;
-    const uint4 residual = load_residual(e, place.m + row, place.n + column, place.phase);
-    float v[8] = {}, gate[8] = {};
+#pragma unroll 1
+  for (int unit = threadIdx.x; unit < Rows * Groups; unit += Threads) {
+    const int row = part * Rows + unit / Groups, column = unit % Groups * 8, m = place.m + row, n = place.n + column;
+    const uint4 bias = load_bias(e, n), extra = load_extra(e, m, n, place.phase);
+    float v[8] = {};
 #pragma unroll
     for (int other = 0; other < T::Split; other++) {
       const uint32_t from = base + (row * T::PartialPitch + column) * 4;
       const float4 low = load_from_block(from, first + other), high = load_from_block(from + 16, first + other);
       v[0] += low.x, v[1] += low.y, v[2] += low.z, v[3] += low.w;
       v[4] += high.x, v[5] += high.y, v[6] += high.z, v[7] += high.w;
-      if (group == 16) {
-        const float4 g = load_from_block(from + 32, first + other), h = load_from_block(from + 48, first + other);
-        gate[0] += g.x, gate[1] += g.y, gate[2] += g.z, gate[3] += g.w;
-        gate[4] += h.x, gate[5] += h.y, gate[6] += h.z, gate[7] += h.w;
-      }
     }
-    if (group == 16) finish_geglu(e, place.m + row, place.n + column, v, gate);
-    else finish(e, place.m + row, place.n + column, place.phase, v, residual);
+    finish(e, m, n, place.phase, v, bias, extra);
   }
 }
 
@@ -259,38 +334,54 @@ __global__ void __launch_bounds__(T::Threads, T::Resident) matrix_kernel(const _
     prefetch_map(&p.weight);
     for (int stage = 0; stage < T::Stages; stage++) {
       barrier_init(full + stage * 8, 1);
-      barrier_init(empty + stage * 8, T::Groups * (T::ClusterM + T::ClusterN - 1));
+      barrier_init(empty + stage * 8, T::GroupsOfTile * (T::ClusterM + T::ClusterN - 1));
     }
     barrier_init_fence();
   }
-  if (T::Cluster > 1) cluster_sync();
-  else __syncthreads();
-  wait_for_previous_kernel();
+  if constexpr (T::Cluster > 1) {
+    __syncwarp();
+    cluster_arrive_relaxed();
+    cluster_wait();
+  } else {
+    __syncthreads();
+  }
   allow_next_kernel();
 
   if (threadIdx.x >= ProducerThread) {
-    if constexpr (T::Wide) asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
+    if constexpr (T::Wide) asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(T::ProducerRegisters));
     if (threadIdx.x == ProducerThread) produce<T>(p, ring, full, empty, rank);
   } else {
-    if constexpr (T::Wide) asm volatile("setmaxnreg.inc.sync.aligned.u32 232;");
+    if constexpr (T::Wide) asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(T::ConsumerRegisters));
+    wait_for_previous_kernel();
     const Steps steps = steps_of<T>(p, rank);
+    const int turns = T::TakesTurns ? T::Groups : 1, turn = T::TakesTurns ? threadIdx.x / 128 : 0;
+    const int stride = gridDim.x / T::Cluster;
     RingPosition<T::Stages> at;
-    for (int tile = blockIdx.x / T::Cluster; tile < p.tiles; tile += gridDim.x / T::Cluster) {
+    if (T::TakesTurns) at.skip(turn * (steps.last - steps.first));
+    for (int tile = blockIdx.x / T::Cluster + turn * stride; tile < p.tiles; tile += turns * stride) {
       const TilePlace place = tile_place<T>(p, tile, rank);
+      // A barrier's parity tells one phase from the next only: a group may not wait for stages that lie further ahead.
+      if (T::TakesTurns && tile >= stride) named_barrier(1 + turn, 256);
       float sum[T::Slabs][T::BN / 2];
-      multiply_tile<T>(sum, steps.last - steps.first, ring, full, empty, rank, at);
+      const int last = multiply_tile<T>(sum, steps.last - steps.first, ring, full, empty, rank, at);
+      if (T::TakesTurns && tile + stride < p.tiles) named_barrier_arrive(2 - turn, 256);
+      Early early = {};
+      if (T::Split == 1 && T::Ahead)
+        early = load_early<T::Columns>(p.epilogue, place.m + warp_row<T>(0), place.n, place.phase);
+      products_wait<0>();
+#pragma unroll
+      for (int slab = 0; slab < T::Slabs; slab++) pin(sum[slab]);
+      if (steps.first < steps.last) release<T>(empty + last * 8, rank);
+      if (T::TakesTurns) at.skip((turns - 1) * (steps.last - steps.first));
       // The ring is free for sums once all groups have read its last stage.
       if constexpr (T::OneTile) named_barrier(1, T::Groups * 128);
       if constexpr (T::Split == 1) {
-        finish_tile<T>(p.epilogue, sum, ringBytes + (T::OneTile ? 0 : T::Stages * T::StageBytes), place);
+        finish_tile<T>(p.epilogue, sum, ringBytes + (T::OneTile ? 0 : T::Stages * T::StageBytes), place, early);
       } else {
-        const int warp = threadIdx.x / 32;
         float *partial = reinterpret_cast<float *>(ringBytes);
 #pragma unroll
-        for (int slab = 0; slab < T::Slabs; slab++) {
-          const int row = (warp / 4 * T::Slabs + slab) * 64 + warp % 4 * 16;
-          spill_rows<T::BN>(sum[slab], partial + row * T::PartialPitch, T::PartialPitch);
-        }
+        for (int slab = 0; slab < T::Slabs; slab++)
+          spill_rows<T::BN>(sum[slab], partial + warp_row<T>(slab) * T::PartialPitch, T::PartialPitch);
       }
     }
   }
@@ -305,7 +396,8 @@ __global__ void __launch_bounds__(T::Threads, T::Resident) matrix_kernel(const _
   // No block may end while another may still write to it or read from it.
   if constexpr (T::Cluster > 1) {
     __syncwarp();
-    cluster_sync();
+    cluster_arrive_relaxed();
+    cluster_wait();
   }
 #endif
 }
@@ -330,7 +422,7 @@ int launch_matrix(const MatrixProblem &problem, cudaStream_t stream) {
   p.padLeft = problem.padLeft;
 
   const bool geglu = problem.activation == CALOTYPE_GEGLU;
-  if (geglu && (T::BN % 16 || T::BN % kChunk % 16)) return CALOTYPE_UNSUPPORTED;
+  if (geglu && T::Split > 1) return CALOTYPE_UNSUPPORTED;
   if (!encode_matrix(&p.weight, problem.weight, uint64_t(problem.n) * problem.phases, problem.depth(),
                      T::BN / T::ClusterM))
     return CALOTYPE_UNSUPPORTED;
