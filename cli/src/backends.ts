@@ -1,4 +1,5 @@
 /** @file What --backend and --adapter take, and what they stand for. */
+import { existsSync } from 'node:fs';
 import type * as CudaLibrary from '@calotype/cuda';
 import {
   cpu,
@@ -33,7 +34,7 @@ export const BACKEND_ARGS = {
     type: 'string',
     valueHint: BACKENDS.join('|'),
     description:
-      'What computes: an NVIDIA card, any GPU, this CPU, plain TypeScript, or the first of GPU and CPU that works (auto)',
+      'What computes: an NVIDIA card, any GPU, this CPU, plain TypeScript, or the first of the first three that works (auto)',
   },
   adapter: {
     type: 'string',
@@ -88,7 +89,7 @@ export function backendsOf(
 ): readonly BackendFactory[] {
   switch (name) {
     case 'auto':
-      return [webgpu(webgpuOptions), cpu()];
+      return [...(hasNvidiaDriver() ? [cuda] : []), webgpu(webgpuOptions), cpu()];
     case 'cuda':
       return [cuda];
     case 'webgpu':
@@ -98,6 +99,11 @@ export function backendsOf(
     case 'reference':
       return [reference()];
   }
+}
+
+/** Whether it is worth saying why the CUDA backend cannot be used. */
+export function hasNvidiaDriver(): boolean {
+  return existsSync('/dev/nvidiactl');
 }
 
 /** The CUDA backend, which is a package of its own: nothing but this imports it. */

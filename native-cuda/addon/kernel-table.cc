@@ -1,9 +1,15 @@
 #include "kernel-table.h"
 
 #include "../kernels/attention-online.h"
+#include "../kernels/attention.h"
+#include "../kernels/conv.h"
 #include "../kernels/elementwise.h"
 #include "../kernels/gemm-tiled.h"
+#include "../kernels/gemm.h"
+#include "../kernels/group_norm.h"
+#include "../kernels/layer_norm.h"
 #include "../kernels/norms.h"
+#include "../kernels/pack.h"
 #include "../kernels/rows.h"
 #include "../kernels/sampling.h"
 #include "../kernels/weights.h"
@@ -25,22 +31,29 @@ const KernelEntry KERNELS[] = {
     KERNEL(add_scaled, AddScaledArgs),
     KERNEL(add_vectors, AddVectorsArgs),
     KERNEL(affine, AffineArgs),
+    KERNEL(attention, CalotypeAttentionArgs),
     KERNEL(attention_online, AttentionOnlineArgs),
+    KERNEL(conv, CalotypeConvArgs),
     KERNEL(convert_weight, ConvertWeightArgs),
     KERNEL(copy_channels, CopyChannelsArgs),
     KERNEL(embed_tokens, EmbedTokensArgs),
     KERNEL(gather_rows, GatherRowsArgs),
     KERNEL(geglu, GegluArgs),
+    KERNEL(gemm, CalotypeGemmArgs),
     KERNEL(gemm_tiled, GemmTiledArgs),
+    KERNEL(group_norm, CalotypeGroupNormArgs),
     KERNEL(group_norm_apply, GroupNormApplyArgs),
     KERNEL(group_norm_moments, GroupNormMomentsArgs),
     KERNEL(group_norm_statistics, GroupNormStatisticsArgs),
     KERNEL(guidance, GuidanceArgs),
     KERNEL(guidance_factor, GuidanceFactorArgs),
     KERNEL(guided_step, GuidedStepArgs),
+    KERNEL(layer_norm, CalotypeLayerNormArgs),
     KERNEL(layer_norm_rows, LayerNormRowsArgs),
     KERNEL(model_input, ModelInputArgs),
+    KERNEL(pack_conv_upsample, CalotypePackArgs),
     KERNEL(pack_filters, PackFiltersArgs),
+    KERNEL(pack_geglu, CalotypePackArgs),
     KERNEL(pool_mean, PoolMeanArgs),
     KERNEL(timestep_embedding, TimestepEmbeddingArgs),
     KERNEL(upsample_nearest, UpsampleNearestArgs),

@@ -90,9 +90,14 @@ export function defineCudaKernel<K extends OpKind>(definition: CudaKernelDefinit
   };
 }
 
-/** 1 if a value is f16, else 0: the field `half` of most launches. */
+/** Whether a value is f16. */
+export function isHalf(context: CudaContext, value: ValueId): boolean {
+  return context.dtypeOf(value) === 'f16';
+}
+
+/** The same as a number: the field `half` of most launches. */
 export function halfOf(context: CudaContext, value: ValueId): number {
-  return context.dtypeOf(value) === 'f16' ? 1 : 0;
+  return isHalf(context, value) ? 1 : 0;
 }
 
 /** Number of elements of a shape. */

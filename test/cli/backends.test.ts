@@ -1,7 +1,13 @@
 /** @file What --backend and --adapter stand for, and that nobody gets a software adapter unasked. */
 import { OptionError } from 'calotype';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { backendsOf, describeAttempt, prepareBackend, readBackend } from '../../cli/src/backends.ts';
+import {
+  backendsOf,
+  describeAttempt,
+  hasNvidiaDriver,
+  prepareBackend,
+  readBackend,
+} from '../../cli/src/backends.ts';
 import { runProgram } from '../../cli/src/command.ts';
 import * as adapters from '../../cli/src/prepare.ts';
 import { program } from '../../cli/src/program.ts';
@@ -11,7 +17,11 @@ afterEach(() => vi.restoreAllMocks());
 
 describe('--backend and --adapter', () => {
   it.each([
-    [{}, { name: 'auto', adapter: 'hardware', cpu: {} }, ['webgpu', 'cpu']],
+    [
+      {},
+      { name: 'auto', adapter: 'hardware', cpu: {} },
+      [...(hasNvidiaDriver() ? ['cuda'] : []), 'webgpu', 'cpu'],
+    ],
     [{ backend: 'cpu' }, { name: 'cpu', adapter: 'hardware', cpu: {} }, ['cpu']],
     [{ backend: 'webgpu' }, { name: 'webgpu', adapter: 'hardware', cpu: {} }, ['webgpu']],
     [
@@ -88,7 +98,7 @@ describe('what is chosen, and why', () => {
     vi.spyOn(process.stdout, 'write').mockImplementation((text) => Boolean((out += String(text))));
     expect(await runProgram(program, ['doctor'])).toBe(0);
     expect(out).toMatch(/^yes {2}cpu +WebAssembly (relaxed-simd|simd128), \d+ threads?$/m);
-    expect(out).toMatch(/^calotype generate would use: (webgpu|cpu \(WebAssembly)/m);
+    expect(out).toMatch(/^calotype generate would use: (cuda|webgpu|cpu \(WebAssembly)/m);
     if (/would use: cpu/.test(out)) expect(out).toMatch(/^webgpu is not used: \S/m);
   });
 });

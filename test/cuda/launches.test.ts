@@ -12,7 +12,7 @@ import { encodeF16 } from '../../src/tensor/float16.ts';
 import { caseGraph, caseInputs, caseWeights } from '../cases/case.ts';
 import { TEST_CASES } from '../cases/index.ts';
 import { graphWeights } from '../support/random-graph-data.ts';
-import { FakeNative } from './fake-native.ts';
+import { FAKE_CARD, FakeNative } from './fake-native.ts';
 import { readKernelStructs } from './headers.ts';
 
 async function open(native: FakeNative): Promise<Backend> {
@@ -95,7 +95,7 @@ describe.each(['f32', 'f16'] as const)('every op case in %s', (dtype) => {
   );
 });
 
-/** y = relu(x * weight^T + bias) */
+/** y = x * weight^T + bias */
 function linearGraph(): Graph {
   const b = new GraphBuilder('layer');
   const x = b.input('x', [4, 8], 'float', 'latent');
@@ -155,6 +155,50 @@ describe('a plan', () => {
   });
 });
 
+describe('kernels are chosen by what they can do', () => {
+  const h100 = FAKE_CARD;
+  const a100 = { ...FAKE_CARD, name: 'Fake A100', major: 8 };
+
+  /** The kernel that runs a case on a card. */
+  async function chosen(name: string, dtype: 'f32' | 'f16', card = h100): Promise<string> {
+    const native = new FakeNative();
+    native.cards = [card];
+    const backend = await open(native);
+    const testCase = TEST_CASES.find((candidate) => candidate.name === name);
+    if (!testCase) throw new RangeError(`no case ${name}`);
+    return layOutGraph(caseGraph(testCase), backend.target(dtype)).dispatches[0].kernel;
+  }
+
+  test.each([
+    ['conv2d/3x3 with bias', 'f16', 'conv'],
+    ['conv2d/3x3 with bias', 'f32', 'gemm-tiled'],
+    ['conv2d/4 channels in (latents)', 'f16', 'gemm-tiled'],
+    ['conv2d/320 to 4 channels (conv_out)', 'f16', 'conv'],
+    ['conv2d/two sources, 96 + 48', 'f16', 'conv'],
+    ['conv2d/two sources, 7 + 33, odd size', 'f16', 'gemm-tiled'],
+    ['conv2d/upsample', 'f16', 'conv'],
+    ['conv2d/negative padding of a doubled image', 'f16', 'gemm-tiled'],
+    ['linear/geglu', 'f16', 'gemm'],
+    ['linear/geglu, odd half', 'f16', 'gemm-tiled'],
+    ['linear/77 rows, K = 33', 'f16', 'gemm-tiled'],
+    ['attention/head of 160', 'f16', 'attention'],
+    ['attention/head of 160', 'f32', 'attention-online'],
+    ['groupNorm/10 channels a group', 'f16', 'group-norm'],
+    ['groupNorm/4 groups of 7', 'f16', 'group-norm-chunks'],
+    ['groupNorm/relu', 'f16', 'group-norm-chunks'],
+    ['layerNorm/96 channels', 'f16', 'layer-norm'],
+    ['layerNorm/33 channels', 'f16', 'layer-norm-rows'],
+  ] as const)('%s in %s: %s', async (name, dtype, kernel) => {
+    expect(await chosen(name, dtype)).toBe(kernel);
+  });
+
+  test('and by the card: wide heads need the shared memory of a Hopper', async () => {
+    expect(await chosen('attention/head of 512', 'f16')).toBe('attention');
+    expect(await chosen('attention/head of 512', 'f16', a100)).toBe('attention-online');
+    expect(await chosen('attention/head of 160', 'f16', a100)).toBe('attention');
+  });
+});
+
 describe('weights', () => {
   const numbers = Float32Array.from({ length: 2 * 3 * 4 }, (_, i) => i - 5);
 
@@ -192,6 +236,20 @@ describe('weights', () => {
     const halves = encodeF16(numbers);
     const { launched } = await load('F16', new Uint8Array(halves.buffer), 'f16');
     expect(launched).toEqual([{ kernel: 'pack_filters', type: undefined, taps: 4 }]);
+  });
+
+  test('are packed as kernels for tensor cores want them, biases too', async () => {
+    const packed = async (name: string): Promise<string[]> => {
+      const native = new FakeNative();
+      const backend = await open(native);
+      const testCase = TEST_CASES.find((candidate) => candidate.name === name)!;
+      const store = backend.createWeights(caseWeights(testCase));
+      await backend.compile(layOutGraph(caseGraph(testCase), backend.target('f16')), { weights: store });
+      return native.launched.map(({ kernel }) => kernel).filter((kernel) => kernel.startsWith('pack'));
+    };
+    expect(await packed('linear/geglu')).toEqual(['pack_geglu', 'pack_geglu']);
+    expect(await packed('conv2d/upsample')).toEqual(['pack_conv_upsample']);
+    expect(await packed('conv2d/1x1')).toEqual([]);
   });
 
   test.each([

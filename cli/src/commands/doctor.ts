@@ -3,7 +3,7 @@ import { access, constants, stat } from 'node:fs/promises';
 import { homedir, totalmem, availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { defineCommand } from 'citty';
-import { cpu, openBackend } from 'calotype';
+import { cpu, openBackend, type BackendFactory } from 'calotype';
 import { surveyAdapters } from '../adapters.ts';
 import type { AdapterFacts, AdapterSurvey } from '../adapters.ts';
 import { backendsOf, describeAttempt, prepareBackend, readBackend } from '../backends.ts';
@@ -30,8 +30,9 @@ export const doctor = defineCommand({
     const findings = [
       nodeFinding(),
       hostFinding(),
+      ...(await Promise.all(backendsOf(readBackend({ backend: 'cuda' })).map(backendFinding))),
       hardwareFinding(survey),
-      await cpuFinding(),
+      await backendFinding(cpu()),
       softwareFinding(survey),
       { name: 'reference', ok: true, details: 'plain TypeScript, float32: exact and very slow' },
       starterFinding(),
@@ -77,9 +78,10 @@ function hardwareFinding({ adapters, problem }: AdapterSurvey): Finding {
   };
 }
 
-async function cpuFinding(): Promise<Finding> {
-  const name = 'cpu';
-  const opened = await cpu().open();
+/** What a backend is that can only be had or not. */
+async function backendFinding(factory: BackendFactory): Promise<Finding> {
+  const { name } = factory;
+  const opened = await factory.open();
   if ('reason' in opened) return { name, ok: false, details: opened.reason, remedy: opened.remedy };
   opened.dispose();
   return { name, ok: true, details: opened.description };

@@ -7,7 +7,9 @@ import { KernelError } from 'calotype';
 import type { Node } from 'calotype/backend-kit';
 import type { CudaContext, CudaKernel } from '../kernel.ts';
 import type { LaunchType } from '../launch.ts';
+import { attention, attentionLaunch } from './attention.ts';
 import { attentionOnline, attentionOnlineLaunch } from './attention-online.ts';
+import { conv, convLaunch } from './conv.ts';
 import {
   activateLaunch,
   addLaunch,
@@ -17,18 +19,25 @@ import {
   elementwise,
   gegluLaunch,
 } from './elementwise.ts';
+import { groupNorm, groupNormLaunch, layerNorm, layerNormLaunch } from './fused-norms.ts';
+import { gemm, gemmLaunch } from './gemm.ts';
 import { gemmTiled, gemmTiledLaunch } from './gemm-tiled.ts';
 import {
-  groupNorm,
   groupNormApply,
   groupNormApplyLaunch,
+  groupNormChunks,
   groupNormMomentsLaunch,
   groupNormStatisticsLaunch,
   groupNormStats,
-  layerNorm,
-  layerNormLaunch,
+  layerNormRows,
+  layerNormRowsLaunch,
 } from './norms.ts';
-import { convertWeightLaunch, packFiltersLaunch } from './packing.ts';
+import {
+  convertWeightLaunch,
+  packConvUpsampleLaunch,
+  packFiltersLaunch,
+  packGegluLaunch,
+} from './packing.ts';
 import {
   copyChannels,
   copyChannelsLaunch,
@@ -55,12 +64,17 @@ import {
 
 /** All kernels, in order of preference. */
 const CUDA_KERNELS: readonly CudaKernel[] = [
+  gemm,
+  conv,
   gemmTiled,
+  attention,
   attentionOnline,
   groupNorm,
+  groupNormChunks,
   groupNormStats,
   groupNormApply,
   layerNorm,
+  layerNormRows,
   elementwise,
   copyChannels,
   poolMean,
@@ -80,22 +94,29 @@ export const LAUNCH_TYPES: readonly LaunchType[] = [
   addScaledLaunch,
   addVectorsLaunch,
   affineLaunch,
+  attentionLaunch,
   attentionOnlineLaunch,
+  convLaunch,
   convertWeightLaunch,
   copyChannelsLaunch,
   embedTokensLaunch,
   gatherRowsLaunch,
   gegluLaunch,
+  gemmLaunch,
   gemmTiledLaunch,
   groupNormApplyLaunch,
+  groupNormLaunch,
   groupNormMomentsLaunch,
   groupNormStatisticsLaunch,
   guidanceFactorLaunch,
   guidanceLaunch,
   guidedStepLaunch,
   layerNormLaunch,
+  layerNormRowsLaunch,
   modelInputLaunch,
+  packConvUpsampleLaunch,
   packFiltersLaunch,
+  packGegluLaunch,
   poolMeanLaunch,
   timestepEmbeddingLaunch,
   upsampleNearestLaunch,

@@ -45,7 +45,7 @@ export const groupNormApplyLaunch = defineLaunch('group_norm_apply', {
   half: 'i32',
 });
 
-export const layerNormLaunch = defineLaunch('layer_norm_rows', {
+export const layerNormRowsLaunch = defineLaunch('layer_norm_rows', {
   x: 'pointer',
   weight: 'pointer',
   bias: 'pointer',
@@ -118,8 +118,8 @@ function applyLaunch(
   });
 }
 
-export const groupNorm = defineCudaKernel({
-  id: 'group-norm',
+export const groupNormChunks = defineCudaKernel({
+  id: 'group-norm-chunks',
   ops: ['groupNorm'],
   supports: supportsSource,
   scratchBytes: partialBytes,
@@ -165,11 +165,11 @@ export const groupNormApply = defineCudaKernel({
   ],
 });
 
-export const layerNorm = defineCudaKernel({
-  id: 'layer-norm',
+export const layerNormRows = defineCudaKernel({
+  id: 'layer-norm-rows',
   ops: ['layerNorm'],
   launches: (node, context) => [
-    layerNormLaunch.with({
+    layerNormRowsLaunch.with({
       x: 'x',
       weight: 'weight',
       bias: 'bias',

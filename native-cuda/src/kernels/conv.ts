@@ -1,0 +1,107 @@
+/** @file Convolutions on tensor cores, as implicit matrix products; a doubled image is read as four 2x2 convolutions. */
+
+import {
+  channelsOf,
+  defineCudaKernel,
+  elementCount,
+  isHalf,
+  type CudaContext,
+  type NodesOf,
+} from '../kernel.ts';
+import { defineLaunch } from '../launch.ts';
+import { activationCode } from './activation.ts';
+import { MEASURED, OVERLAP } from './tensor-core.ts';
+import { FILTERS, PHASES } from './packing.ts';
+
+export const convLaunch = defineLaunch('conv', {
+  x: 'pointer',
+  x2: 'pointer',
+  weight: 'pointer',
+  bias: 'pointer',
+  rows: 'pointer',
+  rowIndex: 'pointer',
+  residual: 'pointer',
+  out: 'pointer',
+  batch: 'i32',
+  height: 'i32',
+  width: 'i32',
+  channels: 'i32',
+  channels2: 'i32',
+  outChannels: 'i32',
+  kernelHeight: 'i32',
+  kernelWidth: 'i32',
+  stride: 'i32',
+  padTop: 'i32',
+  padLeft: 'i32',
+  padBottom: 'i32',
+  padRight: 'i32',
+  upsample: 'i32',
+  activation: 'i32',
+  flags: 'i32',
+  config: 'i32',
+});
+
+const MAX_STRIDE = 8;
+
+function sourceChannels({ inputs }: NodesOf<'conv2d'>, context: CudaContext): [number, number] {
+  return [channelsOf(context, inputs.x), inputs.x2 === undefined ? 0 : channelsOf(context, inputs.x2)];
+}
+
+/** Whether a doubled image can be read as its phases: 3x3 filters that keep the size. */
+function hasPhases(node: NodesOf<'conv2d'>, context: CudaContext): boolean {
+  const [, , kernelHeight, kernelWidth] = context.shapeOf(node.inputs.weight);
+  const { stride, padding } = node.attrs;
+  const keepsSize = stride === 1 && padding.every((count) => count === 1);
+  return kernelHeight === 3 && kernelWidth === 3 && keepsSize && node.inputs.x2 === undefined;
+}
+
+export const conv = defineCudaKernel({
+  id: 'conv',
+  ops: ['conv2d'],
+  inPlace: () => 'residual',
+  supports: (node, context) =>
+    isHalf(context, node.output) &&
+    sourceChannels(node, context).every((channels) => channels % 8 === 0) &&
+    node.attrs.stride <= MAX_STRIDE &&
+    (!node.attrs.upsample || hasPhases(node, context)),
+  packing(node, context) {
+    if (node.attrs.upsample) return { weight: PHASES };
+    return elementCount(context.shapeOf(node.inputs.weight).slice(2)) > 1 ? { weight: FILTERS } : {};
+  },
+  launches(node, context) {
+    const [batch, height, width] = context.shapeOf(node.inputs.x);
+    const [outChannels, , kernelHeight, kernelWidth] = context.shapeOf(node.inputs.weight);
+    const [channels, channels2] = sourceChannels(node, context);
+    const { stride, padding, upsample, activation } = node.attrs;
+    const [padTop, padLeft, padBottom, padRight] = padding;
+    return [
+      convLaunch.with({
+        x: 'x',
+        x2: 'x2',
+        weight: 'weight',
+        bias: 'bias',
+        rows: 'rows',
+        rowIndex: 'rowIndex',
+        residual: 'residual',
+        out: 'y',
+        batch,
+        height,
+        width,
+        channels,
+        channels2,
+        outChannels,
+        kernelHeight,
+        kernelWidth,
+        stride,
+        padTop,
+        padLeft,
+        padBottom,
+        padRight,
+        upsample: upsample ? 1 : 0,
+        activation: activationCode(activation),
+        flags: OVERLAP,
+        config: MEASURED,
+      }),
+    ];
+  },
+});
