@@ -27,13 +27,15 @@ constexpr Choice kChoices[] = {
 #define CHOICE(width, ...) {width, launch_attention<AttentionTile<width, __VA_ARGS__>>},
     CALOTYPE_ATTENTION_NARROW(CHOICE) CALOTYPE_ATTENTION_MIDDLE(CHOICE) CALOTYPE_ATTENTION_BROAD(CHOICE)};
 
-/** Few keys or few queries want many small blocks; otherwise the most queries a block that waste little. */
+/**
+ * Measured: few keys or few queries want many small blocks, and so do narrow heads whose last round of large blocks
+ * would leave many multiprocessors idle; else the large blocks, whose two groups take turns.
+ */
 int best_config(const CalotypeAttentionArgs &a) {
-  if (a.keys <= 160) return 2;
-  const int64_t pairs = int64_t(a.batch) * a.heads;
-  const auto rounds = [&](int queries) { return ceil_div(int(pairs * ceil_div(a.queries, queries)), multiprocessors()); };
-  if (pairs * ceil_div(a.queries, 128) * 2 <= multiprocessors()) return 2;
-  return rounds(192) * 3 < rounds(128) * 2 ? 1 : 0;
+  const int64_t blocks = int64_t(a.batch) * a.heads * ceil_div(a.queries, 128);
+  const int places = multiprocessors(), rounds = int((blocks + places - 1) / places);
+  if (a.keys <= 160 || blocks * 2 <= places) return 2;
+  return a.headDim <= 64 && blocks < 0.85 * rounds * places ? 2 : 0;
 }
 
 int launch_hopper(const CalotypeAttentionArgs &a, cudaStream_t stream) {

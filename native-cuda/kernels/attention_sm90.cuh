@@ -6,6 +6,15 @@
  * beside the products of the others. A row's maximum and sum are kept as in online softmax (Milakov and Gimelshein
  * 2018), in powers of two. Heads that are not multiples of 64 wide are padded by the copy engine with zeros in shared
  * memory only: products of queries and keys take the next 16, those with values exactly the head's width.
+ *
+ * Ladder (H100, two images; self-attention of SD 1.5 at 64x64, 8 heads of 40, and SDXL's at 64x64, 10 heads of 64, us;
+ * torch 157 and 186):
+ * - two groups of 64 queries, 128 keys a tile: 170 and 241; three groups: 192 and 295, for want of registers.
+ * - barriers of block scope, groups taking turns at the matrix units: 171 and 206.
+ * - the wait for the products held back behind the softmax, as written: 175 and 230. The assembler moves it ahead, and
+ *   with turns that is faster; left to it.
+ * - 64 queries a block, 80 keys a tile, three blocks a multiprocessor: 330 and 242, but the fastest for 77 keys, for few
+ *   queries, and where large blocks leave a round half empty (SDXL's 32x32: 34 to 36).
  */
 #pragma once
 #include "attention.h"
@@ -89,14 +98,6 @@ __device__ void produce_attention(const AttentionParameters &p, const AttentionP
     barrier_expect(barriers.valuesFull(stage), T::TileBytes);
     copy_heads<T>(keys + T::TileBytes, &p.v, barriers.valuesFull(stage), T::Keys, token, place);
   }
-}
-
-/**
- * Ties the wait that follows to the softmax: the assembler knows of no dependency between them and moves the wait
- * ahead, after which nothing runs beside the products. A sum of exponentials is never negative.
- */
-__device__ __forceinline__ void keep_before_wait(float sum) {
-  asm volatile("{\n.reg .pred p;\nsetp.lt.f32 p, %0, 0f00000000;\n@p trap;\n}" ::"f"(sum) : "memory");
 }
 
 template <class T>
@@ -196,7 +197,6 @@ __device__ __forceinline__ void consume_attention(const AttentionParameters &p, 
     if (key + T::Keys > p.keys || (p.causal && key + T::Keys > firstRow)) 
       mask_scores<T::Keys>(score, p.keys, p.causal, firstRow, key);
     softmax_step<T::Keys>(score, rows, p.scale, factor);
-    if (T::Sharing == 1) keep_before_wait(rows.sum[0] + rows.sum[1]);  // else there are no registers for it
     products_wait<0>();
     pin(out);
     if (tile > 0 && signals) barrier_arrive(barriers.valuesEmpty(last));

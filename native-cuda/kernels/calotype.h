@@ -43,7 +43,7 @@ enum CalotypeFlags {
   /**
    * The kernel may be scheduled before the one ahead of it in the stream has ended (programmatic dependent launch);
    * it waits for that one's results itself before it touches memory, but for a matrix or filter, which it may read at
-   * once: the kernel ahead must not be the one that writes it. Ignored before sm_90.
+   * once: the kernel ahead must not be the one that writes it. Ignored on all cards but Hopper.
    */
   CALOTYPE_OVERLAP = 1,
 };
