@@ -14,10 +14,11 @@ export type {
   DeviceTensor,
   DispatchTime,
   Program,
+  RefreshOptions,
   WeightReader,
   WeightStore,
 } from './backends/backend.ts';
-export { checkWeight, loadRequests, SharedLoads, weightName } from './backends/weight-loading.ts';
+export { checkWeight, isPartOf, loadRequests, SharedLoads, weightName } from './backends/weight-loading.ts';
 export type { Weight } from './graph/graph.ts';
 export type { Activation, ValueId } from './graph/op.ts';
 export { inputsOf, type Node, type OpKind } from './graph/ops.ts';

@@ -9,8 +9,10 @@ import {
   checkWeight,
   decodeToF32,
   DEVICE_DTYPE_BYTES,
+  isPartOf,
   SharedLoads,
   weightName,
+  type RefreshOptions,
   type StoredDType,
   type Weight,
   type WeightReader,
@@ -49,6 +51,7 @@ export class CudaWeights implements WeightStore {
   readonly device: OpenDevice;
   readonly #reader: WeightReader;
   readonly #loads = new SharedLoads<Range>();
+  readonly #loaded = new Map<string, { readonly request: WeightRequest; readonly range: Range }>();
   #bytes = 0;
   #pendingBytes = 0;
 
@@ -72,6 +75,8 @@ export class CudaWeights implements WeightStore {
   }
 
   forget(tensor: string): void {
+    for (const [key, { request }] of this.#loaded)
+      if (isPartOf(request.weight, new Set([tensor]))) this.#loaded.delete(key);
     this.#loads.forget(tensor, (range) => {
       this.#bytes -= range.bytes;
       this.device.release(range);
@@ -80,48 +85,68 @@ export class CudaWeights implements WeightStore {
 
   dispose(): void {
     this.#loads.clear((range) => this.device.release(range));
+    this.#loaded.clear();
     this.#bytes = 0;
+  }
+
+  /** Overwrites ranges where they are, in the order of what is queued. */
+  async refresh(names: ReadonlySet<string>, { signal }: RefreshOptions = {}): Promise<void> {
+    for (const { request, range } of this.#loaded.values())
+      if (isPartOf(request.weight, names)) await this.#fill(request, range, signal);
   }
 
   async #load(request: WeightRequest, signal?: AbortSignal): Promise<Range> {
     const { weight, shape, dtype, packing } = request;
-    const name = weightName(weight);
-    const plain = await this.#loadPlain(request, signal);
-    let packed = plain;
-    const launch = packing.launch?.(shape, dtype === 'f16');
-    if (launch)
-      try {
-        packed = this.device.allocate(
-          packing.elements(shape) * DEVICE_DTYPE_BYTES[dtype],
-          `weight "${name}"`,
-        );
-        const { address } = packed;
-        this.#launch(launch, name, (operand) => (operand === 'source' ? plain.address : address));
-      } finally {
-        this.device.release(plain);
-      }
-    this.#bytes += packed.bytes;
-    return packed;
+    const elements = this.#packLaunch(request) ? packing.elements(shape) : elementCount(shape);
+    const range = this.device.allocate(
+      elements * DEVICE_DTYPE_BYTES[dtype],
+      `weight "${weightName(weight)}"`,
+    );
+    try {
+      await this.#fill(request, range, signal);
+    } catch (error) {
+      this.device.release(range);
+      throw error;
+    }
+    this.#bytes += range.bytes;
+    this.#loaded.set(requestKey(request), { request, range });
+    return range;
   }
 
-  /** All parts as torch stores them, in the wanted type. */
-  async #loadPlain({ weight, shape, dtype }: WeightRequest, signal?: AbortSignal): Promise<Range> {
-    const elementBytes = DEVICE_DTYPE_BYTES[dtype];
-    const plain = this.device.allocate(elementCount(shape) * elementBytes, `weight "${weightName(weight)}"`);
+  #packLaunch({ shape, dtype, packing }: WeightRequest): CudaLaunch | undefined {
+    return packing.launch?.(shape, dtype === 'f16');
+  }
+
+  /** Reads a weight and queues what makes it up. */
+  async #fill(request: WeightRequest, { address }: Range, signal?: AbortSignal): Promise<void> {
+    const { weight, shape, dtype } = request;
+    const launch = this.#packLaunch(request);
+    if (!launch) return this.#writeParts(request, address, signal);
+    const name = weightName(weight);
+    const plain = this.device.allocate(elementCount(shape) * DEVICE_DTYPE_BYTES[dtype], `weight "${name}"`);
     try {
-      let { address } = plain;
-      for (const part of weight.parts) {
-        signal?.throwIfAborted();
-        const bytes = await this.#reader.read(part.name, signal);
-        const count = elementCount(part.shape);
-        this.#write(bytes, this.#reader.info(part.name).dtype, { address, count, dtype, name: part.name });
-        address += BigInt(count * elementBytes);
-        await this.#drain(bytes.length);
-      }
-      return plain;
-    } catch (error) {
+      await this.#writeParts(request, plain.address, signal);
+      this.#launch(launch, name, (operand) => (operand === 'source' ? plain.address : address));
+    } finally {
       this.device.release(plain);
-      throw error;
+    }
+  }
+
+  /** Queues all parts as torch stores them, in the wanted type, from an address on. */
+  async #writeParts({ weight, dtype }: WeightRequest, address: bigint, signal?: AbortSignal): Promise<void> {
+    let next = address;
+    for (const part of weight.parts) {
+      signal?.throwIfAborted();
+      const bytes = await this.#reader.read(part.name, signal);
+      const count = elementCount(part.shape);
+      this.#write(bytes, this.#reader.info(part.name).dtype, {
+        address: next,
+        count,
+        dtype,
+        name: part.name,
+      });
+      next += BigInt(count * DEVICE_DTYPE_BYTES[dtype]);
+      await this.#drain(bytes.length);
     }
   }
 

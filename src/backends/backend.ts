@@ -28,6 +28,31 @@ export interface WeightReader {
   };
   /** All bytes of a tensor, little endian, row-major. */
   read(name: string, signal?: AbortSignal): Promise<Uint8Array>;
+  /**
+   * How a tensor comes about, for stores that can do the sum on their device. Undefined where it cannot be told so;
+   * `info` and `read` tell of the sum in any case. Absent where tensors never change.
+   */
+  lowRank?(name: string): LowRankSum | undefined;
+}
+
+/** A tensor as rows x columns (axis 0 x all others): base + sum of scale * up * down, summed in f32. */
+export interface LowRankSum {
+  /** The base's stored type. */
+  readonly dtype: StoredDType;
+  /** The base as it is stored. */
+  readBase(signal?: AbortSignal): Promise<Uint8Array>;
+  /** Empty where the tensor is its base. */
+  readonly terms: readonly LowRankTerm[];
+}
+
+/** A product of two thin matrices. The arrays are the same objects as long as their adapter is loaded. */
+export interface LowRankTerm {
+  readonly scale: number;
+  readonly rank: number;
+  /** [rows, rank] */
+  readonly up: Float32Array;
+  /** [rank, columns] */
+  readonly down: Float32Array;
 }
 
 /** Weights on a device, shared by all programs compiled with them; filled as plans ask for tensors. */
@@ -36,7 +61,22 @@ export interface WeightStore {
   readonly bytes: number;
   /** Frees the weights that hold a stored tensor; programs that use them must have been disposed of. */
   forget(tensor: string): void;
+  /**
+   * Brings weights up to date whose tensors the reader gives otherwise than before, between runs. Programs stay as they
+   * are: what they bind or point to is overwritten in place, or moved for them.
+   */
+  refresh(names: ReadonlySet<string>, options?: RefreshOptions): Promise<void>;
   dispose(): void;
+}
+
+/** Options of `WeightStore.refresh`. */
+export interface RefreshOptions {
+  /**
+   * Whether bases of changed weights may be kept on the device, so that the next change reads no files. Default true;
+   * what is kept is freed when a weight becomes its base again.
+   */
+  readonly keepBases?: boolean;
+  readonly signal?: AbortSignal;
 }
 
 /** A tensor on a device that outlives a run and may be shared by programs. */

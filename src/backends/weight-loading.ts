@@ -2,7 +2,7 @@
 
 import { FileFormatError } from '../errors.ts';
 import type { Weight } from '../graph/graph.ts';
-import type { CompileOptions, WeightReader } from './backend.ts';
+import type { CompileOptions, LowRankSum, WeightReader } from './backend.ts';
 
 /**
  * Checks, before anything is read, that the files hold a weight's parts in the shapes that the graph declares.
@@ -24,6 +24,17 @@ export function checkWeight(weight: Weight, reader: WeightReader): void {
 /** A weight's name, for people: those of its parts. */
 export function weightName(weight: Weight): string {
   return weight.parts.map((part) => part.name).join(' + ');
+}
+
+/** Whether a weight has one of these tensors as a part. */
+export function isPartOf(weight: Weight, names: ReadonlySet<string>): boolean {
+  return weight.parts.some((part) => names.has(part.name));
+}
+
+/** How all parts of a weight come about; undefined where a part cannot be told so. */
+export function lowRankSums(weight: Weight, reader: WeightReader): LowRankSum[] | undefined {
+  const sums = weight.parts.flatMap(({ name }) => reader.lowRank?.(name) ?? []);
+  return sums.length === weight.parts.length ? sums : undefined;
 }
 
 /** Loads that are shared by key; one that fails or is aborted is forgotten, so that it can be tried again. */

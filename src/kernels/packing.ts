@@ -133,3 +133,26 @@ function sumPositions(sources: readonly number[], taps: number, multiple: number
   }
   return positions;
 }
+
+/** Which stored element is where in a packed weight; -1 where there is none. */
+export interface PackedOrder {
+  /** Stored row of each packed column. */
+  readonly columns: Int32Array;
+  /** Position in a stored row, (channel, ky, kx), of each packed step of the sum. */
+  readonly depth: Int32Array;
+}
+
+/** The order of a packed weight: what `packRows` does, seen from the other side. */
+export function packedOrder(packing: Packing, shape: readonly number[]): PackedOrder {
+  const rowLength = shape.slice(1).reduce((a, b) => a * b, 1);
+  const inOrder = (length: number): Int32Array => Int32Array.from({ length }, (_, i) => i);
+  if (packing.kind === 'plain') return { columns: inOrder(shape[0]), depth: inOrder(rowLength) };
+  const taps = tapsOf(shape);
+  const multiple = packing.kind === 'blocks' ? 4 : 8;
+  const columns = new Int32Array(packedColumns(shape[0], packing.gate, packing.columns)).fill(-1);
+  for (let row = 0; row < shape[0]; row++) columns[packedColumn(row, shape[0], packing.gate)] = row;
+  const steps = packedLength(packing, shape) / columns.length;
+  const depth = new Int32Array(steps).fill(-1);
+  sumPositions(packing.sources, taps, multiple).forEach((step, position) => (depth[step] = position));
+  return { columns, depth };
+}

@@ -17,6 +17,7 @@ import type { Platform } from './from-pretrained.ts';
 import { checkOptionNames } from './option-names.ts';
 import { forgetTokens, learnTokens, type LearnOptions } from './textual-inversions.ts';
 import type { LoadedPipeline } from './load-pipeline.ts';
+import { LoraAdapters, type LoraMethods } from './lora/lora-adapters.ts';
 import type { ProgressListener } from './progress.ts';
 import type { VaeSettings } from './vae.ts';
 import type { RecommendedSettings } from './recommended-settings.ts';
@@ -29,7 +30,7 @@ export interface PipelineStream extends AsyncGenerator<DenoisingStep, PipelineOu
 }
 
 /** A diffusion pipeline: `const { images } = await pipe({ prompt: 'a red apple, 3D' })`. */
-export interface DiffusionPipeline {
+export interface DiffusionPipeline extends LoraMethods {
   /**
    * Makes pictures.
    * @throws OptionError before any work for an option that is unknown or out of range; DeviceLostError and
@@ -140,6 +141,23 @@ export function makePipeline(
     return release;
   };
 
+  /** Does something when all that was begun before is done. */
+  const inTurn = async <T>(work: () => T | Promise<T>): Promise<T> => {
+    const release = await turn();
+    try {
+      return await work();
+    } finally {
+      release();
+    }
+  };
+
+  const adapters = new LoraAdapters({
+    platform,
+    networks: loaded.networks,
+    onNotice: (notice) => void loaded.notices.push(notice),
+    enqueue: inTurn,
+  });
+
   async function* run(options: CallOptions): AsyncGenerator<DenoisingStep, PipelineOutput, void> {
     const task = readTask(options, {
       latentChannels: vae.kind.config.latentChannels,
@@ -149,9 +167,11 @@ export function makePipeline(
     });
     const control = readControl(options, loaded.controlnets, task, className === 'StableDiffusionXLPipeline');
     const checked = checkOptions(options, defaultsOf(loaded, task, control), vae.scaleFactor, isTaken);
+    const adapted = adapters.state;
     const release = await turn();
     try {
       checked.signal?.throwIfAborted();
+      await adapters.apply(adapted, checked.signal);
       const parts = {
         lowResScheduler: loaded.lowRes?.scheduler,
         className,
@@ -163,7 +183,8 @@ export function makePipeline(
         control,
         idle: () => backend.idle(),
       };
-      return yield* draw(parts, task, checked, { signal: checked.signal, onProgress });
+      const output = yield* draw(parts, task, checked, { signal: checked.signal, onProgress });
+      return { ...output, adapters: adapters.used(adapted) };
     } finally {
       release();
     }
@@ -195,16 +216,6 @@ export function makePipeline(
     }
   };
 
-  /** Does something when all that was begun before is done. */
-  const inTurn = async <T>(work: () => T | Promise<T>): Promise<T> => {
-    const release = await turn();
-    try {
-      return await work();
-    } finally {
-      release();
-    }
-  };
-
   const loadTextualInversion = async (
     source: EmbeddingSource,
     options: LoadTextualInversionOptions = {},
@@ -221,8 +232,13 @@ export function makePipeline(
   const { notices, recommended } = loaded;
   const properties = {
     stream,
-    encodePrompt: (options: EncodePromptOptions) =>
-      inTurn(() => encodePrompt(conditioner, options, isTaken, { signal: options.signal, onProgress })),
+    encodePrompt: (options: EncodePromptOptions) => {
+      const adapted = adapters.state;
+      return inTurn(async () => {
+        await adapters.apply(adapted, options.signal);
+        return encodePrompt(conditioner, options, isTaken, { signal: options.signal, onProgress });
+      });
+    },
     loadTextualInversion,
     unloadTextualInversion: (tokens?: string | readonly string[]) =>
       inTurn(() => forgetTokens(conditioner.encoders, tokens === undefined ? undefined : [tokens].flat())),
@@ -238,6 +254,7 @@ export function makePipeline(
       backend.dispose();
     },
     scheduler,
+    ...adapters.methods(),
   };
   const pipeline = Object.assign(call, properties);
   Object.defineProperty(pipeline, 'scheduler', {

@@ -16,6 +16,7 @@ import type { Denoiser } from './denoiser.ts';
 import { guidanceEmbedding } from './guidance-embedding.ts';
 import { prepareStart } from './image-latents.ts';
 import { isInpaintingUNet, type Task } from './image-options.ts';
+import type { UsedAdapter } from './lora/lora-adapters.ts';
 import type { ProgramOptions } from './network.ts';
 import { openNoise, randomSeed } from './noise.ts';
 import type { CheckedOptions, Seed, StepInfo, Tensor } from './options.ts';
@@ -49,6 +50,8 @@ export interface PipelineOutput {
   readonly latents?: Tensor;
   /** The options that were used: those given, defaults, and the seed that was drawn if none was given. */
   readonly options: UsedOptions;
+  /** The LoRA adapters that were active. */
+  readonly adapters: readonly UsedAdapter[];
   /** Ends of prompts that were too long for the text encoder and had no effect. */
   readonly truncatedPrompts: readonly string[];
   readonly timings: Timings;
@@ -88,7 +91,7 @@ export async function* draw(
   task: Task,
   options: CheckedOptions,
   programs: ProgramOptions,
-): AsyncGenerator<DenoisingStep, PipelineOutput, void> {
+): AsyncGenerator<DenoisingStep, Omit<PipelineOutput, 'adapters'>, void> {
   const { conditioner, denoiser, unet, vae, scheduler, control } = parts;
   const { signal, guidanceScale, guidanceRescale, numImagesPerPrompt } = options;
   const watch = new Stopwatch();

@@ -1,9 +1,10 @@
 /** @file Puts a component's weights on a backend, after checking that every tensor its graph needs is there. */
 
-import type { Backend, WeightReader } from '../backends/backend.ts';
+import type { Backend } from '../backends/backend.ts';
 import type { Graph } from '../graph/graph.ts';
 import { expectTensor, type WeightSource } from '../loaders/weight-source.ts';
 import { STORED_DTYPES } from '../tensor/dtype.ts';
+import { AdaptedReader } from './lora/adapted-reader.ts';
 import { Network } from './network.ts';
 
 /**
@@ -43,20 +44,19 @@ export function loadNetwork(
   graphs: readonly Graph[],
   { dtype, upcast = false, aliases = () => [], counts = () => true }: LoadNetworkOptions,
 ): Network {
-  const names = new Map<string, readonly number[]>();
-  for (const graph of graphs)
-    for (const { parts } of graph.weights) for (const part of parts) names.set(part.name, part.shape);
+  const parts = graphs.flatMap(({ weights }) => weights.flatMap((weight) => weight.parts));
+  const shapes = new Map(parts.map((part) => [part.name, part.shape]));
   let widest = 0;
-  for (const [tensor, shape] of names) {
+  for (const [tensor, shape] of shapes) {
     const { dtype: stored } = expectTensor(source, storedName(source, tensor, aliases), shape);
     if (counts(tensor)) widest = Math.max(widest, STORED_DTYPES[stored]);
   }
   const suits = dtype === 'auto' ? widest <= 2 && backend.dtypes.includes('f16') : dtype === 'f16';
   const storage = suits && !upcast ? 'f16' : 'f32';
   backend.target(storage);
-  const reader: WeightReader = {
+  const reader = new AdaptedReader({
     info: (tensor) => source.info(storedName(source, tensor, aliases)),
     read: (tensor, signal) => source.read(storedName(source, tensor, aliases), signal),
-  };
-  return new Network(name, backend, storage, backend.createWeights(reader));
+  });
+  return new Network(name, backend, storage, backend.createWeights(reader), { reader, shapes });
 }

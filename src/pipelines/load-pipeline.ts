@@ -10,6 +10,7 @@ import { parseCLIPTextConfig } from '../loaders/configs/clip-text.ts';
 import type { ControlNetConfig } from '../loaders/configs/controlnet.ts';
 import { parseModelIndex, type ModelIndex, type PipelineClass } from '../loaders/configs/model-index.ts';
 import { parseUNet2DConditionConfig, type UNet2DConditionConfig } from '../loaders/configs/unet.ts';
+import { LORA_COMPONENTS, type LoraComponent } from '../loaders/lora/layer-parts.ts';
 import { readJson, type ModelSource } from '../loaders/model-source.ts';
 import { joinWeights } from '../loaders/joined-weights.ts';
 import {
@@ -68,6 +69,8 @@ export interface LoadedPipeline {
   /** For the x4 upscaler: what puts noise on the picture, and the most of it. */
   readonly lowRes: { readonly scheduler: Scheduler; readonly maxNoiseLevel: number } | undefined;
   readonly recommended: RecommendedSettings;
+  /** The networks that adapters can change, by the names of their folders. */
+  readonly networks: ReadonlyMap<LoraComponent, Network>;
   /** Grows where more is to be said later. */
   readonly notices: string[];
   dispose(): void;
@@ -79,6 +82,7 @@ const UPSCALER_SCALING_FACTOR = 0.08333;
 /** Reads one pipeline's files; keeps what must be closed or freed if loading fails half-way. */
 class PipelineLoader {
   readonly notices: string[];
+  readonly networks = new Map<LoraComponent, Network>();
   readonly #source: ModelSource;
   readonly #backend: Backend;
   readonly #options: LoadPipelineOptions;
@@ -154,7 +158,10 @@ class PipelineLoader {
     const weights = await this.#weights(subfolder);
     const { added, ...how } = extra;
     const stored = added ? added.over(weights) : weights;
-    return loadNetwork(subfolder, this.#backend, stored, graphs, { dtype, ...how });
+    const network = loadNetwork(subfolder, this.#backend, stored, graphs, { dtype, ...how });
+    const component = LORA_COMPONENTS.find((name) => name === subfolder);
+    if (component) this.networks.set(component, network);
+    return network;
   }
 
   #dtype(component: 'unet' | 'vae' | 'textEncoder'): ComponentDType {
@@ -246,6 +253,7 @@ class PipelineLoader {
         counts: (tensor) => !paths.some(([place]) => tensor.startsWith(`${place}.`)),
       },
     );
+    this.networks.set('unet', network);
     return { config, denoiser: this.keep(new Denoiser(network, config)) };
   }
 
@@ -328,7 +336,7 @@ export async function loadPipeline(
       });
     const conditioner = await loader.conditioner(index, unet);
     for (const net of nets) checkFitsVae(net, vae.scaleFactor);
-    const { notices, dispose } = loader;
+    const { notices, networks, dispose } = loader;
     const controlnets = nets.map(({ config }) => config);
     return {
       className,
@@ -341,6 +349,7 @@ export async function loadPipeline(
       scheduler,
       lowRes,
       recommended,
+      networks,
       notices,
       dispose,
     };

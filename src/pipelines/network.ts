@@ -5,7 +5,9 @@
 import type { Backend, DeviceTensor, Program, WeightStore } from '../backends/backend.ts';
 import { bindGraph, type Graph } from '../graph/graph.ts';
 import { plan } from '../plan/planner.ts';
+import type { Modules } from '../loaders/lora/layer-parts.ts';
 import type { Bindings } from '../tensor/shape.ts';
+import type { AdaptedReader, LayersByTensor } from './lora/adapted-reader.ts';
 import type { ProgressListener } from './progress.ts';
 
 /** What compiling a program needs besides its graph. */
@@ -16,6 +18,16 @@ export interface ProgramOptions {
   readonly onProgress?: ProgressListener | undefined;
 }
 
+/** A network's tensors, as adapters change them. */
+export interface AdaptableTensors {
+  readonly reader: AdaptedReader;
+  /** Stored shapes by name. */
+  readonly shapes: ReadonlyMap<string, readonly number[]>;
+}
+
+/** Embeddings are tables, which no kind of adapter changes. */
+const EMBEDDING = /embedding\.weight$/;
+
 /** A component of a pipeline (UNet, VAE, text encoder) with its weights on a device. */
 export class Network {
   readonly name: string;
@@ -23,12 +35,45 @@ export class Network {
   /** Storage type; see `Backend.target`. */
   readonly dtype: 'f32' | 'f16';
   readonly #weights: WeightStore;
+  readonly #tensors: AdaptableTensors | undefined;
+  /** Tensors that are other ones than those on the device. */
+  readonly #stale = new Set<string>();
 
-  constructor(name: string, backend: Backend, dtype: 'f32' | 'f16', weights: WeightStore) {
+  /** @param tensors what `weights` reads, where adapters may change it */
+  constructor(
+    name: string,
+    backend: Backend,
+    dtype: 'f32' | 'f16',
+    weights: WeightStore,
+    tensors?: AdaptableTensors,
+  ) {
     this.name = name;
     this.backend = backend;
     this.dtype = dtype;
     this.#weights = weights;
+    this.#tensors = tensors;
+  }
+
+  /** The modules that adapters can change. */
+  get modules(): Modules {
+    return new Map(
+      [...(this.#tensors?.shapes ?? [])].flatMap(([name, shape]): [string, readonly number[]][] =>
+        name.endsWith('.weight') && shape.length >= 2 && !EMBEDDING.test(name)
+          ? [[name.slice(0, -'.weight'.length), shape]]
+          : [],
+      ),
+    );
+  }
+
+  /**
+   * Puts these layers of adapters in place of all others. Weights that are on the device are rewritten, once what runs
+   * is done; programs stay. If that fails, or is stopped, it is made up for by the next call.
+   */
+  async adapt(layers: LayersByTensor, signal?: AbortSignal): Promise<void> {
+    for (const name of this.#tensors?.reader.setLayers(layers) ?? []) this.#stale.add(name);
+    if (this.#stale.size === 0) return;
+    await this.#weights.refresh(this.#stale, signal ? { signal } : {});
+    this.#stale.clear();
   }
 
   /** Plans and compiles a graph with numbers for its symbols. */

@@ -12,7 +12,7 @@ import { kernelById } from './kernels/index.ts';
 import { writeLaunches } from './launch-list.ts';
 import type { Range } from './memory.ts';
 import { PLAIN } from './packing.ts';
-import { CpuProgram } from './program.ts';
+import { CpuProgram, type Recording } from './program.ts';
 import { CPU_TARGET } from './target.ts';
 import { CpuTensor, sharedTensor } from './tensor.ts';
 import { CpuWeights, requestKey, type WeightRequest } from './weights.ts';
@@ -47,7 +47,7 @@ export async function compileProgram(
   );
   for (const request of requests.values()) weights.checkRequest(request);
   checkMemory(engine, plan, weights, requests, options);
-  const loaded = await loadRequests(requests, (request) => weights.load(request, signal), options);
+  await loadRequests(requests, (request) => weights.load(request, signal), options);
   options.onProgress?.({ phase: 'kernels', done: 0, total: plan.dispatches.length });
   signal?.throwIfAborted();
   engine.check();
@@ -65,31 +65,36 @@ export async function compileProgram(
     for (const [i, bytes] of plan.arena.entries())
       ranges.push(engine.memory.allocate(bytes + READ_AHEAD_BYTES, `arena ${i} of plan "${plan.name}"`));
     const arena = [...ranges];
-    const weightRange = (request: WeightRequest): Range => loaded.get(requestKey(request))!;
     const addressAt = (place: Place): number => {
       const range =
         place.kind === 'arena'
           ? arena[place.buffer]
           : place.kind === 'external'
             ? tensors.get(place.tensor)?.range
-            : outputWeights.has(place.index) && weightRange(outputWeights.get(place.index)!);
+            : outputWeights.has(place.index) && weights.rangeOf(outputWeights.get(place.index)!);
       if (range) return range.address + place.offset;
       throw new KernelError('the plan places a value in a range that it does not list', {
         file: `plan "${plan.name}"`,
         remedy: 'This is a bug in the planner',
       });
     };
-    const launches = bound.flatMap((one, index) =>
-      launchesOf(plan, one, context, weights).map((launch) => ({
-        dispatch: index,
-        launch,
-        addressOf: (operand: string) => operandAddress(plan, one, operand, addressAt, weightRange),
-      })),
-    );
-    const list = writeLaunches(engine, launches, `the launches of plan "${plan.name}"`);
-    ranges.push(list.range);
+    const record = (): Recording => {
+      const launches = bound.flatMap((one, index) =>
+        launchesOf(plan, one, context, weights).map((launch) => ({
+          dispatch: index,
+          launch,
+          addressOf: (operand: string) => operandAddress(plan, one, operand, addressAt, weights),
+        })),
+      );
+      const list = writeLaunches(engine, launches, `the launches of plan "${plan.name}"`);
+      return { launches, list, layout: weights.layout };
+    };
+    const recording = record();
     options.onProgress?.({ phase: 'kernels', done: plan.dispatches.length, total: plan.dispatches.length });
-    return new CpuProgram({ engine, plan, launches, list, arena, ranges, tensors, ownTensors, addressAt });
+    return new CpuProgram(
+      { engine, plan, weights, record, arena, ranges, tensors, ownTensors, addressAt },
+      recording,
+    );
   } catch (error) {
     void engine.releaseLater(ranges);
     for (const tensor of ownTensors) tensor.dispose();
@@ -153,7 +158,7 @@ function operandAddress(
   { dispatch: { node, scratch }, weights }: BoundDispatch,
   operand: string,
   addressAt: (place: Place) => number,
-  weightRange: (request: WeightRequest) => Range,
+  store: CpuWeights,
 ): number {
   const [, scratchIndex] = /^scratch(\d+)$/.exec(operand) ?? [];
   if (scratchIndex !== undefined) {
@@ -166,7 +171,7 @@ function operandAddress(
   const place = plan.values.get(id)?.place;
   if (!place) throw bug(node, `has no place for ${operand}`);
   const weight = weights.get(operand);
-  return weight ? weightRange(weight).address + place.offset : addressAt(place);
+  return weight ? store.rangeOf(weight).address + place.offset : addressAt(place);
 }
 
 function bug(node: Node, problem: string): KernelError {

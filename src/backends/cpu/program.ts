@@ -8,16 +8,25 @@ import { elementCount } from './kernel.ts';
 import { writeLaunches, type BoundLaunch, type LaunchList } from './launch-list.ts';
 import type { Range } from './memory.ts';
 import type { CpuTensor } from './tensor.ts';
+import type { CpuWeights } from './weights.ts';
+
+/** A plan's launches, with addresses that hold as long as the weights have the layout of this number. */
+export interface Recording {
+  /** All launches, with the index of their dispatch. */
+  readonly launches: readonly (BoundLaunch & { readonly dispatch: number })[];
+  readonly list: LaunchList;
+  readonly layout: number;
+}
 
 /** What a program is made of. */
 export interface ProgramParts {
   readonly engine: Engine;
   readonly plan: Plan;
-  /** All launches, with the index of their dispatch. */
-  readonly launches: readonly (BoundLaunch & { readonly dispatch: number })[];
-  readonly list: LaunchList;
+  readonly weights: CpuWeights;
+  /** Writes the launches for the weights' present layout. */
+  record(): Recording;
   readonly arena: readonly Range[];
-  /** What it will free: arenas and launches. */
+  /** What it will free, launches apart. */
   readonly ranges: readonly Range[];
   /** The plan's tensors by name, its own and shared ones. */
   readonly tensors: ReadonlyMap<string, CpuTensor>;
@@ -30,11 +39,13 @@ export interface ProgramParts {
 export class CpuProgram implements Program {
   readonly plan: Plan;
   readonly #parts: ProgramParts;
+  #recording: Recording;
   #disposed = false;
 
-  constructor(parts: ProgramParts) {
+  constructor(parts: ProgramParts, recording: Recording) {
     this.plan = parts.plan;
     this.#parts = parts;
+    this.#recording = recording;
   }
 
   tensor(name: string): DeviceTensor {
@@ -74,7 +85,7 @@ export class CpuProgram implements Program {
 
   run(): void {
     this.#checkUsable();
-    this.#parts.engine.run(this.#parts.list.address);
+    this.#parts.engine.run(this.#recorded().list.address);
   }
 
   async read(name: string): Promise<Float32Array> {
@@ -91,7 +102,8 @@ export class CpuProgram implements Program {
 
   async profile(): Promise<DispatchTime[]> {
     this.#checkUsable();
-    const { engine, launches } = this.#parts;
+    const { engine } = this.#parts;
+    const { launches } = this.#recorded();
     const timed = launches.filter(({ launch }) => launch.tasks > 0);
     const stamps = engine.memory.allocate(8 * (timed.length + 1), 'time stamps');
     const list = writeLaunches(engine, timed, 'timed launches', stamps);
@@ -129,8 +141,19 @@ export class CpuProgram implements Program {
     if (this.#disposed) return;
     this.#disposed = true;
     const { engine, ranges, ownTensors } = this.#parts;
-    void engine.releaseLater(ranges);
+    void engine.releaseLater([...ranges, this.#recording.list.range]);
     for (const tensor of ownTensors) tensor.dispose();
+  }
+
+  /** The launches, written again if weights have moved since. */
+  #recorded(): Recording {
+    const { engine, weights, record } = this.#parts;
+    if (this.#recording.layout !== weights.layout) {
+      const { list } = this.#recording;
+      this.#recording = record();
+      void engine.releaseLater([list.range]);
+    }
+    return this.#recording;
   }
 
   #checkUsable(): void {

@@ -8,10 +8,16 @@
 import type { Weight } from '../../graph/graph.ts';
 import { decodeToF16, decodeToF32 } from '../../tensor/decode.ts';
 import type { StoredDType } from '../../tensor/dtype.ts';
-import type { WeightReader, WeightStore } from '../backend.ts';
-import { checkWeight, SharedLoads, weightName } from '../weight-loading.ts';
+import type { RefreshOptions, WeightReader, WeightStore } from '../backend.ts';
+import { checkWeight, isPartOf, SharedLoads, weightName } from '../weight-loading.ts';
 import type { Engine } from './engine.ts';
-import { elementCount, WEIGHT_TYPES, type WeightPacking, type WeightType } from './kernel.ts';
+import {
+  elementCount,
+  WEIGHT_TYPE_BYTES,
+  WEIGHT_TYPES,
+  type WeightPacking,
+  type WeightType,
+} from './kernel.ts';
 import { writeLaunches } from './launch-list.ts';
 import type { Range } from './memory.ts';
 
@@ -39,11 +45,20 @@ function isWeightType(dtype: StoredDType): dtype is WeightType & StoredDType {
   return WEIGHT_TYPES.some((type) => type === dtype);
 }
 
+/** A weight in memory. It moves when a wider type is needed than it was laid out in: see `CpuWeights.layout`. */
+export interface LoadedWeight {
+  readonly request: WeightRequest;
+  readonly range: Range;
+  readonly type: WeightType;
+}
+
 /** Ranges of packed weights, by request. */
 export class CpuWeights implements WeightStore {
   readonly engine: Engine;
   readonly #reader: WeightReader;
-  readonly #loads = new SharedLoads<Range>();
+  readonly #loads = new SharedLoads<LoadedWeight>();
+  readonly #loaded = new Map<string, LoadedWeight>();
+  #layout = 0;
   #bytes = 0;
   #pendingBytes = 0;
 
@@ -61,8 +76,23 @@ export class CpuWeights implements WeightStore {
     checkWeight(weight, this.#reader);
   }
 
-  /** The element type that packings get to see: the stored one if all parts have it and kernels can read it. */
-  typeOf({ weight, half }: WeightRequest): WeightType {
+  /** Counts how often weights have moved: launches that were written for another layout must be written again. */
+  get layout(): number {
+    return this.#layout;
+  }
+
+  /** The element type that packings get to see. */
+  typeOf(request: WeightRequest): WeightType {
+    return this.#loaded.get(requestKey(request))?.type ?? this.#ownType(request);
+  }
+
+  /** The range of a request that is loaded, where it is now. */
+  rangeOf(request: WeightRequest): Range {
+    return this.#loaded.get(requestKey(request))!.range;
+  }
+
+  /** The stored type if all parts have it and kernels can read it. */
+  #ownType({ weight, half }: WeightRequest): WeightType {
     const types = new Set(weight.parts.map(({ name }) => this.#reader.info(name).dtype));
     const [stored] = types;
     const type = types.size === 1 && isWeightType(stored) ? stored : 'F32';
@@ -77,61 +107,96 @@ export class CpuWeights implements WeightStore {
   }
 
   /** The range of a request, loaded if it is not there. It may be used by what is queued from now on. */
-  load(request: WeightRequest, signal?: AbortSignal): Promise<Range> {
-    return this.#loads.get(requestKey(request), () => this.#load(request, signal));
-  }
-
-  forget(tensor: string): void {
-    this.#loads.forget(tensor, (range) => {
-      this.#bytes -= range.bytes;
-      void this.engine.releaseLater([range]);
+  load(request: WeightRequest, signal?: AbortSignal): Promise<LoadedWeight> {
+    const key = requestKey(request);
+    return this.#loads.get(key, async () => {
+      const loaded = await this.#load(request, this.#ownType(request), signal);
+      this.#loaded.set(key, loaded);
+      return loaded;
     });
   }
 
-  dispose(): void {
-    const { engine } = this;
-    this.#loads.clear((range) => void engine.releaseLater([range]));
-    this.#bytes = 0;
+  /** Overwrites packed weights where they are; those whose type is too narrow for a sum move, once, to wider ones. */
+  async refresh(names: ReadonlySet<string>, { signal }: RefreshOptions = {}): Promise<void> {
+    for (const [key, { request, range, type }] of this.#loaded) {
+      if (!isPartOf(request.weight, names)) continue;
+      const own = this.#ownType(request);
+      if (WEIGHT_TYPE_BYTES[own] <= WEIGHT_TYPE_BYTES[type]) {
+        await this.#pack(request, type, range, signal);
+        continue;
+      }
+      this.#loaded.set(key, await this.#load(request, own, signal));
+      this.#layout++;
+      this.#bytes -= range.bytes;
+      void this.engine.releaseLater([range]);
+    }
   }
 
-  async #load(request: WeightRequest, signal?: AbortSignal): Promise<Range> {
+  forget(tensor: string): void {
+    this.#loads.forget(tensor, (loaded) => this.#release(loaded));
+  }
+
+  dispose(): void {
+    this.#loads.clear((loaded) => this.#release(loaded));
+  }
+
+  /** Frees a weight where it is now. */
+  #release({ request, range }: LoadedWeight): void {
+    const key = requestKey(request);
+    const now = this.#loaded.get(key)?.range ?? range;
+    this.#loaded.delete(key);
+    this.#bytes -= now.bytes;
+    void this.engine.releaseLater([now]);
+  }
+
+  async #load(request: WeightRequest, type: WeightType, signal?: AbortSignal): Promise<LoadedWeight> {
     const { memory } = this.engine;
     const { weight, shape, packing } = request;
     const name = weightName(weight);
-    const type = this.typeOf(request);
-    const packed = memory.allocate(packing.bytes(shape, type) + READ_AHEAD_BYTES, `weight "${name}"`);
+    const range = memory.allocate(packing.bytes(shape, type) + READ_AHEAD_BYTES, `weight "${name}"`);
     try {
-      memory.bytes(packed.address, packed.bytes).fill(0);
-      const rowElements = elementCount(shape.slice(1));
-      let firstRow = 0;
-      for (const part of weight.parts) {
-        signal?.throwIfAborted();
-        const bytes = await this.#read(part.name, type, signal);
-        const rows = elementCount(part.shape) / rowElements;
-        const source = memory.allocate(bytes.length + READ_AHEAD_BYTES, `the stored bytes of "${part.name}"`);
-        memory.bytes(source.address, bytes.length).set(bytes);
-        const addressOf = (operand: string): number => (operand === 'source' ? source : packed).address;
-        const launches = packing.launches({ type, shape, firstRow, rows });
-        const list = writeLaunches(
-          this.engine,
-          launches.map((launch) => ({ launch, addressOf })),
-          `packing "${part.name}"`,
-        );
-        this.engine.run(list.address);
-        const done = this.engine.releaseLater([source, list.range]);
-        firstRow += rows;
-        this.#pendingBytes += bytes.length;
-        if (this.#pendingBytes >= MAX_PENDING_BYTES) {
-          await done;
-          this.#pendingBytes = 0;
-        }
-      }
+      memory.bytes(range.address, range.bytes).fill(0);
+      await this.#pack(request, type, range, signal);
     } catch (error) {
-      void this.engine.releaseLater([packed]);
+      void this.engine.releaseLater([range]);
       throw error;
     }
-    this.#bytes += packed.bytes;
-    return packed;
+    this.#bytes += range.bytes;
+    return { request, range, type };
+  }
+
+  /** Queues the packing of a weight's parts, one after the other. */
+  async #pack(
+    { weight, shape, packing }: WeightRequest,
+    type: WeightType,
+    packed: Range,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const { memory } = this.engine;
+    const rowElements = elementCount(shape.slice(1));
+    let firstRow = 0;
+    for (const part of weight.parts) {
+      signal?.throwIfAborted();
+      const bytes = await this.#read(part.name, type, signal);
+      const rows = elementCount(part.shape) / rowElements;
+      const source = memory.allocate(bytes.length + READ_AHEAD_BYTES, `the stored bytes of "${part.name}"`);
+      memory.bytes(source.address, bytes.length).set(bytes);
+      const addressOf = (operand: string): number => (operand === 'source' ? source : packed).address;
+      const launches = packing.launches({ type, shape, firstRow, rows });
+      const list = writeLaunches(
+        this.engine,
+        launches.map((launch) => ({ launch, addressOf })),
+        `packing "${part.name}"`,
+      );
+      this.engine.run(list.address);
+      const done = this.engine.releaseLater([source, list.range]);
+      firstRow += rows;
+      this.#pendingBytes += bytes.length;
+      if (this.#pendingBytes >= MAX_PENDING_BYTES) {
+        await done;
+        this.#pendingBytes = 0;
+      }
+    }
   }
 
   /** A part's bytes in the given type. */

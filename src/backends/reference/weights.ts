@@ -2,8 +2,8 @@
 
 import type { Weight } from '../../graph/graph.ts';
 import { decodeToF32 } from '../../tensor/decode.ts';
-import type { WeightReader, WeightStore } from '../backend.ts';
-import { checkWeight } from '../weight-loading.ts';
+import type { RefreshOptions, WeightReader, WeightStore } from '../backend.ts';
+import { checkWeight, isPartOf } from '../weight-loading.ts';
 import { elementCount } from './op.ts';
 
 /**
@@ -30,26 +30,31 @@ export async function loadWeight(
 /** Weights by their parts' names, read once. */
 export class ReferenceWeights implements WeightStore {
   readonly #reader: WeightReader;
-  readonly #loaded = new Map<string, Float32Array>();
+  readonly #loaded = new Map<string, { readonly weight: Weight; readonly data: Float32Array }>();
 
   constructor(reader: WeightReader) {
     this.#reader = reader;
   }
 
   get bytes(): number {
-    return [...this.#loaded.values()].reduce((sum, data) => sum + data.byteLength, 0);
+    return [...this.#loaded.values()].reduce((sum, { data }) => sum + data.byteLength, 0);
   }
 
   /** The weight's elements; throws as `loadWeight` does. */
   async load(weight: Weight, signal?: AbortSignal): Promise<Float32Array> {
     const key = weight.parts.map((part) => part.name).join('\n');
-    const data = this.#loaded.get(key) ?? (await loadWeight(weight, this.#reader, signal));
-    this.#loaded.set(key, data);
+    const data = this.#loaded.get(key)?.data ?? (await loadWeight(weight, this.#reader, signal));
+    this.#loaded.set(key, { weight, data });
     return data;
   }
 
   forget(tensor: string): void {
     for (const key of this.#loaded.keys()) if (key.split('\n').includes(tensor)) this.#loaded.delete(key);
+  }
+
+  async refresh(names: ReadonlySet<string>, { signal }: RefreshOptions = {}): Promise<void> {
+    for (const { weight, data } of this.#loaded.values())
+      if (isPartOf(weight, names)) data.set(await loadWeight(weight, this.#reader, signal));
   }
 
   dispose(): void {

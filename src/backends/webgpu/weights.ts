@@ -11,10 +11,11 @@ import { packedLength, packRows, type Elements, type Packing } from '../../kerne
 import { elementCount } from '../../kernels/kernel.ts';
 import { decodeToF16, decodeToF32 } from '../../tensor/decode.ts';
 import { DEVICE_DTYPE_BYTES } from '../../tensor/dtype.ts';
-import type { WeightReader, WeightStore } from '../backend.ts';
-import { checkWeight, SharedLoads, weightName } from '../weight-loading.ts';
+import type { RefreshOptions, WeightReader, WeightStore } from '../backend.ts';
+import { checkWeight, isPartOf, lowRankSums, SharedLoads, weightName } from '../weight-loading.ts';
 import type { OpenDevice } from './device.ts';
 import { BUFFER_USAGE } from './flags.ts';
+import { WeightMerger } from './weight-merge.ts';
 
 /** A weight in the layout that a kernel wants. */
 export interface WeightRequest {
@@ -38,16 +39,19 @@ export class WebGpuWeights implements WeightStore {
   readonly device: OpenDevice;
   readonly #reader: WeightReader;
   readonly #buffers = new SharedLoads<GPUBuffer>();
+  readonly #requests = new Map<string, WeightRequest>();
+  readonly #merger: WeightMerger;
   #bytes = 0;
   #pendingBytes = 0;
 
   constructor(device: OpenDevice, reader: WeightReader) {
     this.device = device;
     this.#reader = reader;
+    this.#merger = new WeightMerger(device);
   }
 
   get bytes(): number {
-    return this.#bytes;
+    return this.#bytes + this.#merger.bytes;
   }
 
   /** Checks a request before anything is read; throws as `checkWeight` does. */
@@ -57,10 +61,33 @@ export class WebGpuWeights implements WeightStore {
 
   /** The buffer of a request, loaded if it is not there. */
   load(request: WeightRequest, signal?: AbortSignal): Promise<GPUBuffer> {
-    return this.#buffers.get(requestKey(request), () => this.#upload(request, signal));
+    const key = requestKey(request);
+    this.#requests.set(key, request);
+    return this.#buffers.get(key, () => this.#upload(request, signal));
+  }
+
+  /** Overwrites buffers: on the device where adapters are low-rank sums, else by packing what the reader gives. */
+  async refresh(
+    names: ReadonlySet<string>,
+    { keepBases = true, signal }: RefreshOptions = {},
+  ): Promise<void> {
+    const plain: string[] = [];
+    for (const [key, request] of this.#requests) {
+      if (!isPartOf(request.weight, names) || !this.#buffers.has(key)) continue;
+      signal?.throwIfAborted();
+      const buffer = await this.#buffers.get(key, () => this.#upload(request, signal));
+      const sums = lowRankSums(request.weight, this.#reader);
+      const isMerged = keepBases && sums && (await this.#merger.add(key, request, sums, buffer, signal));
+      if (!isMerged) await this.#rewrite(request, buffer, signal);
+      if (!isMerged || sums?.every(({ terms }) => terms.length === 0)) plain.push(key);
+    }
+    await this.#merger.flush();
+    for (const key of plain) this.#merger.release(key);
   }
 
   forget(tensor: string): void {
+    for (const [key, { weight }] of this.#requests)
+      if (isPartOf(weight, new Set([tensor]))) this.#merger.release(key);
     this.#buffers.forget(tensor, (buffer) => {
       this.#bytes -= buffer.size;
       buffer.destroy();
@@ -69,6 +96,7 @@ export class WebGpuWeights implements WeightStore {
 
   dispose(): void {
     this.#buffers.clear((buffer) => buffer.destroy());
+    this.#merger.release();
     this.#bytes = 0;
   }
 
@@ -91,15 +119,19 @@ export class WebGpuWeights implements WeightStore {
       }),
     );
     try {
-      const data = await this.#pack(request, bytes / DEVICE_DTYPE_BYTES[dtype], signal);
-      this.device.gpu.queue.writeBuffer(buffer, 0, data);
+      await this.#rewrite(request, buffer, signal);
       this.#bytes += bytes;
-      await this.#drain(bytes);
       return buffer;
     } catch (error) {
       buffer.destroy();
       throw error;
     }
+  }
+
+  async #rewrite(request: WeightRequest, buffer: GPUBuffer, signal?: AbortSignal): Promise<void> {
+    const length = buffer.size / DEVICE_DTYPE_BYTES[request.dtype];
+    this.device.gpu.queue.writeBuffer(buffer, 0, await this.#pack(request, length, signal));
+    await this.#drain(buffer.size);
   }
 
   /** Reads a weight's parts one after the other and packs each; the result is padded to `length` elements. */

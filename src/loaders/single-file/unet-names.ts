@@ -13,7 +13,7 @@ const MODULES = {
 type ModuleKind = keyof typeof MODULES;
 
 /** Parts of a resnet: original name, diffusers' name. */
-const RESNET_PARTS: ReadonlyMap<string, string> = new Map([
+export const RESNET_PARTS: ReadonlyMap<string, string> = new Map([
   ['in_layers.0', 'norm1'],
   ['in_layers.2', 'conv1'],
   ['emb_layers.1', 'time_emb_proj'],
@@ -23,7 +23,7 @@ const RESNET_PARTS: ReadonlyMap<string, string> = new Map([
 ]);
 
 /** Layers outside of the blocks. */
-const ENDS: ReadonlyMap<string, string> = new Map([
+export const ENDS: ReadonlyMap<string, string> = new Map([
   ['time_embed.0', 'time_embedding.linear_1'],
   ['time_embed.2', 'time_embedding.linear_2'],
   ['time_embed.cond_proj', 'time_embedding.cond_proj'],

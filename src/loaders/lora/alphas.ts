@@ -1,0 +1,124 @@
+/**
+ * @file How strong an adapter's layers are by themselves: alpha / rank, with the alphas that diffusers 0.42.1 would use
+ * (utils/peft_utils.py, `get_peft_kwargs`; PEFT's LoraConfig for files with metadata).
+ */
+import * as v from 'valibot';
+import { FileFormatError } from '../../errors.ts';
+import { parseJson } from '../json.ts';
+import type { SafetensorsFile } from '../safetensors.ts';
+import type { LoraComponent } from './layer-parts.ts';
+
+/** A layer with factors of this rank. */
+export interface RankedLayer {
+  readonly module: string;
+  readonly rank: number;
+  /** Its own alpha, if the file has one. */
+  readonly alpha: number | undefined;
+  readonly alphas: 'kohya' | 'peft';
+}
+
+const METADATA = 'lora_adapter_metadata';
+/** Patterns are regular expressions that files bring: those that could take forever are left out. */
+const pattern = v.pipe(
+  v.string(),
+  v.regex(/^\^?[\w.\\-]*(\.\*[\w.\\-]*){0,2}\$?$/, 'is not a module path with at most two wildcards'),
+);
+/** What of PEFT's LoraConfig decides about scales, ranks apart, which tensors have; its defaults are PEFT's. */
+const configSchema = v.looseObject({
+  lora_alpha: v.optional(v.pipe(v.number(), v.finite()), 8),
+  alpha_pattern: v.optional(v.record(pattern, v.pipe(v.number(), v.finite())), {}),
+  use_rslora: v.optional(v.boolean(), false),
+});
+type Config = v.InferOutput<typeof configSchema>;
+
+/** The configuration that a file's metadata holds for a component, if any. */
+export function readAdapterConfig(file: SafetensorsFile, component: LoraComponent): Config | undefined {
+  const text = file.metadata.get(METADATA);
+  if (text === undefined) return undefined;
+  const json = parseJson(text, file.name);
+  const own = Object.entries(json ?? {}).filter(([key]) => key.startsWith(`${component}.`));
+  if (own.length === 0) return undefined;
+  const parsed = v.safeParse(
+    configSchema,
+    Object.fromEntries(own.map(([key, value]) => [key.slice(component.length + 1), value as unknown])),
+  );
+  if (parsed.success) return parsed.output;
+  const [issue] = parsed.issues;
+  throw new FileFormatError(issue.message, {
+    file: file.name,
+    field: `metadata ${METADATA}: ${component}.${v.getDotPath(issue) ?? ''}`,
+    remedy: 'The file is damaged or was written by a faulty program; get it again',
+  });
+}
+
+/** The scales of one component's layers, and what there is to say about them. */
+export interface Scales {
+  readonly byModule: ReadonlyMap<string, number>;
+  readonly notice: string | undefined;
+}
+
+/**
+ * The scales of one component's layers.
+ *
+ * kohya's files hold an alpha for each layer. diffusers takes the commonest for all but those of a UNet's layers outside
+ * of attention, where it is the layer's own; a layer without one takes the commonest too. So is done here, unless
+ * `ownAlphas` asks for what the trainer meant: each layer's own, else its rank.
+ */
+export function scalesOf(
+  layers: readonly RankedLayer[],
+  component: LoraComponent,
+  config: Config | undefined,
+  ownAlphas: boolean,
+): Scales {
+  if (config)
+    return {
+      byModule: new Map(layers.map((layer) => [layer.module, configuredScale(layer, config)])),
+      notice: undefined,
+    };
+  const commonest = commonestOf(
+    layers.flatMap(({ alpha, alphas }) => (alphas === 'kohya' && alpha !== undefined ? [alpha] : [])),
+  );
+  const byModule = new Map<string, number>();
+  let replaced = 0;
+  for (const { module, rank, alpha, alphas } of layers) {
+    const own = alpha ?? rank;
+    const follows =
+      commonest !== undefined &&
+      alphas === 'kohya' &&
+      !ownAlphas &&
+      !(alpha !== undefined && keepsAlpha(component, module));
+    const used = follows ? commonest : own;
+    if (used !== own) replaced++;
+    byModule.set(module, used / rank);
+  }
+  const notice =
+    replaced > 0
+      ? `${replaced} layers of ${component} are scaled by the commonest alpha, ${commonest}, as diffusers does; ` +
+        'ownAlphas: true takes those that the file gives them'
+      : undefined;
+  return { byModule, notice };
+}
+
+/** PEFT's scale of a layer under a configuration (tuners/lora/layer.py). */
+function configuredScale({ module, rank }: RankedLayer, config: Config): number {
+  const alpha = matching(config.alpha_pattern, module) ?? config.lora_alpha;
+  return alpha / (config.use_rslora ? Math.sqrt(rank) : rank);
+}
+
+/** The alpha of the first pattern that a module's path ends with, as PEFT's `get_pattern_key`. */
+function matching(patterns: Readonly<Record<string, number>>, module: string): number | undefined {
+  return Object.entries(patterns).find(([text]) => new RegExp(`^(.*\\.)?(${text})$`).test(module))?.[1];
+}
+
+/** Whether diffusers keeps a layer's own alpha: it loses those of attention and of text encoders. */
+function keepsAlpha(component: LoraComponent, module: string): boolean {
+  return component === 'unet' && !/\.to_(q|k|v|out\.0)$/.test(module);
+}
+
+/** The commonest number, the first of those that are equally common. */
+function commonestOf(numbers: readonly number[]): number | undefined {
+  const counts = new Map<number, number>();
+  for (const number of numbers) counts.set(number, (counts.get(number) ?? 0) + 1);
+  const most = Math.max(...counts.values());
+  return [...counts].find(([, count]) => count === most)?.[0];
+}

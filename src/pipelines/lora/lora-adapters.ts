@@ -1,0 +1,224 @@
+/**
+ * @file The LoRA adapters of a pipeline: loading, switching and unloading them under diffusers' names.
+ *
+ * What is active is decided at once, and errors are thrown at once; weights on the device follow in the queue of calls.
+ * A call has the adapters of the moment it was made.
+ */
+
+import { OptionError } from '../../errors.ts';
+import { LORA_COMPONENTS, type LoraComponent, type Modules } from '../../loaders/lora/layer-parts.ts';
+import { readLoraFile } from '../../loaders/lora/lora-file.ts';
+import type { Platform } from '../from-pretrained.ts';
+import type { Network } from '../network.ts';
+import { checkOptionNames } from '../option-names.ts';
+import type { ProgressListener } from '../progress.ts';
+import {
+  activeAdapters,
+  checkAdapterNames,
+  layersOf,
+  NO_ADAPTERS,
+  withActive,
+  withAdapter,
+  withoutAdapters,
+  type AdapterState,
+} from './adapter-state.ts';
+import { readAdapterWeight, type AdapterWeight } from './adapter-weights.ts';
+import { openLora, type FindLoraOptions, type LoraSource } from './lora-source.ts';
+
+/** Options of `loadLoraWeights`. */
+export interface LoadLoraOptions extends FindLoraOptions {
+  /** Default `default_0`, `default_1`, ... */
+  readonly adapterName?: string;
+  /**
+   * Whether every layer of a file of kohya's trainer is scaled by its own alpha. By default it is done as diffusers
+   * does: layers of attention and of text encoders take the commonest alpha of their component. Default false.
+   */
+  readonly ownAlphas?: boolean;
+  readonly onProgress?: ProgressListener;
+}
+
+const OPTIONS = [
+  'adapterName',
+  'weightName',
+  'subfolder',
+  'revision',
+  'ownAlphas',
+  'signal',
+  'onProgress',
+] as const satisfies readonly (keyof LoadLoraOptions)[];
+
+/** An adapter that was active in a call. */
+export interface UsedAdapter {
+  readonly name: string;
+  /** The file that it came from. */
+  readonly source: string;
+  readonly weight: AdapterWeight;
+}
+
+/** What pipelines offer; the names are diffusers' in camelCase. */
+export interface LoraMethods {
+  /**
+   * Loads a LoRA and makes it the active one of the components that it changes: PEFT's, diffusers' and kohya's keys, those
+   * of the first trainer (cloneofsimo's); LoRA, LoCon, LoHa, LoKr, DoRA.
+   * @param source a .safetensors file (path, URL, `owner/name/file.safetensors`, Blob, ByteSource), or a folder, Hub id
+   * or ModelSource with one in it
+   * @throws FileFormatError for pickles, for a file that matches nothing in this model, and for tensors that do not fit it;
+   * NotFoundError; OptionError for a name that is taken
+   */
+  loadLoraWeights(source: LoraSource, options?: LoadLoraOptions): Promise<void>;
+  /**
+   * Makes these adapters the active ones, in all components.
+   * @param weights one for each, or one for all; default 1
+   * @returns when the device has them; calls made in the meantime have them anyway
+   * @throws OptionError at once for a name or a weight that there is not
+   */
+  setAdapters(
+    names: string | readonly string[],
+    weights?: AdapterWeight | readonly (AdapterWeight | null | undefined)[],
+  ): Promise<void>;
+  /** Removes adapters. Throws OptionError for names that there are not. */
+  deleteAdapters(names: string | readonly string[]): Promise<void>;
+  /** Removes all adapters: weights become what the files hold, bit for bit. */
+  unloadLoraWeights(): Promise<void>;
+  /** Draws without adapters until `enableLora`; they stay loaded. */
+  disableLora(): Promise<void>;
+  enableLora(): Promise<void>;
+  /** Names of the active adapters. */
+  getActiveAdapters(): string[];
+  /** Names of all adapters, by the component that they change. */
+  getListAdapters(): Partial<Record<LoraComponent, string[]>>;
+}
+
+/** What adapters need of their pipeline. */
+export interface LoraHost {
+  readonly platform: Platform;
+  readonly networks: ReadonlyMap<LoraComponent, Network>;
+  onNotice(notice: string): void;
+  /** Does some work when all calls made before are done. */
+  enqueue(work: () => Promise<void>): Promise<void>;
+}
+
+/** A pipeline's adapters. */
+export class LoraAdapters {
+  readonly #host: LoraHost;
+  #state = NO_ADAPTERS;
+
+  constructor(host: LoraHost) {
+    this.#host = host;
+  }
+
+  /** The adapters of this moment. */
+  get state(): AdapterState {
+    return this.#state;
+  }
+
+  /** Brings the weights on the device up to a state. Call it in the queue. */
+  async apply(state: AdapterState, signal?: AbortSignal): Promise<void> {
+    for (const [component, network] of this.#host.networks)
+      await network.adapt(layersOf(state, component), signal);
+  }
+
+  /** The adapters that count in a state. */
+  used({ adapters, ...state }: AdapterState): UsedAdapter[] {
+    if (!state.enabled) return [];
+    return activeAdapters({ adapters, ...state }).flatMap((name) => {
+      const adapter = adapters.get(name);
+      return adapter ? [{ name, source: adapter.source, weight: adapter.weight }] : [];
+    });
+  }
+
+  /** The methods, to be put on a pipeline. */
+  methods(): LoraMethods {
+    const listOf = (names: string | readonly string[]): readonly string[] =>
+      typeof names === 'string' ? [names] : names;
+    return {
+      loadLoraWeights: (source, options = {}) => this.#load(source, options),
+      setAdapters: (names, weights) => this.#activate(listOf(names), weights),
+      deleteAdapters: (names) => {
+        checkAdapterNames(this.#state, listOf(names));
+        return this.#become(withoutAdapters(this.#state, listOf(names)));
+      },
+      unloadLoraWeights: () => this.#become(NO_ADAPTERS),
+      disableLora: () => this.#become({ ...this.#state, enabled: false }),
+      enableLora: () => this.#become({ ...this.#state, enabled: true }),
+      getActiveAdapters: () => activeAdapters(this.#state),
+      getListAdapters: () =>
+        Object.fromEntries(
+          LORA_COMPONENTS.flatMap((component) => {
+            const names = [...this.#state.adapters].filter(([, { layers }]) => layers.has(component));
+            return names.length > 0 ? [[component, names.map(([name]) => name)]] : [];
+          }),
+        ),
+    };
+  }
+
+  #modules(): Map<LoraComponent, Modules> {
+    return new Map([...this.#host.networks].map(([component, network]) => [component, network.modules]));
+  }
+
+  async #load(source: LoraSource, options: LoadLoraOptions): Promise<void> {
+    checkOptionNames('loadLoraWeights', options, OPTIONS);
+    const { platform, onNotice } = this.#host;
+    const { adapterName, ownAlphas = false, signal, onProgress } = options;
+    this.#checkFree(adapterName);
+    const file = await openLora(platform, source, options, onNotice);
+    try {
+      const { layers, notices } = await readLoraFile(file, this.#modules(), {
+        ownAlphas,
+        signal,
+        onProgress: (done, total) => onProgress?.({ phase: 'weights', item: file.name, done, total }),
+      });
+      // Another one may have been loaded under this name meanwhile.
+      this.#checkFree(adapterName);
+      notices.forEach(onNotice);
+      const adapter = { source: file.name, layers, weight: 1, weights: readAdapterWeight(1, new Map()) };
+      await this.#become(withAdapter(this.#state, adapterName ?? this.#freeName(), adapter));
+    } finally {
+      await file.close();
+    }
+  }
+
+  #activate(
+    names: readonly string[],
+    weights: AdapterWeight | readonly (AdapterWeight | null | undefined)[] | undefined,
+  ): Promise<void> {
+    checkAdapterNames(this.#state, names);
+    const repeated = names.find((name, i) => names.indexOf(name) !== i);
+    if (repeated !== undefined)
+      throw new OptionError('it is named twice', { field: repeated, remedy: 'Name each adapter once' });
+    const given = Array.isArray(weights) ? weights : names.map(() => weights);
+    if (given.length !== names.length)
+      throw new OptionError(`there are ${given.length} weights for ${names.length} adapters`, {
+        field: 'weights',
+        remedy: 'Give one weight for each adapter, or one for all',
+      });
+    const modules = this.#modules();
+    const read = given.map((weight: AdapterWeight | null | undefined) => ({
+      weight: weight ?? 1,
+      weights: readAdapterWeight(weight, modules),
+    }));
+    return this.#become(withActive(this.#state, names, read));
+  }
+
+  #checkFree(name: string | undefined): void {
+    if (name === undefined || !this.#state.adapters.has(name)) return;
+    throw new OptionError('there is an adapter of this name already', {
+      field: name,
+      remedy: 'Choose another adapterName, or delete that adapter first',
+    });
+  }
+
+  #freeName(): string {
+    let i = this.#state.adapters.size;
+    while (this.#state.adapters.has(`default_${i}`)) i++;
+    return `default_${i}`;
+  }
+
+  /** Takes a state on, and lets the device follow. What goes wrong there is met again by the next call. */
+  #become(state: AdapterState): Promise<void> {
+    this.#state = state;
+    const applied = this.#host.enqueue(() => this.apply(state));
+    applied.catch(() => undefined);
+    return applied;
+  }
+}
