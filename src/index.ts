@@ -81,6 +81,7 @@ export { PhiloxGenerator } from './random/philox.ts';
 export { Tokenizer } from './text/tokenizer.ts';
 export { encodePng, decodePng } from './image/png.ts';
 export type { CalotypeImage } from './image/image.ts';
+export { parseWebuiParameters, type WebuiParameters } from './image/webui-parameters.ts';
 export { readRecipe, recipeTexts, type Recipe } from './image/recipe.ts';
 
 export { openModelCache } from './platform/opfs-store.ts';

@@ -73,6 +73,7 @@ export async function develop(request: DevelopRequest): Promise<Developed> {
     ...used,
     ...files,
     ...others,
+    ...loadingOf(request),
     scheduler: base.scheduler,
   };
   const runs = refiner ? [base, last] : [base];
@@ -128,6 +129,8 @@ async function drawWith(
   try {
     const loadSeconds = (performance.now() - begin) / 1000;
     if (request.scheduler) pipe.scheduler = SCHEDULERS[request.scheduler].fromConfig(pipe.scheduler.config);
+    for (const { source, token } of model === request.model ? request.embeddings : [])
+      await pipe.loadTextualInversion(source, { token, signal });
     const output = await takeSteps(pipe, { ...optionsOf(pipe.recommended), signal }, onAdvance);
     return {
       output,
@@ -140,6 +143,24 @@ async function drawWith(
   } finally {
     await pipe.dispose();
   }
+}
+
+/** What a recipe says of how its model was loaded and set up; what is as usual is left out. */
+function loadingOf({
+  revision,
+  variant,
+  dtype,
+  scheduler,
+  embeddings,
+}: DevelopRequest): Record<string, string> {
+  const words = embeddings.map(({ source, token }) => (token === undefined ? source : `${source}:${token}`));
+  return {
+    ...(revision !== undefined && { revision }),
+    ...(variant !== undefined && { variant }),
+    ...(dtype !== 'auto' && { dtype }),
+    ...(scheduler !== undefined && { sampler: scheduler }),
+    ...(words.length > 0 && { embeddings: words.join(',') }),
+  };
 }
 
 /** What was asked for, else what the model recommends; the library fills in the rest. */

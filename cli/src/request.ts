@@ -6,8 +6,9 @@ import { SCHEDULER_NAMES, type SchedulerName } from './schedulers.ts';
 
 /** Storage types by the names that --dtype takes. */
 const DTYPES = ['auto', 'f16', 'f32'] as const;
+const SYNTAXES = ['plain', 'webui'] as const;
 /** The arguments as citty gives them: text, or nothing. */
-type GenerateArguments = Readonly<Record<string, unknown>> & { readonly prompt: string };
+type GenerateArguments = Readonly<Record<string, unknown>>;
 
 /** What was asked for; what was not given is undefined, or absent from `settings`. */
 export interface GenerateRequest {
@@ -26,11 +27,24 @@ export interface GenerateRequest {
   readonly mask: string | undefined;
   /** A second model that takes over at a share of the schedule. */
   readonly refiner: { readonly model: string; readonly start: number } | undefined;
+  /** Textual inversions, with the words that they are to have. */
+  readonly embeddings: readonly Embedding[];
   readonly settings: Settings;
+}
+
+/** A textual inversion. */
+interface Embedding {
+  readonly source: string;
+  /** Default: the one in the file. */
+  readonly token: string | undefined;
 }
 
 /** Options of the pipeline call; given ones count more than those that a model recommends. */
 interface Settings {
+  readonly prompt2?: string;
+  readonly negativePrompt2?: string;
+  readonly promptSyntax?: (typeof SYNTAXES)[number];
+  readonly clipSkip?: number;
   readonly numInferenceSteps?: number;
   readonly guidanceScale?: number;
   readonly guidanceRescale?: number;
@@ -54,6 +68,14 @@ export function readGenerateRequest(args: GenerateArguments): GenerateRequest {
   const rescale = read('guidance-rescale', (option, value) => readNumber(option, value, { min: 0, max: 1 }));
   const strength = read('strength', (option, value) => readNumber(option, value, { min: 0, max: 1 }));
   const size = read('size', readSize);
+  const syntax = read('prompt-syntax', (option, value) => readChoice(option, value, SYNTAXES));
+  const clipSkip = read('clip-skip', (option, value) => readInteger(option, value, { min: 0, max: 1024 }));
+  const [prompt, prompt2, negative2] = ['prompt', 'prompt-2', 'negative-2'].map(text);
+  if (prompt === undefined)
+    throw new OptionError('is missing', {
+      field: 'PROMPT',
+      remedy: 'Say what to draw, in quotes, or give --config picture.png.',
+    });
   const image = text('image');
   for (const name of ['mask', 'strength'])
     if (image === undefined && text(name) !== undefined)
@@ -71,7 +93,7 @@ export function readGenerateRequest(args: GenerateArguments): GenerateRequest {
       remedy: 'Give one with --refiner model.',
     });
   return {
-    prompt: args.prompt,
+    prompt,
     negative: text('negative'),
     output: text('output') ?? 'calotype.png',
     model: text('model'),
@@ -84,7 +106,15 @@ export function readGenerateRequest(args: GenerateArguments): GenerateRequest {
     image,
     mask: text('mask'),
     refiner: refiner === undefined ? undefined : { model: refiner, start: refinerStart ?? 0.8 },
+    embeddings: (text('embedding') ?? '')
+      .split(',')
+      .filter((entry) => entry !== '')
+      .map(readEmbedding),
     settings: {
+      ...(prompt2 !== undefined && { prompt2 }),
+      ...(negative2 !== undefined && { negativePrompt2: negative2 }),
+      ...(syntax !== undefined && { promptSyntax: syntax }),
+      ...(clipSkip !== undefined && { clipSkip }),
       ...(steps !== undefined && { numInferenceSteps: steps }),
       ...(guidance !== undefined && { guidanceScale: guidance }),
       ...(rescale !== undefined && { guidanceRescale: rescale }),
@@ -92,4 +122,10 @@ export function readGenerateRequest(args: GenerateArguments): GenerateRequest {
       ...size,
     },
   };
+}
+
+/** `FILE` or `FILE:WORD`. The colon of `https://` and that of a drive stand before a slash. */
+function readEmbedding(text: string): Embedding {
+  const [, source = text, token] = /^(.+):([^/\\]+)$/.exec(text) ?? [];
+  return { source, token };
 }

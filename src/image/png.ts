@@ -23,6 +23,17 @@ export interface DecodedPngFile {
 /** Larger pictures are refused before memory is taken for them: 8192 x 8192. */
 const MAX_PIXELS = 2 ** 26;
 
+/** deflate makes nothing smaller than by this factor (zlib's technical details). */
+const MAX_DEFLATE_RATIO = 1032;
+/** Values a pixel, by PNG's colour type. */
+const CHANNELS: ReadonlyMap<number, number> = new Map([
+  [0, 1],
+  [2, 3],
+  [3, 1],
+  [4, 2],
+  [6, 4],
+]);
+
 /** Colour types of PNG. */
 const RGB = 2;
 const RGB_ALPHA = 6;
@@ -87,6 +98,11 @@ export function decodePng(file: Uint8Array, name = 'the picture'): DecodedPngFil
       'interlaced pictures of fewer than 8 bits are not read',
       'Save it without interlacing',
     );
+  // Before memory is taken for pixels that cannot be there.
+  const stored = chunks.reduce((sum, { type, data }) => sum + (type === 'IDAT' ? data.length : 0), 0);
+  const pixelBits = header.data[8] * (CHANNELS.get(header.data[9]) ?? 1);
+  if ((width * height * pixelBits) / 8 > MAX_DEFLATE_RATIO * stored)
+    throw refused(name, 'ends before its last pixel', 'The picture is damaged; get it again');
   let decoded: DecodedPng;
   try {
     // Only what the pixels need: profiles and texts of any quality cannot get in the way.

@@ -57,7 +57,7 @@ describe('refusals', () => {
     { argv: ['generate', 'x', '--guidance', 'nan'], says: /--guidance: 'nan' is not a number/ },
     { argv: ['generate', 'x', '--seed', 'x'], says: /--seed: 'x' is not a whole number/ },
     { argv: ['generate', 'x', '--seed', '-1'], says: /--seed: '-1' is not a whole number from 0/ },
-    { argv: ['generate', 'x', '--backend', 'cuda'], says: /--backend: 'cuda' is not one of its choices/ },
+    { argv: ['generate', 'x', '--backend', 'opencl'], says: /--backend: 'opencl' is not one of its choices/ },
     { argv: ['generate', 'x', '-o', 'picture.jpg'], says: /--output: .*\.png/ },
     { argv: ['generate', 'x', '--mask', 'm.png'], says: /--mask: there is no image.*--image/ },
     { argv: ['generate', 'x', '--strength', '0.5'], says: /--strength: there is no image.*--image/ },

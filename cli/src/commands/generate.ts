@@ -1,6 +1,8 @@
 /** @file `calotype generate`: a prompt becomes a picture. */
+import { OptionError } from 'calotype';
 import { defineCommand } from 'citty';
 import { BACKEND_ARGS, prepareBackend } from '../backends.ts';
+import { readConfig } from '../config.ts';
 import { develop, type Developed } from '../develop.ts';
 import { interruptible } from '../interrupt.ts';
 import { checkOutput, writeFileAtomically } from '../output.ts';
@@ -13,7 +15,13 @@ import { starterModel } from '../starter.ts';
 export const generate = defineCommand({
   meta: { name: 'generate', description: 'Develop a picture from a prompt' },
   args: {
-    prompt: { type: 'positional', required: true, description: 'What to draw, in quotes' },
+    prompt: { type: 'positional', required: false, description: 'What to draw, in quotes' },
+    config: {
+      type: 'string',
+      alias: 'c',
+      valueHint: 'file',
+      description: 'Recipe (.json), or picture with one (.png), to draw again; other options change it',
+    },
     output: {
       type: 'string',
       alias: 'o',
@@ -39,6 +47,19 @@ export const generate = defineCommand({
     },
     ...BACKEND_ARGS,
     negative: { type: 'string', alias: 'n', valueHint: 'text', description: 'What to steer away from' },
+    'prompt-2': { type: 'string', valueHint: 'text', description: "For SDXL's second text encoder" },
+    'negative-2': { type: 'string', valueHint: 'text', description: 'The same, to steer away from' },
+    'prompt-syntax': {
+      type: 'string',
+      valueHint: 'plain|webui',
+      description: 'webui reads (word:1.3), [a:b:0.5], [a|b], BREAK and prompts of any length (plain)',
+    },
+    'clip-skip': { type: 'string', valueHint: 'n', description: 'Layers of the text encoder to leave out' },
+    embedding: {
+      type: 'string',
+      valueHint: 'file[:word]',
+      description: 'Textual inversions (.safetensors), several with commas between them',
+    },
     steps: { type: 'string', valueHint: 'n', description: 'Denoising steps: fewer are quicker and rougher' },
     size: { type: 'string', valueHint: 'WxH', description: 'Pixels, multiples of 8: smaller is quicker' },
     seed: { type: 'string', valueHint: 'n', description: 'The same seed gives the same picture (random)' },
@@ -77,7 +98,13 @@ export const generate = defineCommand({
     },
   },
   async run({ args }) {
-    const request = readGenerateRequest(args);
+    const config = args.config === undefined ? undefined : await readConfig(args.config);
+    const request = readGenerateRequest({ ...config?.args, ...given(args) });
+    if (config && request.model === undefined)
+      throw new OptionError('it does not say where the model is', {
+        field: '--config',
+        remedy: 'Give the model, as --model MODEL.',
+      });
     await checkOutput('--output', request.output);
     const { image, mask } = request;
     const pictures = {
@@ -95,13 +122,19 @@ export const generate = defineCommand({
       );
       await writeFileAtomically(request.output, developed.png);
       progress.end();
-      for (const notice of developed.notices) process.stderr.write(`note: ${notice}\n`);
+      for (const notice of [...(config?.notices ?? []), ...developed.notices])
+        process.stderr.write(`note: ${notice}\n`);
       process.stdout.write(`${summarize(request.output, developed)}\n`);
     } finally {
       progress.end();
     }
   },
 });
+
+/** The arguments that were given. */
+function given(args: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(args).filter(([, value]) => value !== undefined));
+}
 
 /** Where the picture is, what made it, and how long each phase took. */
 function summarize(output: string, { width, height, seed, backend, phases }: Developed): string {
