@@ -3,20 +3,22 @@
 // sums in matrices; the workgroup walks the keys KN x 16 at a time, keys and values staged in workgroup memory.
 //
 // Matrices cannot be read element by element, so scores pass through workgroup memory: stored as f32, read back a row (or
-// half a row) a lane, weighed, packed to f16 and loaded as the left operand of the second product. Nor can a matrix be
-// scaled row by row, so sums are kept relative to a reference that is the row's largest score at first, and rescaled
-// (through workgroup memory) only if a weight would pass 2^15, near the end of f16. Two barriers and a vote a step:
-//   scores of step i | barrier | weights of step i; keys of i + 1 and values of i are staged | barrier, vote | sums
+// half a row) a lane, weighed, packed to f16 (in place if a lane has the row to itself) and loaded as the left operand of the
+// second product. Nor can a matrix be scaled row by row, so sums are kept relative to the row's largest score of the first
+// step. That holds unless a weight passes 2^15, near the end of f16, which is found out at the end: then all is done again
+// with a vote at each step, and sums are rescaled (through workgroup memory) where one asks for it. Barriers of a step:
+//   scores of step i | weights of step i; keys of i + 1 and values of i are staged | sums
 //
 // q, k and v have rows of Q_, K_ and V_VECTORS vectors of 8 channels and begin at *_OFFSET; a head has D vectors, padded with
 // zeros to DM matrices. Tiles are vectors of 16 bytes; their pitches make all accesses free of bank conflicts but the store of scores.
 //
-// Why this one (H100, Dawn/Vulkan, driver 580; QM x SUBGROUPS x KN, TFLOP/s at 4096 tokens, alone and again and again):
-//   heads of 40: attention-tiled 15; 2x4x1 103, 1x8x2 81, 1x4x2 76, 2x4x2 68, 1x4x4 56, 2x2x4 47
-//   heads of 64: attention-tiled 19; 1x4x2 127, 1x8x2 119, 2x4x2 103, 1x4x4 93, 2x4x1 75
-//   heads of 80, 1024 tokens: attention-tiled 12; 2x4x2 80, 2x4x1 69, 1x4x2 59
-// In an SDXL step (heads of 64, fused QKV) fewer queries a workgroup lose: 2x4x2 104, 1x4x2 62. All of its attention takes
-// 19.9 ms with 2x4x2, 24.3 with 2x4x1, 31.0 with 1x4x2, 34.4 with 1x8x2.
+// Why this one (H100, Dawn/Vulkan, driver 580; QM x SUBGROUPS x KN, TFLOP/s again and again, a fused QKV of SD1.5 or SDXL):
+//   heads of 40, 4096 tokens: attention-tiled 15; 2x8x1 118, 1x8x1 112, 1x4x1 105, 2x4x1 103, 2x2x1 89, 2x4x2 78
+//   heads of 64, 4096 tokens: attention-tiled 19; 2x4x1 177, 2x2x1 127, 1x8x1 126, 1x4x2 124, 2x4x2 111, 2x8x1 103
+//   heads of 80, 1024 tokens: attention-tiled 12; 2x2x2 124, 1x8x2 119, 2x4x2 115, 1x8x1 111, 2x4x1 91
+//   heads of 160, 256 tokens: 1x4x2 45, 1x2x2 38, 1x4x1 34
+// Before weights took the place of scores and votes became rare, 2x4x2 was best for heads of 64, at 102: it is the 48 KiB that
+// a multiprocessor gives its workgroups together that decide, 15 KiB a workgroup now and 38 then.
 // Variables are given zeros: Dawn does not clear a variable again that a loop declares without a value.
 #include "lib/flat.wgsl"
 enable f16;
@@ -41,19 +43,30 @@ const ROWS: u32 = QM * 16u;
 // Vectors between rows of the tiles.
 const PITCH: u32 = DM * 2u + 1u;
 const SCORE_PITCH: u32 = KN * 4u + 1u;
+#if IN_PLACE
+const WEIGHT_PITCH: u32 = SCORE_PITCH;
+#else
 const WEIGHT_PITCH: u32 = KN * 2u + 1u;
-const TILE_ROWS: u32 = max(2u * KEYS, SUBGROUPS * 16u);
+#endif
+const SCORES: u32 = 2u * KEYS * PITCH;
+#if IN_PLACE
+const WEIGHTS: u32 = SCORES;
+const END: u32 = SCORES + SUBGROUPS * ROWS * SCORE_PITCH;
+#else
+const WEIGHTS: u32 = SCORES + SUBGROUPS * ROWS * SCORE_PITCH;
+const END: u32 = WEIGHTS + SUBGROUPS * ROWS * WEIGHT_PITCH;
+#endif
 
 // Stands for minus infinity, which WGSL does not promise.
 const HIDDEN: f32 = -1e30;
 // Weights are 2 to the power of scores times this.
 const LOG2_SCALE: f32 = SCALE * 1.44269504;
 const HEADROOM: f32 = 15.0;
+// By how much, as a power of 2, weights of the largest scores of the first step stay below 1.
+const MARGIN: f32 = 4.0;
 
-// Keys, then values; queries before them.
-var<workgroup> tile: array<vec4u, TILE_ROWS * PITCH>;
-var<workgroup> scores: array<vec4f, SUBGROUPS * ROWS * SCORE_PITCH>;
-var<workgroup> weights: array<vec4u, SUBGROUPS * ROWS * WEIGHT_PITCH>;
+// Keys, values, scores and weights; before them, queries of all subgroups.
+var<workgroup> tile: array<vec4u, max(END, SUBGROUPS * 16u * PITCH)>;
 var<workgroup> shares: array<f32, SUBGROUPS * ROWS>;
 var<workgroup> vote: atomic<u32>;
 
@@ -73,6 +86,10 @@ fn pack(weight: Octet) -> vec4u {
     pack2x16float(weight.high.xy),
     pack2x16float(weight.high.zw),
   );
+}
+
+fn scoreAt(vector: u32) -> Octet {
+  return Octet(bitcast<vec4f>(tile[vector]), bitcast<vec4f>(tile[vector + 1u]));
 }
 
 fn largestOf(score: Octet) -> f32 {
@@ -98,7 +115,7 @@ fn main(
   let baseK = image * dims.keys * K_VECTORS + K_OFFSET + head * D;
   let baseV = image * dims.keys * V_VECTORS + V_OFFSET + head * D;
 #if PADDED
-  for (var row = lane; row < TILE_ROWS; row += THREADS) {
+  for (var row = lane; row < max(2u * KEYS, SUBGROUPS * 16u); row += THREADS) {
     tile[row * PITCH + D] = vec4u();
   }
 #endif
@@ -114,135 +131,159 @@ fn main(
   let q$i_$c = subgroupMatrixLoad<Left, row_major>(&tile, subgroup * 16u * PITCH + 2u * $cu, PITCH);
 #endfor
 #endfor
-#for i QM
-#for c DM
-  var sum$i_$c = Sum();
-#endfor
-#endfor
   // What this lane stages of each step: vector e of the keys' tile.
 #for n LOADS
   let e$n = lane + THREADS * $nu;
   let key$n = e$n / D;
   let at$n = key$n * PITCH + e$n % D;
 #endfor
-  workgroupBarrier();
-#for n LOADS
-  if (e$n < KEYS * D) {
-    tile[at$n] = k[baseK + min(key$n, dims.keys - 1u) * K_VECTORS + e$n % D];
-  }
-#endfor
-  workgroupBarrier();
-
   // The row that this lane weighs, or the half of it.
   let row = subgroup * ROWS + lane % ROWS;
   let part = lane % 32u / ROWS;
-  let firstScore = row * SCORE_PITCH + part * (OCTETS * 2u);
-  let firstWeight = row * WEIGHT_PITCH + part * OCTETS;
+  let firstScore = SCORES + row * SCORE_PITCH + part * (OCTETS * 2u);
+  let firstWeight = WEIGHTS + row * WEIGHT_PITCH + part * OCTETS;
   if (lane == 0u) {
     atomicStore(&vote, 0u);
   }
+#for i QM
+#for c DM
+  var sum$i_$c = Sum();
+#endfor
+#endfor
   var reference = HIDDEN;
   var added = vec4f();
-  for (var firstKey = 0u; firstKey < dims.keys; firstKey += KEYS) {
-#for n LOADS
-    let v$n = v[baseV + min(firstKey + key$n, dims.keys - 1u) * V_VECTORS + e$n % D];
-    let k$n = k[baseK + min(firstKey + KEYS + key$n, dims.keys - 1u) * K_VECTORS + e$n % D];
-#endfor
-#for j KN
-    {
+  // First in the hope that no weight will pass the headroom; if one did, all over again with a vote at each step.
+  var careful = false;
+  loop {
 #for i QM
-      var score$i = Sum();
-#endfor
 #for c DM
-      let k$c = subgroupMatrixLoad<Right, col_major>(&tile, 16u * $ju * PITCH + 2u * $cu, PITCH);
-#for i QM
-      score$i = subgroupMatrixMultiplyAccumulate(q$i_$c, k$c, score$i);
+    sum$i_$c = Sum();
 #endfor
 #endfor
-#for i QM
-      subgroupMatrixStore<row_major>(&scores, (subgroup * ROWS + 16u * $iu) * SCORE_PITCH + 4u * $ju, score$i, SCORE_PITCH);
-#endfor
-    }
-#endfor
+    added = vec4f();
     workgroupBarrier();
 #for n LOADS
     if (e$n < KEYS * D) {
-      tile[at$n] = k$n;
-      tile[KEYS * PITCH + at$n] = select(vec4u(), v$n, firstKey + key$n < dims.keys);
+      tile[at$n] = k[baseK + min(key$n, dims.keys - 1u) * K_VECTORS + e$n % D];
     }
 #endfor
-    if (firstKey + KEYS > dims.keys) {
-      for (var o = 0u; o < OCTETS * 2u; o++) {
-        let key = vec4u(firstKey + (part * OCTETS * 2u + o) * 4u) + vec4u(0u, 1u, 2u, 3u);
-        scores[firstScore + o] = select(vec4f(HIDDEN), scores[firstScore + o], key < vec4u(dims.keys));
-      }
-    }
-    if (firstKey == 0u) {
-      for (var o = 0u; o < OCTETS; o++) {
-        reference = max(reference, largestOf(Octet(scores[firstScore + 2u * o], scores[firstScore + 2u * o + 1u])));
-      }
-#if QM == 1
-      reference = max(reference, subgroupShuffleXor(reference, 16u));
-#endif
-      reference *= LOG2_SCALE;
-    }
-    let before = added;
-    var largest = HIDDEN;
-#for o OCTETS
-    {
-      let score = Octet(scores[firstScore + 2u * $ou], scores[firstScore + 2u * $ou + 1u]);
-      largest = max(largest, largestOf(score));
-      let weight = weigh(score, reference);
-      added += weight.low + weight.high;
-      weights[firstWeight + $ou] = pack(weight);
-    }
+    workgroupBarrier();
+
+    for (var firstKey = 0u; firstKey < dims.keys; firstKey += KEYS) {
+#for n LOADS
+      let v$n = v[baseV + min(firstKey + key$n, dims.keys - 1u) * V_VECTORS + e$n % D];
+      let k$n = k[baseK + min(firstKey + KEYS + key$n, dims.keys - 1u) * K_VECTORS + e$n % D];
 #endfor
-    if (largest * LOG2_SCALE - reference > HEADROOM) {
-      atomicStore(&vote, 1u);
-    }
-    if (workgroupUniformLoad(&vote) != 0u) {
-#if QM == 1
-      largest = max(largest, subgroupShuffleXor(largest, 16u));
-#endif
-      let raised = max(reference, largest * LOG2_SCALE);
-      let fade = exp2(reference - raised);
-      reference = raised;
-      added = before * fade;
-      for (var o = 0u; o < OCTETS; o++) {
-        let weight = weigh(Octet(scores[firstScore + 2u * o], scores[firstScore + 2u * o + 1u]), reference);
-        added += weight.low + weight.high;
-        weights[firstWeight + o] = pack(weight);
-      }
-      atomicStore(&vote, 0u);
-#for c DM
-      workgroupBarrier();
-#for i QM
-      subgroupMatrixStore<row_major>(&scores, (subgroup * ROWS + 16u * $iu) * SCORE_PITCH, sum$i_$c, SCORE_PITCH);
-#endfor
-      workgroupBarrier();
-      for (var n = part; n < 4u; n += 32u / ROWS) {
-        scores[row * SCORE_PITCH + n] *= fade;
-      }
-      workgroupBarrier();
-#for i QM
-      sum$i_$c = subgroupMatrixLoad<Sum, row_major>(&scores, (subgroup * ROWS + 16u * $iu) * SCORE_PITCH, SCORE_PITCH);
-#endfor
-#endfor
-      workgroupBarrier();
-    }
 #for j KN
-    {
+      {
 #for i QM
-      let weight$i = subgroupMatrixLoad<Left, row_major>(&weights, (subgroup * ROWS + 16u * $iu) * WEIGHT_PITCH + 2u * $ju, WEIGHT_PITCH);
+        var score$i = Sum();
 #endfor
 #for c DM
-      let v$c = subgroupMatrixLoad<Right, row_major>(&tile, (KEYS + 16u * $ju) * PITCH + 2u * $cu, PITCH);
+        let k$c = subgroupMatrixLoad<Right, col_major>(&tile, 16u * $ju * PITCH + 2u * $cu, PITCH);
 #for i QM
-      sum$i_$c = subgroupMatrixMultiplyAccumulate(weight$i, v$c, sum$i_$c);
+        score$i = subgroupMatrixMultiplyAccumulate(q$i_$c, k$c, score$i);
 #endfor
+#endfor
+#for i QM
+        subgroupMatrixStore<row_major>(&tile, SCORES + (subgroup * ROWS + 16u * $iu) * SCORE_PITCH + 4u * $ju, score$i, SCORE_PITCH);
+#endfor
+      }
+#endfor
+      workgroupBarrier();
+#for n LOADS
+      if (e$n < KEYS * D) {
+        tile[at$n] = k$n;
+        tile[KEYS * PITCH + at$n] = select(vec4u(), v$n, firstKey + key$n < dims.keys);
+      }
+#endfor
+      if (firstKey + KEYS > dims.keys) {
+        for (var o = 0u; o < OCTETS * 2u; o++) {
+          let key = vec4u(firstKey + (part * OCTETS * 2u + o) * 4u) + vec4u(0u, 1u, 2u, 3u);
+          tile[firstScore + o] = select(vec4u(bitcast<u32>(HIDDEN)), tile[firstScore + o], key < vec4u(dims.keys));
+        }
+      }
+      if (firstKey == 0u) {
+        reference = HIDDEN;
+        for (var o = 0u; o < OCTETS; o++) {
+          reference = max(reference, largestOf(scoreAt(firstScore + 2u * o)));
+        }
+#if QM == 1
+        reference = max(reference, subgroupShuffleXor(reference, 16u));
+#endif
+        reference = fma(reference, LOG2_SCALE, MARGIN);
+      }
+      let before = added;
+      var largest = HIDDEN;
+#for o OCTETS
+      let score$o = scoreAt(firstScore + 2u * $ou);
+      {
+        largest = max(largest, largestOf(score$o));
+        let weight = weigh(score$o, reference);
+        added += weight.low + weight.high;
+        tile[firstWeight + $ou] = pack(weight);
+      }
+#endfor
+      if (largest * LOG2_SCALE - reference > HEADROOM) {
+        atomicStore(&vote, 1u);
+      }
+      if (!careful) {
+        workgroupBarrier();
+      } else if (workgroupUniformLoad(&vote) != 0u) {
+#if QM == 1
+        largest = max(largest, subgroupShuffleXor(largest, 16u));
+#endif
+        let raised = max(reference, largest * LOG2_SCALE);
+        let fade = exp2(reference - raised);
+        reference = raised;
+        added = before * fade;
+#for o OCTETS
+        let weight$o = weigh(score$o, reference);
+        added += weight$o.low + weight$o.high;
+#endfor
+        atomicStore(&vote, 0u);
+#for c DM
+        workgroupBarrier();
+#for i QM
+        subgroupMatrixStore<row_major>(&tile, SCORES + (subgroup * ROWS + 16u * $iu) * SCORE_PITCH, sum$i_$c, SCORE_PITCH);
+#endfor
+        workgroupBarrier();
+        for (var n = part; n < 4u; n += 32u / ROWS) {
+          tile[SCORES + row * SCORE_PITCH + n] = bitcast<vec4u>(bitcast<vec4f>(tile[SCORES + row * SCORE_PITCH + n]) * fade);
+        }
+        workgroupBarrier();
+#for i QM
+        sum$i_$c = subgroupMatrixLoad<Sum, row_major>(&tile, SCORES + (subgroup * ROWS + 16u * $iu) * SCORE_PITCH, SCORE_PITCH);
+#endfor
+#endfor
+        workgroupBarrier();
+#for o OCTETS
+        tile[firstWeight + $ou] = pack(weight$o);
+#endfor
+        workgroupBarrier();
+      }
+#for j KN
+      {
+#for i QM
+        let weight$i = subgroupMatrixLoad<Left, row_major>(&tile, WEIGHTS + (subgroup * ROWS + 16u * $iu) * WEIGHT_PITCH + 2u * $ju, WEIGHT_PITCH);
+#endfor
+#for c DM
+        let v$c = subgroupMatrixLoad<Right, row_major>(&tile, (KEYS + 16u * $ju) * PITCH + 2u * $cu, PITCH);
+#for i QM
+        sum$i_$c = subgroupMatrixMultiplyAccumulate(weight$i, v$c, sum$i_$c);
+#endfor
+#endfor
+      }
 #endfor
     }
-#endfor
+    if (careful) {
+      break;
+    }
+    careful = workgroupUniformLoad(&vote) != 0u;
+    if (!careful) {
+      break;
+    }
+    atomicStore(&vote, 0u);
   }
 
   var total = added.x + added.y + added.z + added.w;
@@ -253,7 +294,7 @@ fn main(
 #for c DM
   workgroupBarrier();
 #for i QM
-  subgroupMatrixStore<row_major>(&scores, (subgroup * ROWS + 16u * $iu) * SCORE_PITCH, sum$i_$c, SCORE_PITCH);
+  subgroupMatrixStore<row_major>(&tile, SCORES + (subgroup * ROWS + 16u * $iu) * SCORE_PITCH, sum$i_$c, SCORE_PITCH);
 #endfor
   workgroupBarrier();
   for (var e = lane % 32u; e < ROWS * 4u; e += 32u) {
@@ -261,7 +302,7 @@ fn main(
     let query = firstQuery + own;
     let channel = 4u * $cu + e % 4u;
     if (query < dims.queries && channel < D * 2u) {
-      y[((image * dims.queries + query) * HEADS + head) * (D * 2u) + channel] = vec4<y_t>(scores[own * SCORE_PITCH + e % 4u] * shares[own]);
+      y[((image * dims.queries + query) * HEADS + head) * (D * 2u) + channel] = vec4<y_t>(bitcast<vec4f>(tile[SCORES + own * SCORE_PITCH + e % 4u]) * shares[own]);
     }
   }
 #endfor

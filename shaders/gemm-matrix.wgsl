@@ -1,18 +1,25 @@
 // Convolution and linear layers as an implicit GEMM on subgroup matrices: f16 in, f32 sums, 16x16x16 (NVIDIA, 32 lanes).
 // SUBGROUPS_M x SUBGROUPS_N subgroups a workgroup, SM x SN matrices each. Both operands are staged through workgroup memory,
-// 32 of the sum at a time; the next step is loaded from memory while one is multiplied. Sums leave through workgroup
+// DEPTH x 16 of the sum at a time; the next step is loaded from memory while one is multiplied. Sums leave through workgroup
 // memory, 16 rows at a time, because matrices cannot be read element by element.
 //
 // x [rows.., C1] (and x2 [.., C2], read as concatenated) with channels in multiples of 8, weight packed as `rows`, gates (GEGLU)
-// 8 columns apart so that a matrix holds both. Variants: CONV or linear, GATED, SPLIT (the sum is split over workgroups,
-// gemm-reduce.wgsl finishes), tile sizes. All else is in Dims: a variant takes the driver a tenth of a second or more.
+// 8 columns apart so that a matrix holds both. Variants: CONV or linear, WHOLE (a step never crosses a tap or a source, so that
+// addresses only grow), TWO_SOURCES of those (a branch that costs a convolution of one source a fifth), GATED, SPLIT (the sum is split over workgroups, gemm-matrix-reduce.wgsl finishes), shape (see
+// src/kernels/gemm-matrix-tiling.ts). All else is in Dims: a variant takes the driver a tenth of a second or more.
 //
 // Why this one (H100, Dawn/Vulkan, driver 580; TFLOP/s of 8192x1920x640, 2048x10240x1280 gated, 8192x640x2560):
 //   103, 122, 123  f16 workgroup arrays stored value by value, sizes as constants, finished sums in memory of their own:
 //                  50 pipelines for SD1.5, 0.8 s each, which the driver hardly compiles in parallel
 //    95, 119, 114  vec4u arrays, sizes in Dims, one copy of loads and epilogue: 11 pipelines, 0.11 s each
 //   163, 202, 189  finished sums in the tiles' memory (44 to 23 KiB a workgroup)
-// Slower: two tiles of each in turn (96, 120, 114), 64x32 a subgroup (142, 152, 131), 256 threads (124, 152, 93).
+//   220, 254, 222  WHOLE: no division, comparison or selection where a step is loaded
+//   224, 260, 235  loads issued before the barrier, padding masked when stored and not when loaded
+// The epilogue loads all it adds before it stores anything, since no load passes a store: 8192x320x320 with a residual takes 15
+// us, 23 before; with tiles of 128x160 by eight subgroups. What is left (2048x10240x1280): matrices alone 450 TFLOP/s, with
+// their loads from workgroup memory 400, with stores and barriers 320, with loads from memory 260.
+// Multiprocessors give their workgroups 48 KiB together, so a second tile to stage while one is read costs more than it gains
+// (155 for 188). Slower, too: 64x32 a subgroup (142, 152, 131), 256 threads with 64x64 each (124, 152, 93).
 // As plain GEMMs, 76 shapes: staged beats loading matrices from storage by 3 to 20 times; f16 sums gain nothing.
 #include "lib/flat.wgsl"
 enable f16;
@@ -31,60 +38,42 @@ struct Dims { rows: u32, columns: u32, groupsM: u32, groupsN: u32, steps: u32, s
 #if SPLIT
 @group(0) @binding(9) var<storage, read_write> scratch0: array<f32>;
 #else
-alias V = vec4f;
-#include "lib/activation.wgsl"
-@group(0) @binding(4) var<storage, read_write> y: array<vec4<y_t>>;
-@group(0) @binding(5) var<storage, read> bias: array<vec4<bias_t>>;
-@group(0) @binding(6) var<storage, read> rows: array<vec4<rows_t>>;
-@group(0) @binding(7) var<storage, read> rowIndex: array<i32>;
-@group(0) @binding(8) var<storage, read> residual: array<vec4<residual_t>>;
-// Finishes four neighbouring columns of a row; `gate` holds the sums of the gates if GATED.
-fn finish(row: u32, column: u32, sum: vec4f, gate: vec4f) {
-  var v = sum;
-  if (dims.biased != 0u) {
-    v += vec4f(bias[column / 4u]);
-  }
-  if (dims.rowed != 0u) {
-    var image = row / dims.imageRows;
-    if (dims.rowed == 2u) {
-      image = u32(rowIndex[image]);
-    }
-    v += vec4f(rows[(image * dims.columns + column) / 4u]);
-  }
-#if GATED
-  var g = gate;
-  if (dims.biased != 0u) {
-    g += vec4f(bias[(dims.columns + column) / 4u]);
-  }
-  v *= gelu(g);
-#endif
-  let at = (row * dims.columns + column) / 4u;
-  if (dims.added == 1u) {
-    v += vec4f(residual[at]);
-  } else if (dims.added == 2u) {
-    // The output took the residual's place.
-    v += vec4f(y[at]);
-  }
-  y[at] = vec4<y_t>(activate(v));
-}
+#include "lib/gemm-finish.wgsl"
 #endif
 
 alias Left = subgroup_matrix_left<f16, 16, 16>;
 alias Right = subgroup_matrix_right<f16, 16, 16>;
 alias Sum = subgroup_matrix_result<f32, 16, 16>;
 
-// Vectors between rows of a tile; odd, so that eight rows are in different banks.
-const PITCH: u32 = 5u;
+// Vectors of a row staged at a time, and between rows of a tile; odd, so that eight rows are in different banks.
+const PART: u32 = DEPTH * 2u;
+const PITCH: u32 = PART + 1u;
 const THREADS: u32 = SUBGROUPS_M * SUBGROUPS_N * 32u;
 const TILE_W: u32 = SUBGROUPS_M * SM * 16u * PITCH;
-// Vectors between rows of a subgroup's finished sums.
+const TILE: u32 = TILE_W + SUBGROUPS_N * SN * 16u * PITCH;
+// Vectors of a row that a subgroup finishes, and between rows of its sums.
+#if GATED
+const WIDTH: u32 = SN * 2u;
+#else
+const WIDTH: u32 = SN * 4u;
+#endif
 const PITCH_Y: u32 = SN * 4u + 1u;
 // Tiles of x and of the weight; in the end, 16 rows of finished sums of each subgroup.
-var<workgroup> tile: array<vec4u, max(TILE_W + SUBGROUPS_N * SN * 16u * PITCH, SUBGROUPS_M * SUBGROUPS_N * 16u * PITCH_Y)>;
+var<workgroup> tile: array<vec4u, max(TILE, SUBGROUPS_M * SUBGROUPS_N * 16u * PITCH_Y)>;
 
-// A place in the sum: vector of a tap's channels, line and column of the tap.
-struct Place { vector: u32, line: u32, column: u32 }
+// What of the sum is read next. WHOLE: some steps of one source under one tap, for all lanes; else a vector of a tap's channels.
+struct Place { vector: u32, line: u32, column: u32, second: bool, steps: u32 }
 
+#if WHOLE
+fn placeOf(step: u32) -> Place {
+  let vectors = dims.v1 + dims.v2;
+  let tap = step * PART / vectors;
+  let vector = step * PART % vectors;
+  let second = vector >= dims.v1;
+  let base = select(0u, dims.v1, second);
+  return Place(vector - base, tap / dims.kernelWidth, tap % dims.kernelWidth, second, (select(dims.v1, vectors, second) - vector) / PART);
+}
+#else
 fn advance(start: Place, vectors: u32) -> Place {
   var place = start;
   place.vector += vectors;
@@ -98,6 +87,7 @@ fn advance(start: Place, vectors: u32) -> Place {
   }
   return place;
 }
+#endif
 
 #if CONV
 // Image, top and left of the filter over the input as the filter sees it: doubled if upsampled.
@@ -111,19 +101,27 @@ fn cornerOf(row: u32) -> Corner {
   return vec3i(i32(image), select(-0x1000000, top, row < dims.rows), left);
 }
 
-fn loadSource(corner: Corner, place: Place) -> vec4u {
+// Index of the pixel under a tap; -1 in the padding.
+fn pixelAt(corner: Corner, place: Place) -> i32 {
   let line = u32(corner.y + i32(place.line));
   let column = u32(corner.z + i32(place.column));
   let inside = (line < dims.height << dims.upsample) & (column < dims.width << dims.upsample) & (place.line < dims.kernelHeight);
-  let pixel = select(0u, (u32(corner.x) * dims.height + (line >> dims.upsample)) * dims.width + (column >> dims.upsample), inside);
+  return select(-1, i32((u32(corner.x) * dims.height + (line >> dims.upsample)) * dims.width + (column >> dims.upsample)), inside);
+}
+
+#if !WHOLE
+fn loadSource(corner: Corner, place: Place) -> vec4u {
+  let pixel = pixelAt(corner, place);
+  let at = u32(max(pixel, 0));
   var value: vec4u;
   if (place.vector < dims.v1) {
-    value = x[pixel * dims.v1 + place.vector];
+    value = x[at * dims.v1 + place.vector];
   } else {
-    value = x2[pixel * dims.v2 + place.vector - dims.v1];
+    value = x2[at * dims.v2 + place.vector - dims.v1];
   }
-  return select(vec4u(), value, inside);
+  return select(vec4u(), value, pixel >= 0);
 }
+#endif
 #else
 alias Corner = u32;
 
@@ -131,15 +129,13 @@ fn cornerOf(row: u32) -> Corner {
   return min(row, dims.rows - 1u) * dims.v1;
 }
 
+#if !WHOLE
 // Rows below the last are not stored, and weights of the padded sum are zeros.
 fn loadSource(corner: Corner, place: Place) -> vec4u {
   return select(vec4u(), x[corner + place.vector], place.line == 0u);
 }
 #endif
-
-fn loadWeight(row: u32, step: u32, part: u32) -> vec4u {
-  return weight[(min(row, dims.weightRows - 1u) * dims.steps + min(step, dims.steps - 1u)) * 4u + part];
-}
+#endif
 
 @compute @workgroup_size(THREADS)
 fn main(
@@ -157,12 +153,13 @@ fn main(
   let subgroup = lane / 32u;
   let rowOffset = subgroup / SUBGROUPS_N * (SM * 16u);
   let columnOffset = subgroup % SUBGROUPS_N * (SN * 16u);
+#if DEPTH == 2
   // What this lane stages: rows 0 and 4, 1 and 5 ... of eight side by side, so that stores are free of bank conflicts.
   let line = subgroup * 8u + lane / 8u % 4u + lane / 4u % 2u * 4u;
-  let part = lane % 4u;
-#for i LOADS_X
-  let corner$i = cornerOf(firstRow + line + THREADS / 4u * $iu);
-#endfor
+#else
+  let line = lane / PART;
+#endif
+  let part = lane % PART;
 #for i SM
 #for j SN
   var sum$i_$j = Sum();
@@ -170,18 +167,93 @@ fn main(
 #endfor
   let firstStep = split * dims.steps / dims.splits;
   let lastStep = (split + 1u) * dims.steps / dims.splits;
-  var place = advance(Place(), firstStep * 4u + part);
-  // Each round loads a step, multiplies the one before, and stages what it loaded.
-  for (var step = firstStep; true; step++) {
 #for i LOADS_X
-    let x$i = loadSource(corner$i, place);
+  let corner$i = cornerOf(firstRow + line + THREADS / PART * $iu);
+  var valueX$i = vec4u();
 #endfor
 #for i LOADS_W
-    let w$i = loadWeight(firstColumn + line + THREADS / 4u * $iu, step, part);
+  var atW$i = (min(firstColumn + line + THREADS / PART * $iu, dims.weightRows - 1u) * dims.steps + firstStep) * PART + part;
+  var valueW$i = vec4u();
 #endfor
-    place = advance(place, 4u);
+#if WHOLE
+  var place = Place();
+#for i LOADS_X
+#if CONV
+  var pixel$i = 0i;
+  var atX$i = 0u;
+#else
+  var atX$i = corner$i + firstStep * PART + part;
+#endif
+#endfor
+#else
+  var place = advance(Place(), firstStep * PART + part);
+#endif
+  // Each round stages what the one before loaded, loads the next step, and multiplies what is staged.
+  for (var step = firstStep; step <= lastStep; step++) {
     if (step != firstStep) {
-#for k 2
+#for i LOADS_X
+#if MASKED
+      // Here and not where it was loaded, which would wait for it.
+      tile[(line + THREADS / PART * $iu) * PITCH + part] = select(vec4u(), valueX$i, pixel$i >= 0);
+#else
+      tile[(line + THREADS / PART * $iu) * PITCH + part] = valueX$i;
+#endif
+#endfor
+#for i LOADS_W
+#if RAGGED
+      if (line + THREADS / PART * $iu < SUBGROUPS_N * SN * 16u) {
+        tile[TILE_W + (line + THREADS / PART * $iu) * PITCH + part] = valueW$i;
+      }
+#else
+      tile[TILE_W + (line + THREADS / PART * $iu) * PITCH + part] = valueW$i;
+#endif
+#endfor
+    }
+    if (step != lastStep) {
+#if WHOLE
+#if CONV
+      if (place.steps == 0u) {
+        place = placeOf(step);
+        let vectors = select(dims.v1, dims.v2, place.second);
+#for i LOADS_X
+        pixel$i = pixelAt(corner$i, place);
+        atX$i = u32(max(pixel$i, 0)) * vectors + place.vector + part;
+#endfor
+      }
+      place.steps--;
+#endif
+#if TWO_SOURCES
+      if (place.second) {
+#for i LOADS_X
+        valueX$i = x2[atX$i];
+#endfor
+      } else {
+#for i LOADS_X
+        valueX$i = x[atX$i];
+#endfor
+      }
+#else
+#for i LOADS_X
+      valueX$i = x[atX$i];
+#endfor
+#endif
+#for i LOADS_X
+      atX$i += PART;
+#endfor
+#else
+#for i LOADS_X
+      valueX$i = loadSource(corner$i, place);
+#endfor
+      place = advance(place, PART);
+#endif
+#for i LOADS_W
+      valueW$i = weight[atW$i];
+      atW$i += PART;
+#endfor
+    }
+    if (step != firstStep) {
+      workgroupBarrier();
+#for k DEPTH
       {
 #for i SM
         let a$i = subgroupMatrixLoad<Left, row_major>(&tile, (rowOffset + 16u * $iu) * PITCH + 2u * $ku, PITCH);
@@ -194,18 +266,8 @@ fn main(
 #endfor
       }
 #endfor
+      workgroupBarrier();
     }
-    if (step == lastStep) {
-      break;
-    }
-    workgroupBarrier();
-#for i LOADS_X
-    tile[(line + THREADS / 4u * $iu) * PITCH + part] = x$i;
-#endfor
-#for i LOADS_W
-    tile[TILE_W + (line + THREADS / 4u * $iu) * PITCH + part] = w$i;
-#endfor
-    workgroupBarrier();
   }
 #if SPLIT
 #for i SM
@@ -215,8 +277,12 @@ fn main(
 #endfor
 #else
   let base = subgroup * (16u * PITCH_Y);
+#if GATED
+  let firstColumnY = (firstColumn + columnOffset) / 2u;
+#else
+  let firstColumnY = firstColumn + columnOffset;
+#endif
   for (var i = 0u; i < SM; i++) {
-    workgroupBarrier();
     switch (i) {
 #for i SM
       case $i: {
@@ -228,25 +294,54 @@ fn main(
       default: {
       }
     }
-    workgroupBarrier();
+    // All that is added is loaded before anything is stored: a load after a store would wait for it.
+#for n FINISHED
+    let e$n = lane % 32u + 32u * $nu;
+    let row$n = firstRow + rowOffset + 16u * i + e$n / WIDTH;
+    let column$n = firstColumnY + e$n % WIDTH * 4u;
+    let inside$n = row$n < dims.rows && column$n < dims.columns;
+    let at$n = select(0u, (row$n * dims.columns + column$n) / 4u, inside$n);
+    var added$n = vec4f();
 #if GATED
-    for (var e = lane % 32u; e < SN * 32u; e += 32u) {
-      let at = base + e / (SN * 2u) * PITCH_Y + e % (SN * 2u) / 2u * 4u + e % 2u;
-      let row = firstRow + rowOffset + 16u * i + e / (SN * 2u);
-      let column = (firstColumn + columnOffset) / 2u + e % (SN * 2u) * 4u;
-      if (row < dims.rows && column < dims.columns) {
-        finish(row, column, bitcast<vec4f>(tile[at]), bitcast<vec4f>(tile[at + 2u]));
-      }
-    }
-#else
-    for (var e = lane % 32u; e < SN * 64u; e += 32u) {
-      let row = firstRow + rowOffset + 16u * i + e / (SN * 4u);
-      let column = firstColumn + columnOffset + e % (SN * 4u) * 4u;
-      if (row < dims.rows && column < dims.columns) {
-        finish(row, column, bitcast<vec4f>(tile[base + e / (SN * 4u) * PITCH_Y + e % (SN * 4u)]), vec4f());
-      }
-    }
+    var gate$n = vec4f();
+    var residual$n = vec4f();
 #endif
+#endfor
+    if (dims.biased != 0u) {
+#for n FINISHED
+      added$n = vec4f(bias[select(0u, column$n / 4u, inside$n)]);
+#if GATED
+      gate$n = vec4f(bias[select(0u, (dims.columns + column$n) / 4u, inside$n)]);
+#endif
+#endfor
+    }
+    if (dims.rowed != 0u) {
+#for n FINISHED
+      added$n += rowVector(select(0u, row$n, inside$n), select(0u, column$n, inside$n));
+#endfor
+    }
+    if (dims.added != 0u) {
+#for n FINISHED
+#if GATED
+      residual$n = residualAt(at$n);
+#else
+      added$n += residualAt(at$n);
+#endif
+#endfor
+    }
+    workgroupBarrier();
+#for n FINISHED
+    if (inside$n) {
+#if GATED
+      let first = base + e$n / WIDTH * PITCH_Y + e$n % WIDTH / 2u * 4u + e$n % 2u;
+      let value = (bitcast<vec4f>(tile[first]) + added$n) * gelu(bitcast<vec4f>(tile[first + 2u]) + gate$n) + residual$n;
+#else
+      let value = bitcast<vec4f>(tile[base + e$n / WIDTH * PITCH_Y + e$n % WIDTH]) + added$n;
+#endif
+      y[at$n] = vec4<y_t>(activate(value));
+    }
+#endfor
+    workgroupBarrier();
   }
 #endif
 }

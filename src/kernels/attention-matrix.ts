@@ -22,9 +22,10 @@ function shapesFor(matrices: number): Shape[] {
     { qm: 1, subgroups: 4, kn: 2 },
     { qm: 1, subgroups: 2, kn: 2 },
   ];
-  const wide = { qm: 2, subgroups: 4 };
-  if (matrices <= 5) return [{ ...wide, kn: matrices <= 3 ? 1 : 2 }, ...small];
-  return small;
+  if (matrices > 5) return small;
+  if (matrices === 5) return [{ qm: 2, subgroups: 2, kn: 2 }, ...small];
+  const wide = { qm: 2, subgroups: 4, kn: 1 };
+  return matrices <= 3 ? [{ qm: 2, subgroups: 8, kn: 1 }, wide, ...small] : [wide, ...small];
 }
 
 /** Workgroups that keep a large card busy. */
@@ -36,11 +37,17 @@ const MOST_MATRICES = 12;
 /** Passed as uniforms: the driver takes about a second to compile each variant. */
 const SIZES = ['HEADS', 'Q_VECTORS', 'K_VECTORS', 'V_VECTORS', 'Q_OFFSET', 'K_OFFSET', 'V_OFFSET'];
 
+/** Whether weights take the place of their scores: where a lane has a row of them to itself. */
+function weighsInPlace(qm: number): boolean {
+  return qm === 2;
+}
+
 /** Bytes of the shader's workgroup memory. */
 function storageBytes({ qm, subgroups, kn }: Shape, matrices: number): number {
   const rows = subgroups * qm * 16;
-  const tileRows = Math.max(2 * kn * 16, subgroups * 16);
-  return 16 * (tileRows * (2 * matrices + 1) + rows * (4 * kn + 1) + rows * (2 * kn + 1)) + 4 * rows + 16;
+  const weights = weighsInPlace(qm) ? 0 : rows * (2 * kn + 1);
+  const vectors = 2 * kn * 16 * (2 * matrices + 1) + rows * (4 * kn + 1) + weights;
+  return 16 * Math.max(vectors, subgroups * 16 * (2 * matrices + 1)) + 4 * rows + 16;
 }
 
 function nameOf({ qm, subgroups, kn }: Shape): string {
@@ -103,6 +110,7 @@ export const attentionMatrix = defineKernel({
           SUBGROUPS: subgroups,
           KN: kn,
           OCTETS: qm * kn,
+          IN_PLACE: weighsInPlace(qm),
           DM: headMatrices(node),
           D: headDim / 8,
           PADDED: headDim % 16 !== 0,

@@ -17,11 +17,13 @@ import { gemmRegister } from './gemm-register.ts';
 import { gemmTiled } from './gemm-tiled.ts';
 import { groupNormFold } from './group-norm-fold.ts';
 import { groupNormScale } from './group-norm-scale.ts';
+import { groupNormWhole } from './group-norm-whole.ts';
 import { groupNorm } from './group-norm.ts';
 import { guidanceFactor } from './guidance-factor.ts';
 import { guidance } from './guidance.ts';
 import { guidedStep } from './guided-step.ts';
 import type { Kernel, KernelContext, Launch } from './kernel.ts';
+import { layerNormSubgroup } from './layer-norm-subgroup.ts';
 import { layerNorm } from './layer-norm.ts';
 import { modelInput } from './model-input.ts';
 import { poolMean } from './pool-mean.ts';
@@ -38,9 +40,11 @@ export const KERNELS: readonly Kernel[] = [
   attentionMatrix,
   attentionTiled,
   attentionRegister,
+  groupNormWhole,
   groupNorm,
   groupNormFold,
   groupNormScale,
+  layerNormSubgroup,
   layerNorm,
   elementwise,
   addScaled,

@@ -3,6 +3,7 @@
 import activation from '../../shaders/lib/activation.wgsl';
 import epilogue from '../../shaders/lib/epilogue.wgsl';
 import flat from '../../shaders/lib/flat.wgsl';
+import gemmFinish from '../../shaders/lib/gemm-finish.wgsl';
 import gemmSource from '../../shaders/lib/gemm-source.wgsl';
 import groupNormSource from '../../shaders/lib/group-norm-source.wgsl';
 import loadVec4 from '../../shaders/lib/load-vec4.wgsl';
@@ -15,6 +16,7 @@ export const LIBRARY: Readonly<Record<string, string>> = {
   'lib/activation.wgsl': activation,
   'lib/epilogue.wgsl': epilogue,
   'lib/flat.wgsl': flat,
+  'lib/gemm-finish.wgsl': gemmFinish,
   'lib/gemm-source.wgsl': gemmSource,
   'lib/group-norm-source.wgsl': groupNormSource,
   'lib/load-vec4.wgsl': loadVec4,

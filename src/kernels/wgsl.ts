@@ -59,8 +59,9 @@ export function assembleShader(
   const isDirective = (line: string): boolean => /^(enable|requires|diagnostic)\b/.test(line);
   const directives = new Set(lines.filter(isDirective));
   const body = withUniforms(lines.filter((line) => !isDirective(line)).join('\n'), uniforms);
-  // An alias that is not used would only make equal shaders look different.
+  // An alias that is not used would only make equal shaders look different, and so would another order.
   const aliases = Object.entries(types)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
     .filter(([buffer]) => new RegExp(`\\b${buffer}_t\\b`).test(body))
     .map(([buffer, type]) => `alias ${buffer}_t = ${type};`);
   if (aliases.some((alias) => alias.endsWith('f16;'))) directives.add('enable f16;');

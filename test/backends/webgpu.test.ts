@@ -65,9 +65,11 @@ const TILED = [
   'linear/deep sum, K = 2560',
   'attention/head of 40',
   'attention/causal, fused QKV',
+  'groupNorm/2 channels a group, silu',
   'groupNorm/two sources, boundary inside a group, 7 + 33',
   'groupNormStats/after other parts',
   'layerNorm/33 channels',
+  'layerNorm/96 channels',
   'layerNorm/768 channels, 77 tokens',
   'guidance/rescale, 3 images, odd size',
 ];

@@ -1,0 +1,53 @@
+// Second half of a product on matrices whose sum is split: adds the partial sums of a row's four columns, and finishes.
+// Gated columns come in pairs of 8 values and 8 gates, as src/kernels/packing.ts lays them out.
+#include "lib/flat.wgsl"
+struct Dims { rows: u32, columns: u32, splits: u32, partRows: u32, partColumns: u32, imageRows: u32, biased: u32, rowed: u32, added: u32 }
+@group(0) @binding(0) var<uniform> dims: Dims;
+@group(0) @binding(9) var<storage, read_write> scratch0: array<vec4f>;
+#include "lib/gemm-finish.wgsl"
+
+@compute @workgroup_size(64)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let i = flatIndex(group, groups) * 64u + lane;
+  let row = i / (dims.columns / 4u);
+  let column = i % (dims.columns / 4u) * 4u;
+  if (row >= dims.rows) {
+    return;
+  }
+#if GATED
+  let packed = column / 8u * 16u + column % 8u;
+#else
+  let packed = column;
+#endif
+  let place = (row * dims.columns + column) / 4u;
+  var sum = vec4f();
+  var gate = vec4f();
+  var last = vec4f();
+  if (dims.biased != 0u) {
+    sum = vec4f(bias[column / 4u]);
+#if GATED
+    gate = vec4f(bias[(dims.columns + column) / 4u]);
+#endif
+  }
+  if (dims.rowed != 0u) {
+    sum += rowVector(row, column);
+  }
+  if (dims.added != 0u) {
+    last = residualAt(place);
+  }
+  for (var split = 0u; split < dims.splits; split++) {
+    let at = ((split * dims.partRows + row) * dims.partColumns + packed) / 4u;
+    sum += scratch0[at];
+#if GATED
+    gate += scratch0[at + 2u];
+#endif
+  }
+#if GATED
+  sum *= gelu(gate);
+#endif
+  y[place] = vec4<y_t>(activate(sum + last));
+}
