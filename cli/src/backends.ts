@@ -24,6 +24,8 @@ export interface BackendChoice {
   readonly name: (typeof BACKENDS)[number];
   /** Kind of WebGPU adapter. */
   readonly adapter: (typeof ADAPTERS)[number];
+  /** Whether WebGPU's kernels are measured; undefined as the library does by default. */
+  readonly autotune?: boolean;
   /** Of the CPU backend, where they were given. */
   readonly cpu: CpuOptions;
 }
@@ -41,6 +43,12 @@ export const BACKEND_ARGS = {
     valueHint: ADAPTERS.join('|'),
     description:
       "What --backend webgpu runs on: a GPU, or SwiftShader, for comparing shaders' results (hardware)",
+  },
+  autotune: {
+    type: 'boolean',
+    description:
+      'Measure the kernels of WebGPU before they are chosen, a few seconds at most, and keep what was found (on GPUs that are not known)',
+    negativeDescription: 'Measure no kernels',
   },
   threads: {
     type: 'string',
@@ -76,7 +84,13 @@ export function readBackend(args: Readonly<Record<string, unknown>>): BackendCho
       field: threads === undefined ? '--simd' : '--threads',
       remedy: 'Give --backend cpu with it, or leave it out.',
     });
-  return { name, adapter: adapter ?? 'hardware', cpu: ofCpu };
+  const { autotune } = args;
+  return {
+    name,
+    adapter: adapter ?? 'hardware',
+    ...(typeof autotune === 'boolean' && { autotune }),
+    cpu: ofCpu,
+  };
 }
 
 /**
@@ -84,9 +98,10 @@ export function readBackend(args: Readonly<Record<string, unknown>>): BackendCho
  * software adapter, which is slower than the CPU backend.
  */
 export function backendsOf(
-  { name, adapter, cpu: cpuOptions }: BackendChoice,
-  webgpuOptions: WebGpuOptions = {},
+  { name, adapter, autotune, cpu: cpuOptions }: BackendChoice,
+  switches: WebGpuOptions = {},
 ): readonly BackendFactory[] {
+  const webgpuOptions = { ...switches, ...(autotune !== undefined && { autotune }) };
   switch (name) {
     case 'auto':
       return [...(hasNvidiaDriver() ? [cuda] : []), webgpu(webgpuOptions), cpu()];

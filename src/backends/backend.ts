@@ -156,6 +156,11 @@ export interface Backend {
    * device that does not compute in it. Throws OptionError where it cannot be had at all.
    */
   target(dtype: 'f32' | 'f16'): Target;
+  /**
+   * Measures kernels that a plan may gain from, for a few seconds at most over the backend's life; whether it learnt
+   * anything, so that the plan should be made again.
+   */
+  tune?(plan: Plan): Promise<boolean>;
   /** An empty store that reads from `reader` as plans ask. */
   createWeights(reader: WeightReader): WeightStore;
   /** Uploads missing weights tensor by tensor, compiles kernels and records dispatches. */

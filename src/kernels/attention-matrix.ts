@@ -94,6 +94,23 @@ export const attentionMatrix = defineKernel({
     );
   },
   variants: (node, context) => fittingShapes(node, context).map(nameOf),
+  price(node, context) {
+    const { q, k } = node.inputs;
+    const [batch, queries] = context.shapeOf(q);
+    const [, keys] = context.shapeOf(k);
+    const { qm, subgroups, kn } = shapeFor(node, context)!;
+    const groups = Math.ceil(queries / (16 * qm * subgroups)) * node.attrs.heads * batch;
+    const channels = 16 * headMatrices(node);
+    const padded = Math.ceil(keys / (16 * kn)) * 16 * kn;
+    return {
+      arithmetic: 'matrix',
+      flops: 4 * groups * 16 * qm * subgroups * padded * channels,
+      bytes: 4 * groups * padded * channels,
+      workgroups: groups,
+      threads: 32 * subgroups,
+      launches: 1,
+    };
+  },
   launches(node, context) {
     const { q, k, v } = node.inputs;
     const { heads, headDim, scale, offsets } = node.attrs;

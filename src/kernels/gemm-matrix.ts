@@ -2,7 +2,15 @@
 
 import source from '../../shaders/gemm-matrix.wgsl';
 import reduceSource from '../../shaders/gemm-matrix-reduce.wgsl';
-import { gemmDims, gemmSize, packedWidth, partialBytes, type GemmNode, type PartialSums } from './gemm.ts';
+import {
+  gemmDims,
+  gemmPrice,
+  gemmSize,
+  packedWidth,
+  partialBytes,
+  type GemmNode,
+  type PartialSums,
+} from './gemm.ts';
 import { inputsOf } from '../graph/ops.ts';
 import { channelsOf, defineKernel, fold, type KernelContext, type Launch } from './kernel.ts';
 import { GATE, STEP, tilingOf, tilings, type Tiling } from './gemm-matrix-tiling.ts';
@@ -27,6 +35,11 @@ export const gemmMatrix = defineKernel({
     );
   },
   variants: (node, context) => tilings(node, context).map(({ name }) => name),
+  price(node, context) {
+    const tiling = tilingOf(node, context);
+    const threads = 32 * tiling.subgroupsM * tiling.subgroupsN;
+    return gemmPrice(node, context, tiling, tiling.parts, { arithmetic: 'matrix', threads });
+  },
   inPlace: () => 'residual',
   scratchBytes: (node, context) => partialBytes(tilingOf(node, context).parts),
   packing(node, context) {

@@ -6,6 +6,7 @@ import {
   chooseSplits,
   epilogueConstants,
   gemmDims,
+  gemmPrice,
   gemmSize,
   packedWidth,
   partialBytes,
@@ -21,6 +22,8 @@ import { packedDepth } from './packing.ts';
 const GATE = 64;
 
 interface Tiling {
+  /** `128x64 k1`: rows and columns of a workgroup's tile, parts of the sum. */
+  readonly name: string;
   readonly rowsTile: number;
   readonly columnsTile: number;
   readonly groupsM: number;
@@ -32,28 +35,38 @@ interface Tiling {
   readonly parts: PartialSums;
 }
 
-/** Large tiles where they fill a GPU, small ones and split sums where they do not. */
-function tile(node: GemmNode, context: KernelContext): Tiling {
+/** Tilings of a node: first large tiles where they fill a GPU, small ones where they do not; then the others. */
+function tilings(node: GemmNode, context: KernelContext): Tiling[] {
   const size = gemmSize(node, context);
   const columns = packedWidth(size, GATE, 8);
   const depth = packedDepth(size.taps, size.sources, 4) / 4;
   const steps = Math.ceil(depth / 4);
-  const large = Math.ceil(size.rows / 128) * Math.ceil(columns / 128) >= 96;
-  const rowsTile = large ? 128 : 64;
-  const columnsTile = size.gated || (large && columns % 128 !== 64 && columns > 64) ? 128 : 64;
-  const groupsM = Math.ceil(size.rows / rowsTile);
-  const groupsN = Math.ceil(columns / columnsTile);
-  const splits = chooseSplits(groupsM * groupsN, steps, 16, 192);
-  return {
-    rowsTile,
-    columnsTile,
-    groupsM,
-    groupsN,
-    depth,
-    steps,
-    vectors: columns / 4,
-    parts: { splits, rows: size.rows, columns, gate: size.gated ? GATE : 0 },
+  const make = (rowsTile: number, columnsTile: number): Tiling => {
+    const groupsM = Math.ceil(size.rows / rowsTile);
+    const groupsN = Math.ceil(columns / columnsTile);
+    const splits = chooseSplits(groupsM * groupsN, steps, 16, 192);
+    return {
+      name: `${rowsTile}x${columnsTile} k${splits}`,
+      rowsTile,
+      columnsTile,
+      groupsM,
+      groupsN,
+      depth,
+      steps,
+      vectors: columns / 4,
+      parts: { splits, rows: size.rows, columns, gate: size.gated ? GATE : 0 },
+    };
   };
+  const large = Math.ceil(size.rows / 128) * Math.ceil(columns / 128) >= 96;
+  const wide = size.gated || (large && columns % 128 !== 64 && columns > 64);
+  const first = make(large ? 128 : 64, wide ? 128 : 64);
+  const all = [64, 128].flatMap((rows) => (size.gated ? [128] : [64, 128]).map((width) => make(rows, width)));
+  return [first, ...all.filter(({ name }) => name !== first.name)];
+}
+
+function tile(node: GemmNode, context: KernelContext): Tiling {
+  const all = tilings(node, context);
+  return all.find(({ name }) => name === context.variant) ?? all[0];
 }
 
 export const gemmTiled = defineKernel({
@@ -61,6 +74,11 @@ export const gemmTiled = defineKernel({
   ops: ['conv2d', 'linear'],
   supports: (_node, { traits }) =>
     !traits.software && traits.maxInvocationsPerWorkgroup >= 256 && traits.maxWorkgroupStorageBytes >= 16384,
+  variants: (node, context) => tilings(node, context).map(({ name }) => name),
+  price(node, context) {
+    const tiling = tile(node, context);
+    return gemmPrice(node, context, tiling, tiling.parts, { arithmetic: 'vector', threads: 256 });
+  },
   inPlace: () => 'residual',
   scratchBytes: (node, context) => partialBytes(tile(node, context).parts),
   packing(node, context) {

@@ -7,7 +7,9 @@
 import reduceSource from '../../shaders/gemm-reduce.wgsl';
 import { channelsOf, fold, rowsOf, type KernelContext, type Launch, type NodesOf } from './kernel.ts';
 import { packedColumns } from './packing.ts';
+import type { Price } from './cost.ts';
 import type { Constants } from './wgsl.ts';
+import { DEVICE_DTYPE_BYTES } from '../tensor/dtype.ts';
 
 /** A node that the GEMM kernels run. */
 export type GemmNode = NodesOf<'conv2d' | 'linear'>;
@@ -100,6 +102,34 @@ export interface PartialSums {
   readonly columns: number;
   /** Columns after which value and gate columns alternate; 0 if not gated. */
   readonly gate: number;
+}
+
+/** The work of a product in tiles. */
+export function gemmPrice(
+  node: GemmNode,
+  context: KernelContext,
+  tiles: {
+    readonly rowsTile: number;
+    readonly columnsTile: number;
+    readonly groupsM: number;
+    readonly groupsN: number;
+  },
+  { splits, rows, columns }: PartialSums,
+  how: Pick<Price, 'arithmetic' | 'threads'>,
+): Price {
+  const { sources, taps } = gemmSize(node, context);
+  const depth = taps * sources.reduce((a, b) => a + b, 0);
+  const { rowsTile, columnsTile, groupsM, groupsN } = tiles;
+  const groups = groupsM * groupsN;
+  const elementBytes = DEVICE_DTYPE_BYTES[context.dtypeOf(node.inputs.weight)];
+  const partial = splits > 1 ? 2 * 4 * splits * rows * columns : 0;
+  return {
+    ...how,
+    flops: 2 * groups * rowsTile * columnsTile * depth,
+    bytes: groups * (rowsTile + columnsTile) * depth * elementBytes + partial,
+    workgroups: groups * splits,
+    launches: splits > 1 ? 2 : 1,
+  };
 }
 
 /** Bytes of the scratch range for partial sums; none if the sum is not split. */

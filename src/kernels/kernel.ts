@@ -13,6 +13,7 @@ import { KernelError } from '../errors.ts';
 import type { ValueId } from '../graph/op.ts';
 import { inputsOf, type Node, type OpKind } from '../graph/ops.ts';
 import type { DeviceDType } from '../tensor/dtype.ts';
+import type { Price } from './cost.ts';
 import type { Packing } from './packing.ts';
 import type { Constants } from './wgsl.ts';
 
@@ -72,6 +73,8 @@ export interface KernelDefinition<K extends OpKind> {
   supports?(node: NodesOf<K>, context: KernelContext): boolean;
   /** Names of the ways in which it can run a node, which differ in speed alone; its own choice first. */
   variants?(node: NodesOf<K>, context: KernelContext): readonly string[];
+  /** The work of its launches, padding included; only kernels whose variants are measured have one. */
+  price?(node: NodesOf<K>, context: KernelContext): Price;
   /** Input that the output may overwrite. */
   inPlace?(node: NodesOf<K>): string | undefined;
   /** Bytes of its scratch ranges. */
@@ -90,6 +93,7 @@ export interface Kernel {
   readonly splits: readonly string[];
   supports(node: Node, context: KernelContext): boolean;
   variants(node: Node, context: KernelContext): readonly string[];
+  price(node: Node, context: KernelContext): Price | undefined;
   inPlace(node: Node, context: KernelContext): string | undefined;
   scratchBytes(node: Node, context: KernelContext): number[];
   packing(node: Node, context: KernelContext): Readonly<Record<string, Packing>>;
@@ -113,6 +117,7 @@ export function defineKernel<K extends OpKind>(definition: KernelDefinition<K>):
     splits: definition.splits ?? [],
     supports: (node, context) => isOurs(node) && (definition.supports?.(node, context) ?? true),
     variants: (node, context) => definition.variants?.(ours(node), context) ?? [],
+    price: (node, context) => definition.price?.(ours(node), context),
     inPlace(node, context) {
       const name = definition.inPlace?.(ours(node));
       const input = inputsOf(node).find(([key]) => key === name)?.[1];

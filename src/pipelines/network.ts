@@ -4,6 +4,7 @@
 
 import type { Backend, DeviceTensor, Program, WeightStore } from '../backends/backend.ts';
 import { bindGraph, type Graph } from '../graph/graph.ts';
+import type { Plan } from '../plan/plan.ts';
 import { plan } from '../plan/planner.ts';
 import type { Modules } from '../loaders/lora/layer-parts.ts';
 import type { Bindings } from '../tensor/shape.ts';
@@ -80,7 +81,10 @@ export class Network {
   async compile(graph: Graph, bindings: Bindings, options: ProgramOptions = {}): Promise<Program> {
     const { tensors, signal, onProgress } = options;
     signal?.throwIfAborted();
-    const planned = plan(bindGraph(graph, bindings), this.backend.target(this.dtype));
+    const bound = bindGraph(graph, bindings);
+    const makePlan = (): Plan => plan(bound, this.backend.target(this.dtype));
+    const first = makePlan();
+    const planned = (await this.backend.tune?.(first)) === true ? makePlan() : first;
     return this.backend.compile(planned, {
       weights: this.#weights,
       ...(tensors && { tensors }),

@@ -44,7 +44,8 @@ export function openModelCache(): Promise<ModelCache | undefined> {
   return (opened ??= openOpfsStore().then((store) => store && new ModelCache(store)));
 }
 
-async function openOpfsStore(): Promise<ChunkStore | undefined> {
+/** The file system of this origin as a store; undefined where there is none for pages, or it is denied. */
+export async function openOpfsStore(): Promise<ChunkStore | undefined> {
   const { storage, locks } = (Reflect.get(globalThis, 'navigator') ?? {}) as {
     readonly storage?: Partial<Storage>;
     readonly locks?: Locks;

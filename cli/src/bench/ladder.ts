@@ -12,6 +12,7 @@ interface Rung {
   readonly name: string;
   readonly dtype: 'f16' | 'f32';
   readonly switches: Omit<Switches, 'setting'>;
+  readonly autotune: boolean;
 }
 
 /** Kernels that stage keys and values and share them among queries; without them a thread reads all keys for itself. */
@@ -25,7 +26,8 @@ function rungs(): readonly Rung[] {
     withoutKernels: readonly string[],
     withoutFusions: readonly string[],
     recorded = false,
-  ): Rung => ({ name, dtype, switches: { withoutFusions, withoutKernels, recorded } });
+    autotune = false,
+  ): Rung => ({ name, dtype, switches: { withoutFusions, withoutKernels, recorded }, autotune });
   return [
     rung('f32 naive', 'f32', FLASH, FUSIONS),
     rung('f16', 'f16', FLASH, FUSIONS),
@@ -33,6 +35,7 @@ function rungs(): readonly Rung[] {
     rung('fused', 'f16', [], ['qkv']),
     rung('QKV', 'f16', [], []),
     rung('recorded', 'f16', [], [], true),
+    rung('tuned', 'f16', [], [], true, true),
   ];
 }
 
@@ -63,9 +66,9 @@ export async function benchLadder(
   const { source, adapter, setting, size, steps, roof, signal, onAdvance } = request;
   const results: RungFigures[] = [];
   let description = '';
-  for (const { name, dtype, switches } of rungs()) {
+  for (const { name, dtype, switches, autotune } of rungs()) {
     const all = { ...switches, setting };
-    const backend = await openBackend([webgpu({ ...webGpuOptions(all), adapter })], { signal });
+    const backend = await openBackend([webgpu({ ...webGpuOptions(all), adapter, autotune })], { signal });
     description = backend.description;
     try {
       const figures = await benchNetwork({
@@ -79,7 +82,8 @@ export async function benchLadder(
         signal,
         onAdvance: (advance) => onAdvance({ ...advance, phase: `${name}: ${advance.phase}` }),
       });
-      results.push({ name, options: `--dtype ${dtype} ${describeSwitches(all)}`.trimEnd(), figures });
+      const options = `--dtype ${dtype} ${autotune ? '--autotune' : '--no-autotune'} ${describeSwitches(all)}`;
+      results.push({ name, options: options.trimEnd(), figures });
     } finally {
       backend.dispose();
     }

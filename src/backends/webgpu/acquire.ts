@@ -19,6 +19,12 @@ export interface WebGpuOptions {
   readonly without?: { readonly fusions?: readonly string[]; readonly kernels?: readonly string[] };
   /** Whether bind groups and uniforms are made once, when a plan is compiled, and not for every run (true). */
   readonly recorded?: boolean;
+  /**
+   * Whether kernels are measured where nothing is known of how fast they run: for 4 seconds in all (or so many), before
+   * plans are made. Rows are kept, in the user's cache folder or the page's own file system. By default on GPUs that the library
+   * ships no rows for.
+   */
+  readonly autotune?: boolean | { readonly seconds: number };
   /** What kernels are told of the device instead of the truth: tests run the kernels of GPUs on software adapters. */
   readonly traits?: Partial<DeviceTraits>;
 }

@@ -13,6 +13,11 @@ import type { MemoryLimits } from './target.ts';
 export class OpenDevice {
   readonly gpu: GPUDevice;
   readonly description: string;
+  /** As the adapter names it: `nvidia`. */
+  readonly vendor: string;
+  readonly architecture: string;
+  /** Whether it computes on the CPU. */
+  readonly isSoftware: boolean;
   readonly traits: DeviceTraits;
   readonly limits: MemoryLimits;
   readonly uniformAlignment: number;
@@ -26,6 +31,9 @@ export class OpenDevice {
     this.gpu = gpu;
     this.origin = origin;
     this.description = describeAdapter(info);
+    this.vendor = info.vendor;
+    this.architecture = info.architecture;
+    this.isSoftware = isSoftware(info);
     this.traits = { ...readTraits(gpu, info), ...traits };
     this.limits = {
       alignment: gpu.limits.minStorageBufferOffsetAlignment,

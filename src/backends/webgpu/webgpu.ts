@@ -8,6 +8,7 @@ import { acquireDevice, type WebGpuOptions } from './acquire.ts';
 import { compileProgram } from './compile.ts';
 import type { OpenDevice } from './device.ts';
 import { measurePeak } from './peak.ts';
+import { Tuner } from './autotune.ts';
 import { createTarget } from './target.ts';
 import { WebGpuWeights } from './weights.ts';
 
@@ -38,9 +39,12 @@ function checkNames(what: string, names: readonly string[], known: readonly stri
       });
 }
 
-function createBackend(device: OpenDevice, { without, recorded }: WebGpuOptions): Backend {
+async function createBackend(device: OpenDevice, options: WebGpuOptions): Promise<Backend> {
+  const { without, recorded, autotune } = options;
   const { traits, limits, description } = device;
-  const policy = { without: new Set(without?.kernels), tuned: new Map<string, string>() };
+  const isReal = !device.isSoftware && options.traits === undefined;
+  const tuner = isReal || (autotune ?? false) !== false ? await Tuner.open(device, autotune) : undefined;
+  const policy = { without: new Set(without?.kernels), tuned: tuner?.rows ?? new Map<string, string>() };
   const barred = new Set(without?.fusions);
   const fusions = new Set(FUSIONS.filter((fusion) => !barred.has(fusion)));
   return {
@@ -48,6 +52,7 @@ function createBackend(device: OpenDevice, { without, recorded }: WebGpuOptions)
     description,
     dtypes: traits.f16 ? ['f32', 'f16'] : ['f32'],
     target: (dtype) => createTarget(dtype, { traits, limits, policy, fusions }),
+    ...(tuner && { tune: (plan) => tuner.tune(plan, policy.without) }),
     createWeights: (reader) => new WebGpuWeights(device, reader),
     compile: (plan, compileOptions) => compileProgram(device, plan, compileOptions, recorded),
     async idle() {

@@ -9,7 +9,7 @@ import type { ChunkStore } from './chunk-store.ts';
 
 /** Reads a sealed file; undefined if it is absent, damaged, or of another schema. */
 export async function readSealed<Schema extends v.GenericSchema>(
-  store: ChunkStore,
+  store: Pick<ChunkStore, 'read'>,
   path: string,
   schema: Schema,
 ): Promise<v.InferOutput<Schema> | undefined> {
@@ -24,7 +24,11 @@ export async function readSealed<Schema extends v.GenericSchema>(
 }
 
 /** Writes a sealed file; false if there is no room. */
-export async function writeSealed(store: ChunkStore, path: string, value: unknown): Promise<boolean> {
+export async function writeSealed(
+  store: Pick<ChunkStore, 'write'>,
+  path: string,
+  value: unknown,
+): Promise<boolean> {
   const body = JSON.stringify(value);
   return store.write(path, encode(`${await sha256(encode(body))}\n${body}`));
 }

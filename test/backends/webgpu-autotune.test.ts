@@ -1,0 +1,49 @@
+/** @file Autotuning on a device: it finds rows for a plan's nodes, keeps them, and leaves software adapters alone. */
+
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it, vi } from 'vitest';
+import { webgpu } from '../../src/backends/webgpu/webgpu.ts';
+import { layOutGraph } from '../../src/plan/planner.ts';
+import { caseGraph } from '../cases/case.ts';
+import { TEST_CASES } from '../cases/index.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'calotype-autotune-'));
+vi.stubEnv('XDG_CACHE_HOME', folder);
+afterAll(() => {
+  vi.unstubAllEnvs();
+  rmSync(folder, { recursive: true });
+});
+
+const open = (options: Parameters<typeof webgpu>[0]) => webgpu({ adapter: 'any', ...options }).open();
+const opened = await open({ autotune: false });
+const where = 'reason' in opened ? `skipped: ${opened.reason}` : opened.description;
+if (!('reason' in opened)) opened.dispose();
+
+describe.skipIf('reason' in opened)(`autotuning on ${where}`, () => {
+  it('finds a row for what has none, once, and keeps it for the next time', async () => {
+    const tuned = async (): Promise<boolean | undefined> => {
+      const backend = await open({ traits: { software: false }, autotune: { seconds: 50 } });
+      if ('reason' in backend) throw new Error(backend.reason);
+      const gated = TEST_CASES.find(({ name }) => name === 'linear/geglu, odd half')!;
+      const plan = layOutGraph(caseGraph(gated), backend.target('f32'));
+      try {
+        const learnt = await backend.tune?.(plan);
+        if (learnt === true) expect(await backend.tune?.(plan)).toBe(false);
+        return learnt;
+      } finally {
+        backend.dispose();
+      }
+    };
+    expect(await tuned()).toBe(true);
+    expect(await tuned()).toBe(false);
+  });
+
+  it('measures nothing on adapters whose traits are made up, unless it is asked to', async () => {
+    const backend = await open({ traits: { software: false } });
+    if ('reason' in backend) throw new Error(backend.reason);
+    expect(backend.tune).toBeUndefined();
+    backend.dispose();
+  });
+});
