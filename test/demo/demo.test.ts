@@ -87,10 +87,10 @@ describe.skipIf(missing)(`the demo page${missing ? ` (skipped: ${missing})` : ''
         await expect(page.getByText(/webgpu is not used/).innerText()).resolves.toMatch(/\./);
 
         // Previews move: one pixel a latent, then the picture.
-        await small(page, '3');
+        await set(page, 'Steps', '5');
         await button(page, 'Draw').click();
-        await page.locator('canvas.preview[width="8"]').waitFor();
-        await page.locator('canvas.picture[width="64"]').waitFor();
+        await page.locator('canvas.preview[width="32"]').waitFor();
+        await page.locator('canvas.picture[width="256"]').waitFor();
         await expect.poll(() => page.locator('.gallery img').count()).toBe(1);
 
         // A long one is stopped, and the page goes on.
@@ -124,7 +124,7 @@ describe.skipIf(missing)(`the demo page${missing ? ` (skipped: ${missing})` : ''
         await expect
           .poll(() => page.getByLabel('Prompt', { exact: true }).inputValue())
           .toBe('a red apple, 3D');
-        expect(await page.getByLabel('Steps').inputValue()).toBe('3');
+        expect(await page.getByLabel('Steps').inputValue()).toBe('5');
         expect(await page.getByLabel('Seed', { exact: true }).inputValue()).not.toBe(seed);
         await button(page, 'Draw').click();
         await page.locator('.gallery li').nth(1).waitFor();

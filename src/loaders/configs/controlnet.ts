@@ -46,6 +46,8 @@ const schema = v.looseObject({
   // These may be more in a UNet.
   mid_block_type: supported('UNetMidBlock2DCrossAttn', 'UNetMidBlock2D'),
   layers_per_block: v.optional(whole(), 2),
+  num_class_embeds: supported(null),
+  only_cross_attention: supported(false),
 });
 
 /** Fields that are read as a UNet's. */
