@@ -18,8 +18,8 @@ import { version } from './version.ts';
 /** A request with everything decided. */
 export interface DevelopRequest extends GenerateRequest {
   readonly model: string;
-  /** What --image and --mask name. */
-  readonly pictures: Pick<CallOptions, 'image' | 'maskImage'>;
+  /** What --image, --mask and --control-image name. */
+  readonly pictures: Pick<CallOptions, 'image' | 'maskImage' | 'controlImage'>;
   readonly signal: AbortSignal;
   readonly onAdvance: (advance: Advance) => void;
 }
@@ -117,6 +117,7 @@ async function drawWith(
 ): Promise<Drawn> {
   const { revision, variant, dtype, signal, onAdvance } = request;
   const begin = performance.now();
+  const isBase = model === request.model;
   const load = isWeightFile(model) ? DiffusionPipeline.fromSingleFile : DiffusionPipeline.fromPretrained;
   const pipe = await load(model, {
     backends: backendsOf(request.backend),
@@ -125,12 +126,12 @@ async function drawWith(
     onProgress: (event) => onAdvance(advanceOf(event)),
     ...(revision !== undefined && { revision }),
     ...(variant !== undefined && { variant }),
+    ...(isBase && request.control && { controlnet: request.control.nets }),
   });
   try {
     const loadSeconds = (performance.now() - begin) / 1000;
     if (request.scheduler) pipe.scheduler = SCHEDULERS[request.scheduler].fromConfig(pipe.scheduler.config);
-    for (const { source, token } of model === request.model ? request.embeddings : [])
-      await pipe.loadTextualInversion(source, { token, signal });
+    if (isBase) await loadAdditions(pipe, request);
     const output = await takeSteps(pipe, { ...optionsOf(pipe.recommended), signal }, onAdvance);
     return {
       output,
@@ -145,6 +146,25 @@ async function drawWith(
   }
 }
 
+/** Loads what --embedding and --lora name. */
+async function loadAdditions(
+  pipe: DiffusionPipeline,
+  { embeddings, loras, signal, onAdvance }: DevelopRequest,
+): Promise<void> {
+  for (const { source, token } of embeddings) await pipe.loadTextualInversion(source, { token, signal });
+  for (const { source, name } of loras)
+    await pipe.loadLoraWeights(source, {
+      adapterName: name,
+      signal,
+      onProgress: (event) => onAdvance(advanceOf(event)),
+    });
+  if (loras.length > 0)
+    await pipe.setAdapters(
+      loras.map(({ name }) => name),
+      loras.map(({ weight }) => weight),
+    );
+}
+
 /** What a recipe says of how its model was loaded and set up; what is as usual is left out. */
 function loadingOf({
   revision,
@@ -152,6 +172,9 @@ function loadingOf({
   dtype,
   scheduler,
   embeddings,
+  loras,
+  control,
+  settings,
 }: DevelopRequest): Record<string, string> {
   const words = embeddings.map(({ source, token }) => (token === undefined ? source : `${source}:${token}`));
   return {
@@ -160,6 +183,16 @@ function loadingOf({
     ...(dtype !== 'auto' && { dtype }),
     ...(scheduler !== undefined && { sampler: scheduler }),
     ...(words.length > 0 && { embeddings: words.join(',') }),
+    ...(loras.length > 0 && {
+      loras: loras.map(({ source, weight }) => `${source}:${weight}`).join(','),
+    }),
+    ...(control && { controlnet: control.nets.join(','), controlImage: control.images.join(',') }),
+    ...(settings.controlnetConditioningScale && {
+      controlnetConditioningScale: settings.controlnetConditioningScale.join(','),
+    }),
+    ...(settings.controlGuidanceStart && { controlGuidanceStart: settings.controlGuidanceStart.join(',') }),
+    ...(settings.controlGuidanceEnd && { controlGuidanceEnd: settings.controlGuidanceEnd.join(',') }),
+    ...(settings.guessMode && { guessMode: 'true' }),
   };
 }
 

@@ -29,7 +29,24 @@ export interface GenerateRequest {
   readonly refiner: { readonly model: string; readonly start: number } | undefined;
   /** Textual inversions, with the words that they are to have. */
   readonly embeddings: readonly Embedding[];
+  /** LoRA files, with their weights. */
+  readonly loras: readonly Lora[];
+  readonly control: ControlRequest | undefined;
   readonly settings: Settings;
+}
+
+/** A LoRA file. */
+interface Lora {
+  readonly source: string;
+  /** What prompts call it: the name of the file. */
+  readonly name: string;
+  readonly weight: number;
+}
+
+/** ControlNets and what they see, one picture for each. */
+interface ControlRequest {
+  readonly nets: readonly string[];
+  readonly images: readonly string[];
 }
 
 /** A textual inversion. */
@@ -51,6 +68,10 @@ interface Settings {
   readonly strength?: number;
   readonly width?: number;
   readonly height?: number;
+  readonly controlnetConditioningScale?: readonly number[];
+  readonly controlGuidanceStart?: readonly number[];
+  readonly controlGuidanceEnd?: readonly number[];
+  readonly guessMode?: boolean;
 }
 
 /** @throws OptionError that names the option and the remedy. */
@@ -83,6 +104,18 @@ export function readGenerateRequest(args: GenerateArguments): GenerateRequest {
         field: `--${name}`,
         remedy: 'Give one with --image file.png.',
       });
+  const control = readControl(listOf(text('controlnet')), listOf(text('control-image')));
+  const controlNumbers = (name: string): readonly number[] | undefined => {
+    const numbers = read(name, (option, value) => listOf(value).map((part) => readNumber(option, part)));
+    if (numbers === undefined) return undefined;
+    if (control === undefined)
+      throw new OptionError('there is no ControlNet that it could apply to', {
+        field: `--${name}`,
+        remedy: 'Give one with --controlnet model --control-image file.png.',
+      });
+    return control.nets.map((_, i) => numbers[i] ?? numbers[numbers.length - 1]);
+  };
+  const [scale, from, to] = ['control-scale', 'control-start', 'control-end'].map(controlNumbers);
   const refiner = text('refiner');
   const refinerStart = read('refiner-start', (option, value) =>
     readNumber(option, value, { min: 0, max: 1 }),
@@ -106,10 +139,9 @@ export function readGenerateRequest(args: GenerateArguments): GenerateRequest {
     image,
     mask: text('mask'),
     refiner: refiner === undefined ? undefined : { model: refiner, start: refinerStart ?? 0.8 },
-    embeddings: (text('embedding') ?? '')
-      .split(',')
-      .filter((entry) => entry !== '')
-      .map(readEmbedding),
+    embeddings: listOf(text('embedding')).map(readEmbedding),
+    loras: listOf(text('lora')).map(readLora),
+    control,
     settings: {
       ...(prompt2 !== undefined && { prompt2 }),
       ...(negative2 !== undefined && { negativePrompt2: negative2 }),
@@ -119,9 +151,39 @@ export function readGenerateRequest(args: GenerateArguments): GenerateRequest {
       ...(guidance !== undefined && { guidanceScale: guidance }),
       ...(rescale !== undefined && { guidanceRescale: rescale }),
       ...(strength !== undefined && { strength }),
+      ...(scale && { controlnetConditioningScale: scale }),
+      ...(from && { controlGuidanceStart: from }),
+      ...(to && { controlGuidanceEnd: to }),
+      ...((args['guess-mode'] === true || text('guess-mode') === 'true') && { guessMode: true }),
       ...size,
     },
   };
+}
+
+/** What stands between commas. */
+function listOf(text: string | undefined): readonly string[] {
+  return (text ?? '').split(',').filter((entry) => entry !== '');
+}
+
+/** ControlNets with one picture each, or none of both. */
+function readControl(nets: readonly string[], images: readonly string[]): ControlRequest | undefined {
+  if (nets.length === 0 && images.length === 0) return undefined;
+  if (nets.length !== images.length)
+    throw new OptionError(`there are ${images.length} pictures for ${nets.length} ControlNets`, {
+      field: '--control-image',
+      remedy: 'Give one for each, in the same order, with commas between them.',
+    });
+  return { nets, images };
+}
+
+/** `FILE` or `FILE:WEIGHT`. */
+function readLora(text: string): Lora {
+  const [, source = text, weight = '1'] = /^(.+):([-+]?(?:\d+\.?\d*|\.\d+))$/.exec(text) ?? [];
+  const name = source
+    .replace(/[/\\]+$/, '')
+    .replace(/^.*[/\\]/, '')
+    .replace(/\.safetensors$/i, '');
+  return { source, name, weight: Number(weight) };
 }
 
 /** `FILE` or `FILE:WORD`. The colon of `https://` and that of a drive stand before a slash. */

@@ -17,6 +17,7 @@ import type { Platform } from './from-pretrained.ts';
 import { checkOptionNames } from './option-names.ts';
 import { forgetTokens, learnTokens, type LearnOptions } from './textual-inversions.ts';
 import type { LoadedPipeline } from './load-pipeline.ts';
+import { promptLoras } from './lora/prompt-loras.ts';
 import { LoraAdapters, type LoraMethods } from './lora/lora-adapters.ts';
 import type { ProgressListener } from './progress.ts';
 import type { VaeSettings } from './vae.ts';
@@ -167,7 +168,7 @@ export function makePipeline(
     });
     const control = readControl(options, loaded.controlnets, task, className === 'StableDiffusionXLPipeline');
     const checked = checkOptions(options, defaultsOf(loaded, task, control), vae.scaleFactor, isTaken);
-    const adapted = adapters.state;
+    const adapted = adapters.stateWith(promptLoras(checked));
     const release = await turn();
     try {
       checked.signal?.throwIfAborted();
@@ -233,7 +234,7 @@ export function makePipeline(
   const properties = {
     stream,
     encodePrompt: (options: EncodePromptOptions) => {
-      const adapted = adapters.state;
+      const adapted = adapters.stateWith(promptLoras(options));
       return inTurn(async () => {
         await adapters.apply(adapted, options.signal);
         return encodePrompt(conditioner, options, isTaken, { signal: options.signal, onProgress });

@@ -50,8 +50,9 @@ it('draws a picture again from the picture and from its recipe, and others from 
     '1',
   ];
   const embedding = ['--embedding', `${fixturePath('text/inversions/a1111.safetensors')}:many`];
+  const lora = ['--lora', `${fixturePath('lora/kohya.safetensors')}:0.5`];
   const numbers = ['--steps', '3', '--size', '64x72', '--guidance', '4.5', '--guidance-rescale', '0.7'];
-  const first = await generate('first.png', ...texts, ...model, ...embedding, ...numbers);
+  const first = await generate('first.png', ...texts, ...model, ...embedding, ...lora, ...numbers);
   expect(await generate('again.png', '--config', at('first.png'))).toEqual(first);
 
   await writeFile(at('recipe.json'), decodePng(first).text.get('calotype') ?? '');
@@ -59,6 +60,8 @@ it('draws a picture again from the picture and from its recipe, and others from 
   const other = await generate('other.png', '--config', at('first.png'), '--clip-skip', '0');
   expect(decodePng(other).image.data).not.toEqual(decodePng(first).image.data);
   expect(decodePng(other).text.get('calotype')).toContain('"clipSkip":0');
+  const weaker = await generate('weaker.png', '--config', at('first.png'), '--lora', `${lora[1]}1`);
+  expect(decodePng(weaker).image.data).not.toEqual(decodePng(first).image.data);
 }, 120_000);
 
 it('reads pictures of stable-diffusion-webui, with what it cannot do', async () => {

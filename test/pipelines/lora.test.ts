@@ -2,7 +2,10 @@
 
 import { afterAll, describe, expect, it } from 'vitest';
 import * as v from 'valibot';
-import { DiffusionPipeline, type AdapterWeight, type BackendFactory } from '../../src/index.ts';
+import { FileFormatError } from '../../src/errors.ts';
+import { bufferSource } from '../../src/loaders/byte-source.ts';
+import { makeSafetensors } from '../loaders/make-safetensors.ts';
+import { cpu, DiffusionPipeline, type AdapterWeight, type BackendFactory } from '../../src/index.ts';
 import { fixturePath, openTensorFixture, readFixtureJson } from '../support/fixtures.ts';
 import { presentBackends } from '../support/backends.ts';
 import '../support/nmse.ts';
@@ -115,5 +118,48 @@ describe.each(backends)('on $name', ({ name: backend, factory }) => {
     it('draws the same bits as before once all are unloaded', async () => {
       expect(await draw()).toEqual(base);
     }, 240_000);
+  });
+});
+
+describe('without a case of diffusers', async () => {
+  const pipe = await DiffusionPipeline.fromPretrained(fixturePath('pipelines/tiny-sd'), {
+    backends: [cpu()],
+    dtype: 'f32',
+  });
+  afterAll(() => pipe.dispose());
+
+  it('takes adapters that a prompt names for that call alone', async () => {
+    await pipe.loadLoraWeights(file('kohya'), { adapterName: 'kohya' });
+    await pipe.loadLoraWeights(file('peft'), { adapterName: 'peft' });
+    await pipe.setAdapters(['peft'], [0.25]);
+    const drawWith = async (prompt: string): Promise<Float32Array> =>
+      (await pipe({ ...options, prompt, promptSyntax: 'webui' })).latents!.data;
+    const alone = await drawWith('a cat');
+    const named = await drawWith('a cat<lora:kohya:0.5>');
+    expect(await drawWith('a cat')).toEqual(alone);
+    await pipe.setAdapters(['peft', 'kohya'], [0.25, 0.5]);
+    expect(await drawWith('a cat')).toEqual(named);
+    expect(named).not.toEqual(alone);
+    await expect(drawWith('a cat<lora:dog>')).rejects.toThrow(/dog: there is no adapter of this name/);
+    const two = pipe({ ...options, prompt: ['a<lora:peft>', 'b'], promptSyntax: 'webui' });
+    await expect(two).rejects.toThrow(/name different LoRAs/);
+    await pipe.unloadLoraWeights();
+  });
+
+  it('refuses files that are no adapters', async () => {
+    const source = (name: string, tensors: Parameters<typeof makeSafetensors>[0]) =>
+      bufferSource(name, makeSafetensors(tensors));
+    const module = 'unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_q';
+    await expect(pipe.loadLoraWeights(source('none.safetensors', { 'a.b': { shape: [1] } }))).rejects.toThrow(
+      /none\.safetensors.*a\.b/s,
+    );
+    const wide = {
+      [`${module}.lora_A.weight`]: { shape: [2, 7] },
+      [`${module}.lora_B.weight`]: { shape: [5, 2] },
+    };
+    await expect(pipe.loadLoraWeights(source('wide.safetensors', wide))).rejects.toThrow(FileFormatError);
+    const pickle = bufferSource('style.pt', new Uint8Array([0x80, 2, 0x63]));
+    await expect(pipe.loadLoraWeights(pickle)).rejects.toThrow(FileFormatError);
+    expect(pipe.getListAdapters()).toEqual({});
   });
 });

@@ -1,5 +1,5 @@
 /** @file `calotype generate`: a prompt becomes a picture. */
-import { OptionError } from 'calotype';
+import { OptionError, type CalotypeImage } from 'calotype';
 import { defineCommand } from 'citty';
 import { BACKEND_ARGS, prepareBackend } from '../backends.ts';
 import { readConfig } from '../config.ts';
@@ -60,6 +60,29 @@ export const generate = defineCommand({
       valueHint: 'file[:word]',
       description: 'Textual inversions (.safetensors), several with commas between them',
     },
+    lora: {
+      type: 'string',
+      valueHint: 'file[:weight]',
+      description: 'LoRA files (.safetensors or Hub id), several with commas between them; weight 1',
+    },
+    controlnet: {
+      type: 'string',
+      valueHint: 'model',
+      description: 'ControlNets: folders, Hub ids or .safetensors, several with commas between them',
+    },
+    'control-image': {
+      type: 'string',
+      valueHint: 'file.png',
+      description: 'What the ControlNet is to see; one for each, with commas between them',
+    },
+    'control-scale': { type: 'string', valueHint: 'x', description: 'How much of it counts, likewise (1)' },
+    'control-start': {
+      type: 'string',
+      valueHint: 'x',
+      description: 'Share of the steps before it counts (0)',
+    },
+    'control-end': { type: 'string', valueHint: 'x', description: 'Share after which it no longer does (1)' },
+    'guess-mode': { type: 'boolean', description: 'Let ControlNets guess what an empty prompt means' },
     steps: { type: 'string', valueHint: 'n', description: 'Denoising steps: fewer are quicker and rougher' },
     size: { type: 'string', valueHint: 'WxH', description: 'Pixels, multiples of 8: smaller is quicker' },
     seed: { type: 'string', valueHint: 'n', description: 'The same seed gives the same picture (random)' },
@@ -106,8 +129,11 @@ export const generate = defineCommand({
         remedy: 'Give the model, as --model MODEL.',
       });
     await checkOutput('--output', request.output);
-    const { image, mask } = request;
+    const { image, mask, control } = request;
+    const seen: CalotypeImage[] = [];
+    for (const path of control?.images ?? []) seen.push(await readPicture('--control-image', path));
     const pictures = {
+      ...(control && { controlImage: seen }),
       ...(image !== undefined && { image: await readPicture('--image', image) }),
       ...(mask !== undefined && { maskImage: await readPicture('--mask', mask) }),
     };

@@ -58,6 +58,19 @@ export function withActive(
   return { ...state, adapters, active: new Map(LORA_COMPONENTS.map((component) => [component, names])) };
 }
 
+/** With these adapters active besides those that are, at these weights. */
+export function withAlsoActive(
+  state: AdapterState,
+  names: readonly string[],
+  weights: readonly Pick<Adapter, 'weight' | 'weights'>[],
+): AdapterState {
+  const active = LORA_COMPONENTS.map((component): [LoraComponent, readonly string[]] => {
+    const before = state.enabled ? (state.active.get(component) ?? []) : [];
+    return [component, [...before.filter((name) => !names.includes(name)), ...names]];
+  });
+  return { ...withActive(state, names, weights), active: new Map(active), enabled: true };
+}
+
 /** Without some adapters. Where no active one is left, the first by name takes their place, as in PEFT. */
 export function withoutAdapters(state: AdapterState, names: readonly string[]): AdapterState {
   const adapters = new Map([...state.adapters].filter(([name]) => !names.includes(name)));

@@ -8,6 +8,7 @@
 import { OptionError } from '../../errors.ts';
 import { LORA_COMPONENTS, type LoraComponent, type Modules } from '../../loaders/lora/layer-parts.ts';
 import { readLoraFile } from '../../loaders/lora/lora-file.ts';
+import type { PromptLora } from '../../text/webui/networks.ts';
 import type { Platform } from '../from-pretrained.ts';
 import type { Network } from '../network.ts';
 import { checkOptionNames } from '../option-names.ts';
@@ -18,6 +19,7 @@ import {
   layersOf,
   NO_ADAPTERS,
   withActive,
+  withAlsoActive,
   withAdapter,
   withoutAdapters,
   type AdapterState,
@@ -107,9 +109,23 @@ export class LoraAdapters {
     this.#host = host;
   }
 
-  /** The adapters of this moment. */
-  get state(): AdapterState {
-    return this.#state;
+  /**
+   * The adapters of this moment, and those that a prompt names at its weights.
+   * @throws OptionError for a name that no adapter has
+   */
+  stateWith(loras: readonly PromptLora[]): AdapterState {
+    const names = loras.map(({ name }) => name);
+    checkAdapterNames(this.#state, names);
+    const modules = this.#modules();
+    const weights = loras.map(({ textEncoder, unet }) => {
+      const weight: AdapterWeight = {
+        ...(modules.has('unet') && { unet }),
+        ...(modules.has('text_encoder') && { textEncoder }),
+        ...(modules.has('text_encoder_2') && { textEncoder2: textEncoder }),
+      };
+      return { weight, weights: readAdapterWeight(weight, modules) };
+    });
+    return loras.length === 0 ? this.#state : withAlsoActive(this.#state, names, weights);
   }
 
   /** Brings the weights on the device up to a state. Call it in the queue. */
