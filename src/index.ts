@@ -32,14 +32,14 @@ export const DiffusionPipeline = {
 export type DiffusionPipeline = Pipeline;
 
 export type { LoadTextualInversionOptions, PipelineStream } from './pipelines/diffusion-pipeline.ts';
-export type { EmbeddingSource } from './pipelines/embedding-file.ts';
+export type { AddedFileSource } from './pipelines/added-file.ts';
+export type { ControlOptions } from './pipelines/control-options.ts';
 export type { FromPretrainedOptions } from './pipelines/from-pretrained.ts';
 export type { FromSingleFileOptions, OpenCheckpoint } from './pipelines/from-single-file.ts';
 export type { DTypeOption } from './pipelines/load-pipeline.ts';
 export type { EncodePromptOptions, PromptEmbeddings } from './pipelines/encode-prompt.ts';
 export type { AdapterWeight, UNetAdapterWeights } from './pipelines/lora/adapter-weights.ts';
 export type { LoadLoraOptions, LoraMethods, UsedAdapter } from './pipelines/lora/lora-adapters.ts';
-export type { LoraSource } from './pipelines/lora/lora-source.ts';
 export type { CallOptions, Seed, StepInfo, Tensor, TextOptions } from './pipelines/options.ts';
 export type { PromptSyntax } from './text/prompt-tokens.ts';
 export type { VaeSettings } from './pipelines/vae.ts';

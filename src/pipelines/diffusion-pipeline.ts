@@ -12,7 +12,8 @@ import { taskDefaults, takesOption } from './families.ts';
 import { readControl, type Control } from './control.ts';
 import { isInpaintingUNet, readTask, sizeOfImage, type Task } from './image-options.ts';
 import { encodePrompt, type EncodePromptOptions, type PromptEmbeddings } from './encode-prompt.ts';
-import { openEmbedding, type EmbeddingSource, type FindEmbeddingOptions } from './embedding-file.ts';
+import { type AddedFileSource, type FindFileOptions, openAddedFile } from './added-file.ts';
+import { EMBEDDING_FILE } from './embedding-file.ts';
 import type { Platform } from './from-pretrained.ts';
 import { checkOptionNames } from './option-names.ts';
 import { forgetTokens, learnTokens, type LearnOptions } from './textual-inversions.ts';
@@ -54,7 +55,7 @@ export interface DiffusionPipeline extends LoraMethods {
    * @throws FileFormatError for pickles, other forms and vectors of another width; NotFoundError; OptionError for a word
    * that is missing or known already
    */
-  loadTextualInversion(source: EmbeddingSource, options?: LoadTextualInversionOptions): Promise<string[]>;
+  loadTextualInversion(source: AddedFileSource, options?: LoadTextualInversionOptions): Promise<string[]>;
   /** Removes learned words, all of them by default. Throws OptionError for words that there are not. */
   unloadTextualInversion(tokens?: string | readonly string[]): Promise<void>;
   /** Assign another to sample differently: `EulerDiscreteScheduler.fromConfig(pipe.scheduler.config)`. */
@@ -74,7 +75,7 @@ export interface DiffusionPipeline extends LoraMethods {
 }
 
 /** Options of `loadTextualInversion`. */
-export type LoadTextualInversionOptions = FindEmbeddingOptions & LearnOptions;
+export type LoadTextualInversionOptions = FindFileOptions & LearnOptions;
 
 const INVERSION_OPTIONS = [
   'token',
@@ -218,11 +219,13 @@ export function makePipeline(
   };
 
   const loadTextualInversion = async (
-    source: EmbeddingSource,
+    source: AddedFileSource,
     options: LoadTextualInversionOptions = {},
   ): Promise<string[]> => {
     checkOptionNames('loadTextualInversion', options, INVERSION_OPTIONS);
-    const file = await openEmbedding(platform, source, options, (notice) => notices.push(notice));
+    const file = await openAddedFile(platform, EMBEDDING_FILE, source, options, (notice) =>
+      notices.push(notice),
+    );
     try {
       return await inTurn(() => learnTokens(conditioner.encoders, file, options));
     } finally {

@@ -25,10 +25,11 @@ import {
   type AdapterState,
 } from './adapter-state.ts';
 import { readAdapterWeight, type AdapterWeight } from './adapter-weights.ts';
-import { openLora, type FindLoraOptions, type LoraSource } from './lora-source.ts';
+import { type AddedFileSource, type FindFileOptions, openAddedFile } from '../added-file.ts';
+import { LORA_FILE } from './lora-source.ts';
 
 /** Options of `loadLoraWeights`. */
-export interface LoadLoraOptions extends FindLoraOptions {
+export interface LoadLoraOptions extends FindFileOptions {
   /** Default `default_0`, `default_1`, ... */
   readonly adapterName?: string;
   /**
@@ -67,7 +68,7 @@ export interface LoraMethods {
    * @throws FileFormatError for pickles, for a file that matches nothing in this model, and for tensors that do not fit it;
    * NotFoundError; OptionError for a name that is taken
    */
-  loadLoraWeights(source: LoraSource, options?: LoadLoraOptions): Promise<void>;
+  loadLoraWeights(source: AddedFileSource, options?: LoadLoraOptions): Promise<void>;
   /**
    * Makes these adapters the active ones, in all components.
    * @param weights one for each, or one for all; default 1
@@ -172,12 +173,12 @@ export class LoraAdapters {
     return new Map([...this.#host.networks].map(([component, network]) => [component, network.modules]));
   }
 
-  async #load(source: LoraSource, options: LoadLoraOptions): Promise<void> {
+  async #load(source: AddedFileSource, options: LoadLoraOptions): Promise<void> {
     checkOptionNames('loadLoraWeights', options, OPTIONS);
     const { platform, onNotice } = this.#host;
     const { adapterName, ownAlphas = false, signal, onProgress } = options;
     this.#checkFree(adapterName);
-    const file = await openLora(platform, source, options, onNotice);
+    const file = await openAddedFile(platform, LORA_FILE, source, options, onNotice);
     try {
       const { layers, notices } = await readLoraFile(file, this.#modules(), {
         ownAlphas,
