@@ -10,6 +10,7 @@ import {
 } from '../../src/index.ts';
 import { fixturePath, openTensorFixture, readFixtureJson, STARTER } from '../support/fixtures.ts';
 import { presentBackends } from '../support/backends.ts';
+import { camelCase } from '../support/pictures.ts';
 import '../support/nmse.ts';
 
 const pair = v.tuple([v.number(), v.number()]);
@@ -49,10 +50,8 @@ function callOptions({
   output_type: _type,
   ...rest
 }: Case): CallOptions {
-  const camel = (name: string): string =>
-    name.replace(/_([a-z0-9])/g, (_match, letter: string) => letter.toUpperCase());
   const given = Object.entries(rest).filter(([, value]) => value !== null && value !== undefined);
-  return Object.fromEntries(given.map(([name, value]) => [camel(name), value]));
+  return Object.fromEntries(given.map(([name, value]) => [camelCase(name), value]));
 }
 
 const backends = await presentBackends();

@@ -11,6 +11,7 @@ import {
   SCHEDULERS,
   type CallOptions,
   type CalotypeImage,
+  type Tensor,
 } from '../../src/index.ts';
 import { openNodeFile } from '../../src/platform/node-file-source.ts';
 import { parseAutoencoderTinyConfig } from '../../src/loaders/configs/autoencoder-tiny.ts';
@@ -19,6 +20,7 @@ import { makeSafetensors } from '../loaders/make-safetensors.ts';
 import { presentBackends } from '../support/backends.ts';
 import { fixturePath, openTensorFixture, readFixtureJson } from '../support/fixtures.ts';
 import { overlaidModel } from '../support/overlay.ts';
+import { arrayOf, camelCase, pictureOf } from '../support/pictures.ts';
 import '../support/nmse.ts';
 
 const caseSchema = v.looseObject({
@@ -37,26 +39,16 @@ const { models } = readFixtureJson(
 );
 const tensors = await openTensorFixture('pipelines/models.safetensors');
 
-/** An input of the fixture as the option that it is: a picture, or latents. */
-function input(name: string): CalotypeImage | { shape: readonly number[]; data: Float32Array } {
-  if (name.startsWith('a.'))
-    return { shape: tensors.shape(name), data: tensors.f32(name).map((value) => value / 255) };
-  if (!/^[pm]\./.test(name)) return { shape: tensors.shape(name), data: tensors.f32(name) };
-  const [height, width, channels = 1] = tensors.shape(name);
-  const samples = tensors.f32(name);
-  const data = new Uint8ClampedArray(width * height * 4).fill(255);
-  for (let p = 0; p < width * height; p++)
-    for (let c = 0; c < 3; c++) data[p * 4 + c] = samples[p * channels + (channels === 1 ? 0 : c)];
-  return { width, height, data };
+/** An input of the fixture as the option that it is: a picture, an array, or latents. */
+function input(name: string): CalotypeImage | Tensor {
+  return /^[pm]\./.test(name) ? pictureOf(tensors, name) : arrayOf(tensors, name, name.startsWith('a.'));
 }
 
 /** diffusers' keyword arguments as options of a call. */
 function callOptions(spec: Case): CallOptions {
   const { class: _class, scheduler: _scheduler, image, mask_image: mask, ...rest } = spec;
-  const camel = (name: string): string =>
-    name.replace(/_([a-z0-9])/g, (_match, letter: string) => letter.toUpperCase());
   return {
-    ...Object.fromEntries(Object.entries(rest).map(([name, value]) => [camel(name), value])),
+    ...Object.fromEntries(Object.entries(rest).map(([name, value]) => [camelCase(name), value])),
     ...(image !== undefined && { image: input(image) }),
     ...(mask !== undefined && { maskImage: input(mask) }),
   };
