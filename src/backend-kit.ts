@@ -18,8 +18,19 @@ export type {
   WeightReader,
   WeightStore,
 } from './backends/backend.ts';
+export { disposedProgram, planInput, planTensor, planValue, writtenTensors } from './backends/plan-values.ts';
 export { checkWeight, isPartOf, loadRequests, SharedLoads, weightName } from './backends/weight-loading.ts';
 export type { Weight } from './graph/graph.ts';
+export {
+  channelsOf,
+  firstKernel,
+  inPlaceInput,
+  kernelWithId,
+  nodesOf,
+  rowsOf,
+  type NodesOf,
+  type ValueContext,
+} from './graph/kernel-table.ts';
 export type { Activation, ValueId } from './graph/op.ts';
 export { inputsOf, type Node, type OpKind } from './graph/ops.ts';
 export { timestepFrequencies } from './graph/timestep-frequencies.ts';
@@ -28,4 +39,5 @@ export { FUSIONS, type DeviceType, type Target } from './plan/target.ts';
 export { coefficientColumns } from './schedulers/coefficients.ts';
 export { decodeToF16, decodeToF32 } from './tensor/decode.ts';
 export { DEVICE_DTYPE_BYTES, type DeviceDType, type StoredDType } from './tensor/dtype.ts';
+export { elementCount } from './tensor/shape.ts';
 export { encodeF16, f16ToF32 } from './tensor/float16.ts';

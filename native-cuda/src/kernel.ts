@@ -5,10 +5,20 @@
  * f32. Kernels must write their outputs whole, and nothing else.
  */
 
-import { KernelError } from 'calotype';
-import { inputsOf, type DeviceDType, type Node, type OpKind, type ValueId } from 'calotype/backend-kit';
+import {
+  inPlaceInput,
+  inputsOf,
+  nodesOf,
+  type Node,
+  type NodesOf,
+  type OpKind,
+  type ValueContext,
+  type ValueId,
+} from 'calotype/backend-kit';
 import type { CudaLaunch } from './launch.ts';
 import type { DeviceInfo } from './native.ts';
+
+export { channelsOf, elementCount, rowsOf, type NodesOf } from 'calotype/backend-kit';
 
 /** A layout of a weight. */
 export interface WeightPacking {
@@ -21,14 +31,9 @@ export interface WeightPacking {
 }
 
 /** What a kernel may know of the node it is asked about. */
-export interface CudaContext {
+export interface CudaContext extends ValueContext {
   readonly device: DeviceInfo;
-  shapeOf(value: ValueId): readonly number[];
-  dtypeOf(value: ValueId): DeviceDType;
 }
-
-/** Nodes of the kinds `K`, as a union that `kind` narrows. */
-export type NodesOf<K extends OpKind> = Extract<Node, { readonly kind: K }>;
 
 /** A kernel for nodes of the kinds `K`. */
 export interface CudaKernelDefinition<K extends OpKind> {
@@ -60,14 +65,7 @@ export interface CudaKernel {
 /** Makes a table entry of a definition, filling in what it leaves out. */
 export function defineCudaKernel<K extends OpKind>(definition: CudaKernelDefinition<K>): CudaKernel {
   const { id, ops, otherTypes = [] } = definition;
-  const isOurs = (node: Node): node is NodesOf<K> => ops.some((kind) => kind === node.kind);
-  const ours = (node: Node): NodesOf<K> => {
-    if (isOurs(node)) return node;
-    throw new KernelError(`the kernel ${id} does not compute ${node.kind}`, {
-      field: node.name,
-      remedy: 'Plan for the target of the backend that compiles',
-    });
-  };
+  const { isOurs, ours } = nodesOf(id, ops);
   const typesFit = (node: Node, { dtypeOf }: CudaContext): boolean =>
     inputsOf(node).every(
       ([name, value]) =>
@@ -77,13 +75,7 @@ export function defineCudaKernel<K extends OpKind>(definition: CudaKernelDefinit
     id,
     supports: (node, context) =>
       isOurs(node) && typesFit(node, context) && (definition.supports?.(node, context) ?? true),
-    inPlace(node, context) {
-      const name = definition.inPlace?.(ours(node));
-      const input = inputsOf(node).find(([key]) => key === name)?.[1];
-      return input !== undefined && context.dtypeOf(input) === context.dtypeOf(node.output)
-        ? name
-        : undefined;
-    },
+    inPlace: (node, context) => inPlaceInput(node, definition.inPlace?.(ours(node)), context),
     scratchBytes: (node, context) => definition.scratchBytes?.(ours(node), context) ?? [],
     packing: (node, context) => definition.packing?.(ours(node), context) ?? {},
     launches: (node, context) => definition.launches(ours(node), context),
@@ -98,19 +90,4 @@ export function isHalf(context: CudaContext, value: ValueId): boolean {
 /** The same as a number: the field `half` of most launches. */
 export function halfOf(context: CudaContext, value: ValueId): number {
   return isHalf(context, value) ? 1 : 0;
-}
-
-/** Number of elements of a shape. */
-export function elementCount(shape: readonly number[]): number {
-  return shape.reduce((a, b) => a * b, 1);
-}
-
-/** Last dimension of a value. */
-export function channelsOf(context: CudaContext, value: ValueId): number {
-  return context.shapeOf(value).at(-1) ?? 1;
-}
-
-/** Elements of a value over its channels: pixels or tokens of the whole batch. */
-export function rowsOf(context: CudaContext, value: ValueId): number {
-  return elementCount(context.shapeOf(value).slice(0, -1));
 }

@@ -1,9 +1,18 @@
 /** @file A plan compiled for a card: ranges of memory, and a graph that is replayed for every run. */
 
-import { OptionError } from 'calotype';
-import type { DeviceTensor, DispatchTime, Place, Plan, PlannedValue, Program } from 'calotype/backend-kit';
+import {
+  disposedProgram,
+  planInput,
+  planTensor,
+  planValue,
+  writtenTensors,
+  type DeviceTensor,
+  type DispatchTime,
+  type Place,
+  type Plan,
+  type Program,
+} from 'calotype/backend-kit';
 import type { OpenDevice, Range } from './device.ts';
-import { elementCount } from './kernel.ts';
 import type { PlannedLaunch } from './launches.ts';
 import type { LaunchList } from './native.ts';
 import { decodeElements, encodeElements, type CudaTensor } from './tensor.ts';
@@ -38,28 +47,12 @@ export class CudaProgram implements Program {
   }
 
   tensor(name: string): DeviceTensor {
-    const { place } = this.#valueOf(name);
-    const tensor = place.kind === 'external' ? this.#parts.tensors.get(place.tensor) : undefined;
-    if (!tensor) throw this.#unknown(name);
-    return tensor;
+    return planTensor(this.plan, this.#parts.tensors, name);
   }
 
   write(name: string, data: Float32Array | Int32Array): void {
     this.#checkUsable();
-    const input = this.plan.inputs.find((candidate) => candidate.name === name);
-    const value = input && this.plan.values.get(input.value);
-    if (!value) throw this.#unknown(name);
-    const length = elementCount(value.shape);
-    const isInteger = data instanceof Int32Array;
-    if (data.length !== length || isInteger !== (value.dtype === 'i32'))
-      throw new OptionError(
-        `is ${isInteger ? 'an Int32Array' : 'a Float32Array'} of ${data.length} elements`,
-        {
-          file: `plan "${this.plan.name}"`,
-          field: name,
-          remedy: `Give ${value.dtype === 'i32' ? 'an Int32Array' : 'a Float32Array'} of ${length} elements`,
-        },
-      );
+    const value = planInput(this.plan, name, data);
     const { device, addressAt } = this.#parts;
     device.write(addressAt(value.place), encodeElements(data, value.dtype), `input "${name}"`);
   }
@@ -71,7 +64,7 @@ export class CudaProgram implements Program {
 
   async read(name: string): Promise<Float32Array> {
     this.#checkUsable();
-    const { place, bytes, dtype } = this.#valueOf(name);
+    const { place, bytes, dtype } = planValue(this.plan, name);
     const { device, addressAt } = this.#parts;
     return decodeElements(await device.read(addressAt(place), bytes, `output "${name}"`), dtype);
   }
@@ -90,12 +83,7 @@ export class CudaProgram implements Program {
   /** Fills everything that a run must write with NaN: tests call it so that nothing unwritten passes for a result. */
   poison(): void {
     const { device, arena, tensors } = this.#parts;
-    const inputs = new Set(
-      this.plan.inputs
-        .map(({ value }) => this.plan.values.get(value)?.place)
-        .map((place) => place?.kind === 'external' && place.tensor),
-    );
-    const outputs = [...tensors].filter(([name]) => !inputs.has(name)).map(([, tensor]) => tensor.range);
+    const outputs = writtenTensors(this.plan, tensors).map((tensor) => tensor.range);
     for (const range of [...arena, ...outputs]) device.fill(range, 0xff);
   }
 
@@ -110,26 +98,6 @@ export class CudaProgram implements Program {
 
   #checkUsable(): void {
     this.#parts.device.check();
-    if (this.#disposed)
-      throw new OptionError('the program was disposed of', {
-        file: `plan "${this.plan.name}"`,
-        remedy: 'Use a program before disposing of it',
-      });
-  }
-
-  #valueOf(name: string): PlannedValue {
-    const found = [...this.plan.outputs, ...this.plan.inputs].find((candidate) => candidate.name === name);
-    const value = found && this.plan.values.get(found.value);
-    if (!value) throw this.#unknown(name);
-    return value;
-  }
-
-  #unknown(name: string): OptionError {
-    const names = [...this.plan.inputs, ...this.plan.outputs].map((known) => known.name);
-    return new OptionError('is no input or output', {
-      file: `plan "${this.plan.name}"`,
-      field: name,
-      remedy: `Use one of ${names.join(', ')}`,
-    });
+    if (this.#disposed) throw disposedProgram(this.plan);
   }
 }

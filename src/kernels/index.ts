@@ -1,6 +1,6 @@
 /** @file The table of kernels. Its order is the policy (see selection.ts): fast and picky ones come before those that run anywhere. */
 
-import { KernelError } from '../errors.ts';
+import { kernelWithId } from '../graph/kernel-table.ts';
 import { inputsOf, type Node } from '../graph/ops.ts';
 import type { DeviceDType } from '../tensor/dtype.ts';
 import { addScaled } from './add-scaled.ts';
@@ -64,12 +64,7 @@ export const KERNELS: readonly Kernel[] = [
 
 /** The kernel with this id; throws KernelError naming the node if there is none. */
 export function kernelById(id: string, node: Node): Kernel {
-  const kernel = KERNELS.find((candidate) => candidate.id === id);
-  if (kernel) return kernel;
-  throw new KernelError(`there is no WebGPU kernel "${id}"`, {
-    field: node.name,
-    remedy: 'Plan for the target of the backend that compiles',
-  });
+  return kernelWithId('WebGPU', KERNELS, id, node);
 }
 
 /** The shader of a launch, with the element types that the node's values have. */

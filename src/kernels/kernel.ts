@@ -9,13 +9,15 @@
  * scratch range and `dims` the uniforms. See wgsl.ts for what shaders may contain.
  */
 
-import { KernelError } from '../errors.ts';
+import { inPlaceInput, nodesOf, type NodesOf, type ValueContext } from '../graph/kernel-table.ts';
 import type { ValueId } from '../graph/op.ts';
-import { inputsOf, type Node, type OpKind } from '../graph/ops.ts';
-import type { DeviceDType } from '../tensor/dtype.ts';
+import type { Node, OpKind } from '../graph/ops.ts';
 import type { Price } from './cost.ts';
 import type { Packing } from './packing.ts';
 import type { Constants } from './wgsl.ts';
+
+export { channelsOf, rowsOf, type NodesOf } from '../graph/kernel-table.ts';
+export { elementCount } from '../tensor/shape.ts';
 
 /** What kernels ask of a device. Plain data, so that kernels can be chosen and checked without one. */
 export interface DeviceTraits {
@@ -33,12 +35,8 @@ export interface DeviceTraits {
 }
 
 /** What a kernel may know of the node it is asked about. */
-export interface KernelContext {
+export interface KernelContext extends ValueContext {
   readonly traits: DeviceTraits;
-  /** Shape of a value. */
-  shapeOf(value: ValueId): readonly number[];
-  /** Element type of a value. */
-  dtypeOf(value: ValueId): DeviceDType;
   /** Name of the input whose place the output took; known when a plan is compiled. */
   readonly inPlace?: string | undefined;
   /** Which of the kernel's variants shall run; its own first choice where nothing was chosen. */
@@ -61,9 +59,6 @@ export interface Launch {
   /** Names of the shader's bindings that stand for an input under another name (bound with another element type). */
   readonly aliases?: Readonly<Record<string, string>>;
 }
-
-/** Nodes of the kinds `K`, as a union that `kind` narrows. */
-export type NodesOf<K extends OpKind> = Extract<Node, { readonly kind: K }>;
 
 /** A kernel for nodes of the kinds `K`. */
 export interface KernelDefinition<K extends OpKind> {
@@ -103,14 +98,7 @@ export interface Kernel {
 /** Makes a table entry of a definition, filling in what it leaves out. */
 export function defineKernel<K extends OpKind>(definition: KernelDefinition<K>): Kernel {
   const { id, ops } = definition;
-  const isOurs = (node: Node): node is NodesOf<K> => ops.some((kind) => kind === node.kind);
-  const ours = (node: Node): NodesOf<K> => {
-    if (isOurs(node)) return node;
-    throw new KernelError(`the kernel ${id} does not compute ${node.kind}`, {
-      field: node.name,
-      remedy: 'Plan for the target of the backend that compiles',
-    });
-  };
+  const { isOurs, ours } = nodesOf(id, ops);
   return {
     id,
     ops,
@@ -118,14 +106,7 @@ export function defineKernel<K extends OpKind>(definition: KernelDefinition<K>):
     supports: (node, context) => isOurs(node) && (definition.supports?.(node, context) ?? true),
     variants: (node, context) => definition.variants?.(ours(node), context) ?? [],
     price: (node, context) => definition.price?.(ours(node), context),
-    inPlace(node, context) {
-      const name = definition.inPlace?.(ours(node));
-      const input = inputsOf(node).find(([key]) => key === name)?.[1];
-      // An f32 state that becomes f16 values cannot be overwritten: the ranges differ.
-      return input !== undefined && context.dtypeOf(input) === context.dtypeOf(node.output)
-        ? name
-        : undefined;
-    },
+    inPlace: (node, context) => inPlaceInput(node, definition.inPlace?.(ours(node)), context),
     scratchBytes: (node, context) => definition.scratchBytes?.(ours(node), context) ?? [],
     packing: (node, context) => definition.packing?.(ours(node), context) ?? {},
     launches: (node, context) => definition.launches(ours(node), context),
@@ -135,21 +116,6 @@ export function defineKernel<K extends OpKind>(definition: KernelDefinition<K>):
 /** Whether a weight is held as halves although activations are f32: shaders then unpack it without f16 arithmetic. */
 export function isUnpacked(context: KernelContext, node: Node, weight: ValueId): boolean {
   return context.dtypeOf(weight) === 'f16' && context.dtypeOf(node.output) === 'f32';
-}
-
-/** Number of elements of a shape. */
-export function elementCount(shape: readonly number[]): number {
-  return shape.reduce((a, b) => a * b, 1);
-}
-
-/** Last dimension of a value. */
-export function channelsOf(context: KernelContext, value: ValueId): number {
-  return context.shapeOf(value).at(-1) ?? 1;
-}
-
-/** Elements of a value over its channels: pixels or tokens of the whole batch. */
-export function rowsOf(context: KernelContext, value: ValueId): number {
-  return elementCount(context.shapeOf(value).slice(0, -1));
 }
 
 /** Constants of lib/sum-lanes.wgsl. */

@@ -145,3 +145,8 @@ export function concrete(shape: Shape): number[] {
 export function formatShape(shape: Shape): string {
   return `[${shape.map((dim) => (typeof dim === 'number' ? dim : dim.key.replaceAll('·', '*').replaceAll('⊕', '+'))).join(', ')}]`;
 }
+
+/** Number of elements of a shape. */
+export function elementCount(shape: readonly number[]): number {
+  return shape.reduce((a, b) => a * b, 1);
+}

@@ -3,7 +3,7 @@
  * ones come before those that run anything.
  */
 
-import { KernelError } from 'calotype';
+import { firstKernel, kernelWithId } from 'calotype/backend-kit';
 import type { Node } from 'calotype/backend-kit';
 import type { CudaContext, CudaKernel } from '../kernel.ts';
 import type { LaunchType } from '../launch.ts';
@@ -124,20 +124,10 @@ export const LAUNCH_TYPES: readonly LaunchType[] = [
 
 /** The kernel that runs a node; throws KernelError naming the node if there is none. */
 export function chooseKernel(node: Node, context: CudaContext): CudaKernel {
-  const kernel = CUDA_KERNELS.find((candidate) => candidate.supports(node, context));
-  if (kernel) return kernel;
-  throw new KernelError(`no CUDA kernel computes this ${node.kind}`, {
-    field: node.name,
-    remedy: 'Run the model on another backend, and report its configuration',
-  });
+  return firstKernel('CUDA', CUDA_KERNELS, node, context);
 }
 
 /** The kernel with this id; throws KernelError naming the node if there is none. */
 export function kernelById(id: string, node: Node): CudaKernel {
-  const kernel = CUDA_KERNELS.find((candidate) => candidate.id === id);
-  if (kernel) return kernel;
-  throw new KernelError(`there is no CUDA kernel "${id}"`, {
-    field: node.name,
-    remedy: 'Plan for the target of the backend that compiles',
-  });
+  return kernelWithId('CUDA', CUDA_KERNELS, id, node);
 }

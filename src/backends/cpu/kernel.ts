@@ -11,10 +11,11 @@
  * must not write past a value's end, and may read at most 16 bytes past it.
  */
 
-import { KernelError } from '../../errors.ts';
-import type { ValueId } from '../../graph/op.ts';
-import { inputsOf, type Node, type OpKind } from '../../graph/ops.ts';
-import type { DeviceDType } from '../../tensor/dtype.ts';
+import { inPlaceInput, nodesOf, type NodesOf, type ValueContext } from '../../graph/kernel-table.ts';
+import type { Node, OpKind } from '../../graph/ops.ts';
+
+export { channelsOf, rowsOf, type NodesOf } from '../../graph/kernel-table.ts';
+export { elementCount } from '../../tensor/shape.ts';
 
 /** Bytes of scratch that every thread has. */
 export const THREAD_SCRATCH_BYTES = 256 * 1024;
@@ -87,10 +88,7 @@ export interface WeightPacking {
 }
 
 /** What a kernel may know of the node it is asked about. */
-export interface CpuContext {
-  shapeOf(value: ValueId): readonly number[];
-  dtypeOf(value: ValueId): DeviceDType;
-}
+export type CpuContext = ValueContext;
 
 /** What it knows besides when a plan is compiled. */
 export interface CpuLaunchContext extends CpuContext {
@@ -99,9 +97,6 @@ export interface CpuLaunchContext extends CpuContext {
   /** Stored type of an input for which the kernel named a packing. */
   weightType(input: string): WeightType;
 }
-
-/** Nodes of the kinds `K`, as a union that `kind` narrows. */
-export type NodesOf<K extends OpKind> = Extract<Node, { readonly kind: K }>;
 
 /** A kernel for nodes of the kinds `K`. */
 export interface CpuKernelDefinition<K extends OpKind> {
@@ -132,42 +127,14 @@ export interface CpuKernel {
 /** Makes a table entry of a definition, filling in what it leaves out. */
 export function defineCpuKernel<K extends OpKind>(definition: CpuKernelDefinition<K>): CpuKernel {
   const { id, ops } = definition;
-  const isOurs = (node: Node): node is NodesOf<K> => ops.some((kind) => kind === node.kind);
-  const ours = (node: Node): NodesOf<K> => {
-    if (isOurs(node)) return node;
-    throw new KernelError(`the kernel ${id} does not compute ${node.kind}`, {
-      field: node.name,
-      remedy: 'Plan for the target of the backend that compiles',
-    });
-  };
+  const { isOurs, ours } = nodesOf(id, ops);
   return {
     id,
     ops,
     supports: (node, context) => isOurs(node) && (definition.supports?.(node, context) ?? true),
-    inPlace(node, context) {
-      const name = definition.inPlace?.(ours(node));
-      const input = inputsOf(node).find(([key]) => key === name)?.[1];
-      return input !== undefined && context.dtypeOf(input) === context.dtypeOf(node.output)
-        ? name
-        : undefined;
-    },
+    inPlace: (node, context) => inPlaceInput(node, definition.inPlace?.(ours(node)), context),
     scratchBytes: (node, context) => definition.scratchBytes?.(ours(node), context) ?? [],
     packing: (node, context) => definition.packing?.(ours(node), context) ?? {},
     launches: (node, context) => definition.launches(ours(node), context),
   };
-}
-
-/** Number of elements of a shape. */
-export function elementCount(shape: readonly number[]): number {
-  return shape.reduce((a, b) => a * b, 1);
-}
-
-/** Last dimension of a value. */
-export function channelsOf(context: CpuContext, value: ValueId): number {
-  return context.shapeOf(value).at(-1) ?? 1;
-}
-
-/** Elements of a value over its channels: pixels or tokens of the whole batch. */
-export function rowsOf(context: CpuContext, value: ValueId): number {
-  return elementCount(context.shapeOf(value).slice(0, -1));
 }

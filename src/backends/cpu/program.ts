@@ -1,7 +1,7 @@
 /** @file A plan compiled for the CPU: a launch list that every run works through. */
 
-import { OptionError } from '../../errors.ts';
-import type { Place, Plan, PlannedValue } from '../../plan/plan.ts';
+import { disposedProgram, planInput, planTensor, planValue, writtenTensors } from '../plan-values.ts';
+import type { Place, Plan } from '../../plan/plan.ts';
 import type { DeviceTensor, DispatchTime, Program } from '../backend.ts';
 import type { Engine } from './engine.ts';
 import { elementCount } from './kernel.ts';
@@ -49,29 +49,14 @@ export class CpuProgram implements Program {
   }
 
   tensor(name: string): DeviceTensor {
-    const { place } = this.#valueOf(name);
-    const tensor = place.kind === 'external' ? this.#parts.tensors.get(place.tensor) : undefined;
-    if (!tensor) throw this.#unknown(name);
-    return tensor;
+    return planTensor(this.plan, this.#parts.tensors, name);
   }
 
   write(name: string, data: Float32Array | Int32Array): void {
     this.#checkUsable();
     const { engine, addressAt } = this.#parts;
-    const input = this.plan.inputs.find((candidate) => candidate.name === name);
-    const value = input && this.plan.values.get(input.value);
-    if (!value) throw this.#unknown(name);
+    const value = planInput(this.plan, name, data);
     const length = elementCount(value.shape);
-    const isInteger = data instanceof Int32Array;
-    if (data.length !== length || isInteger !== (value.dtype === 'i32'))
-      throw new OptionError(
-        `is ${isInteger ? 'an Int32Array' : 'a Float32Array'} of ${data.length} elements`,
-        {
-          file: `plan "${this.plan.name}"`,
-          field: name,
-          remedy: `Give ${value.dtype === 'i32' ? 'an Int32Array' : 'a Float32Array'} of ${length} elements`,
-        },
-      );
     const address = addressAt(value.place);
     // The caller may change its array while the write waits for earlier runs.
     const elements = engine.isBusy ? data.slice() : data;
@@ -91,7 +76,7 @@ export class CpuProgram implements Program {
   async read(name: string): Promise<Float32Array> {
     this.#checkUsable();
     const { engine, addressAt } = this.#parts;
-    const { place, shape, dtype } = this.#valueOf(name);
+    const { place, shape, dtype } = planValue(this.plan, name);
     const [address, length] = [addressAt(place), elementCount(shape)];
     return engine.enqueue(() =>
       dtype === 'i32'
@@ -127,12 +112,7 @@ export class CpuProgram implements Program {
   /** Fills everything that a run must write with NaN: tests call it so that nothing unwritten passes for a result. */
   poison(): void {
     const { engine, arena, tensors } = this.#parts;
-    const inputs = new Set(
-      this.plan.inputs
-        .map(({ value }) => this.plan.values.get(value)?.place)
-        .map((place) => place?.kind === 'external' && place.tensor),
-    );
-    const outputs = [...tensors].filter(([name]) => !inputs.has(name)).map(([, tensor]) => tensor.range);
+    const outputs = writtenTensors(this.plan, tensors).map((tensor) => tensor.range);
     for (const { address, bytes } of [...arena, ...outputs])
       void engine.enqueue(() => engine.memory.bytes(address, bytes).fill(0xff));
   }
@@ -158,26 +138,6 @@ export class CpuProgram implements Program {
 
   #checkUsable(): void {
     this.#parts.engine.check();
-    if (this.#disposed)
-      throw new OptionError('the program was disposed of', {
-        file: `plan "${this.plan.name}"`,
-        remedy: 'Use a program before disposing of it',
-      });
-  }
-
-  #valueOf(name: string): PlannedValue {
-    const found = [...this.plan.outputs, ...this.plan.inputs].find((candidate) => candidate.name === name);
-    const value = found && this.plan.values.get(found.value);
-    if (!value) throw this.#unknown(name);
-    return value;
-  }
-
-  #unknown(name: string): OptionError {
-    const names = [...this.plan.inputs, ...this.plan.outputs].map((known) => known.name);
-    return new OptionError('is no input or output', {
-      file: `plan "${this.plan.name}"`,
-      field: name,
-      remedy: `Use one of ${names.join(', ')}`,
-    });
+    if (this.#disposed) throw disposedProgram(this.plan);
   }
 }

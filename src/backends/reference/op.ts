@@ -2,6 +2,8 @@
 
 import type { OpTypes } from '../../graph/op.ts';
 
+export { elementCount } from '../../tensor/shape.ts';
+
 /** Elements of a value: `Int32Array` for i32, else `Float32Array`. */
 export type Data = Float32Array | Int32Array;
 
@@ -20,11 +22,6 @@ export type ReferenceOp<Op extends OpTypes> = (
   attrs: Op['attrs'],
   output: readonly number[],
 ) => Data;
-
-/** Number of elements of a concrete shape. */
-export function elementCount(shape: readonly number[]): number {
-  return shape.reduce((a, b) => a * b, 1);
-}
 
 /** Size of the last axis. */
 export function lastAxis(shape: readonly number[]): number {

@@ -11,6 +11,7 @@ import type { ValueId } from '../../graph/op.ts';
 import type { ExternalTensor, Place, Plan, PlannedValue } from '../../plan/plan.ts';
 import type { DeviceDType } from '../../tensor/dtype.ts';
 import type { DeviceTensor, DispatchTime, Program } from '../backend.ts';
+import { planValue, unknownValue } from '../plan-values.ts';
 import { elementCount, type Data, type Tensor } from './op.ts';
 import { computeNode } from './ops.ts';
 
@@ -73,7 +74,7 @@ export class ReferenceProgram implements Program {
   }
 
   tensor(name: string): DeviceTensor {
-    const { place } = this.#planned(name);
+    const { place } = planValue(this.plan, name);
     const tensor = place.kind === 'external' ? this.#tensors.get(place.tensor) : undefined;
     if (!tensor)
       throw new GraphError('is not kept in a tensor', { field: name, remedy: 'Name an input or output' });
@@ -83,7 +84,7 @@ export class ReferenceProgram implements Program {
   write(name: string, data: Data): void {
     const input = this.plan.inputs.find((candidate) => candidate.name === name);
     const target = input && this.#values.get(input.value)?.data;
-    if (!target) throw this.#unknown(name);
+    if (!target) throw unknownValue(this.plan, name);
     if (target.constructor !== data.constructor || target.length !== data.length)
       throw new OptionError(`is a ${data.constructor.name} of ${data.length} elements`, {
         field: name,
@@ -147,6 +148,12 @@ export class ReferenceProgram implements Program {
     });
   }
 
+  #find(name: string): { readonly value: ValueId } {
+    const found = [...this.plan.outputs, ...this.plan.inputs].find((candidate) => candidate.name === name);
+    if (!found) throw unknownValue(this.plan, name);
+    return found;
+  }
+
   #tensorOf(id: ValueId): Tensor {
     const tensor = this.#values.get(id);
     if (!tensor)
@@ -155,27 +162,6 @@ export class ReferenceProgram implements Program {
         remedy: 'Use a program before disposing it',
       });
     return tensor;
-  }
-
-  #find(name: string): { readonly value: ValueId } {
-    const found = [...this.plan.outputs, ...this.plan.inputs].find((candidate) => candidate.name === name);
-    if (!found) throw this.#unknown(name);
-    return found;
-  }
-
-  #planned(name: string): PlannedValue {
-    const planned = this.plan.values.get(this.#find(name).value);
-    if (!planned) throw this.#unknown(name);
-    return planned;
-  }
-
-  #unknown(name: string): OptionError {
-    const names = [...this.plan.inputs, ...this.plan.outputs].map((known) => known.name);
-    return new OptionError('is no input or output', {
-      file: `plan "${this.plan.name}"`,
-      field: name,
-      remedy: `Use one of ${names.join(', ')}`,
-    });
   }
 }
 

@@ -1,8 +1,15 @@
 /** @file A plan compiled for a device: buffers, and a recording that is replayed for every run. */
 
-import { OptionError } from '../../errors.ts';
+import {
+  disposedProgram,
+  planInput,
+  planTensor,
+  planValue,
+  unknownValue,
+  writtenTensors,
+} from '../plan-values.ts';
 import { elementCount } from '../../kernels/kernel.ts';
-import type { Place, Plan, PlannedValue } from '../../plan/plan.ts';
+import type { Place, Plan } from '../../plan/plan.ts';
 import type { DeviceTensor, DispatchTime, Program, RunTime } from '../backend.ts';
 import type { OpenDevice } from './device.ts';
 import { BUFFER_USAGE, MAP_READ } from './flags.ts';
@@ -40,33 +47,19 @@ export class WebGpuProgram implements Program {
   }
 
   tensor(name: string): DeviceTensor {
-    const { place } = this.#valueOf(name);
-    const tensor = place.kind === 'external' ? this.#parts.tensors.get(place.tensor) : undefined;
-    if (!tensor) throw this.#unknown(name);
-    return tensor;
+    return planTensor(this.plan, this.#parts.tensors, name);
   }
 
   write(name: string, data: Float32Array | Int32Array): void {
     this.#checkUsable();
-    const input = this.plan.inputs.find((candidate) => candidate.name === name);
-    const value = input && this.plan.values.get(input.value);
-    const tensor = value?.place.kind === 'external' ? this.#parts.tensors.get(value.place.tensor) : undefined;
-    if (!value || !tensor) throw this.#unknown(name);
-    const length = elementCount(value.shape);
-    const isInteger = data instanceof Int32Array;
-    if (data.length !== length || isInteger !== (value.dtype === 'i32'))
-      throw new OptionError(
-        `is ${isInteger ? 'an Int32Array' : 'a Float32Array'} of ${data.length} elements`,
-        {
-          file: `plan "${this.plan.name}"`,
-          field: name,
-          remedy: `Give ${value.dtype === 'i32' ? 'an Int32Array' : 'a Float32Array'} of ${length} elements`,
-        },
-      );
+    const value = planInput(this.plan, name, data);
+    const { place } = value;
+    const tensor = place.kind === 'external' ? this.#parts.tensors.get(place.tensor) : undefined;
+    if (!tensor) throw unknownValue(this.plan, name);
     const elements = encodeElements(data, value.dtype);
     this.#parts.device.gpu.queue.writeBuffer(
       tensor.buffer,
-      value.place.offset,
+      place.offset,
       elements.buffer,
       elements.byteOffset,
       elements.byteLength,
@@ -106,7 +99,7 @@ export class WebGpuProgram implements Program {
   async read(name: string): Promise<Float32Array> {
     this.#checkUsable();
     const { device } = this.#parts;
-    const { place, bytes, dtype, shape } = this.#valueOf(name);
+    const { place, bytes, dtype, shape } = planValue(this.plan, name);
     const size = Math.ceil(bytes / 4) * 4;
     const staging = await device.scoped(`a copy of "${name}"`, () => {
       const buffer = device.gpu.createBuffer({
@@ -141,12 +134,7 @@ export class WebGpuProgram implements Program {
   /** Fills everything that a run must write with NaN: tests call it so that nothing unwritten passes for a result. */
   poison(): void {
     const { device, arena, tensors } = this.#parts;
-    const inputs = new Set(
-      this.plan.inputs
-        .map(({ value }) => this.plan.values.get(value)?.place)
-        .map((place) => place?.kind === 'external' && place.tensor),
-    );
-    const outputs = [...tensors].filter(([name]) => !inputs.has(name)).map(([, tensor]) => tensor.buffer);
+    const outputs = writtenTensors(this.plan, tensors).map((tensor) => tensor.buffer);
     for (const buffer of [...arena, ...outputs])
       device.gpu.queue.writeBuffer(buffer, 0, new Uint8Array(buffer.size).fill(0xff));
   }
@@ -162,18 +150,7 @@ export class WebGpuProgram implements Program {
 
   #checkUsable(): void {
     this.#parts.device.check();
-    if (this.#disposed)
-      throw new OptionError('the program was disposed of', {
-        file: `plan "${this.plan.name}"`,
-        remedy: 'Use a program before disposing of it',
-      });
-  }
-
-  #valueOf(name: string): PlannedValue {
-    const found = [...this.plan.outputs, ...this.plan.inputs].find((candidate) => candidate.name === name);
-    const value = found && this.plan.values.get(found.value);
-    if (!value) throw this.#unknown(name);
-    return value;
+    if (this.#disposed) throw disposedProgram(this.plan);
   }
 
   #bufferAt(place: Place, name: string): GPUBuffer {
@@ -184,16 +161,7 @@ export class WebGpuProgram implements Program {
         : place.kind === 'external'
           ? tensors.get(place.tensor)?.buffer
           : outputWeights.get(place.index);
-    if (!buffer) throw this.#unknown(name);
+    if (!buffer) throw unknownValue(this.plan, name);
     return buffer;
-  }
-
-  #unknown(name: string): OptionError {
-    const names = [...this.plan.inputs, ...this.plan.outputs].map((known) => known.name);
-    return new OptionError('is no input or output', {
-      file: `plan "${this.plan.name}"`,
-      field: name,
-      remedy: `Use one of ${names.join(', ')}`,
-    });
   }
 }

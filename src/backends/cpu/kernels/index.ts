@@ -3,7 +3,7 @@
  * picky ones come before those that run anything.
  */
 
-import { KernelError } from '../../../errors.ts';
+import { firstKernel, kernelWithId } from '../../../graph/kernel-table.ts';
 import type { Node } from '../../../graph/ops.ts';
 import type { CpuContext, CpuKernel } from '../kernel.ts';
 import { addScaled } from './add-scaled.ts';
@@ -51,20 +51,10 @@ const CPU_KERNELS: readonly CpuKernel[] = [
 
 /** The kernel that runs a node; throws KernelError naming the node if there is none. */
 export function chooseKernel(node: Node, context: CpuContext): CpuKernel {
-  const kernel = CPU_KERNELS.find((candidate) => candidate.supports(node, context));
-  if (kernel) return kernel;
-  throw new KernelError(`no CPU kernel computes this ${node.kind}`, {
-    field: node.name,
-    remedy: 'Run the model on another backend, and report its configuration',
-  });
+  return firstKernel('CPU', CPU_KERNELS, node, context);
 }
 
 /** The kernel with this id; throws KernelError naming the node if there is none. */
 export function kernelById(id: string, node: Node): CpuKernel {
-  const kernel = CPU_KERNELS.find((candidate) => candidate.id === id);
-  if (kernel) return kernel;
-  throw new KernelError(`there is no CPU kernel "${id}"`, {
-    field: node.name,
-    remedy: 'Plan for the target of the backend that compiles',
-  });
+  return kernelWithId('CPU', CPU_KERNELS, id, node);
 }
