@@ -41,9 +41,11 @@ describe.skipIf(missing)(`in Chromium${missing ? ` (skipped: ${missing})` : ''}`
       expect(await describeBackend(guest.ask, backend)).toHaveProperty('dtypes');
     });
 
-    testGuest((question) => guest.ask(question), backend, ['f32'], {
-      model: () => guest.model,
-      dtype: 'f32',
-    });
+    testGuest(
+      (question) => guest.ask(question),
+      backend,
+      ['f32'],
+      [{ model: 'starter', folder: () => guest.model, cases: ['apple'], dtype: 'f32' }],
+    );
   });
 });

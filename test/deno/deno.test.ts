@@ -5,15 +5,38 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { bundle, type Bundle } from '../support/bundle.ts';
 import { startDeno, type DenoGuest } from '../support/deno.ts';
-import { findExecutable, findLavapipe, firstMissing } from '../support/executables.ts';
-import { STARTER } from '../support/fixtures.ts';
-import { describeBackend, testGuest } from '../support/guest-tests.ts';
+import { findExecutable, findLavapipe, firstMissing, type Found } from '../support/executables.ts';
+import { fixturePath, STARTER } from '../support/fixtures.ts';
+import { describeBackend, testGuest, type Drawing } from '../support/guest-tests.ts';
 
 const deno = findExecutable('DENO', ['deno']);
 const lavapipe = findLavapipe();
 const manifest = 'path' in lavapipe ? lavapipe.path : '';
 
-const BACKENDS = [
+/** What differs in the graph or in the tables, and the starter where that does not take minutes. */
+const DRAWN = {
+  'tiny-sd': ['cfg', 'clip-skip', 'two-images', 'no-cfg'],
+  'tiny-sdxl': ['cfg', 'empty-negative', 'batch', 'two-images', 'clip-skip', 'no-cfg'],
+} as const;
+
+function tinyDrawings(dtype: Drawing['dtype']): Drawing[] {
+  return (['tiny-sd', 'tiny-sdxl'] as const).map((model) => ({
+    model,
+    folder: () => fixturePath(`pipelines/${model}`),
+    cases: DRAWN[model],
+    dtype,
+  }));
+}
+
+const BACKENDS: readonly {
+  readonly backend: string;
+  readonly needs: readonly Found[];
+  readonly environment: Readonly<Record<string, string>>;
+  /** What its description names. */
+  readonly description: string;
+  readonly dtypes: readonly Drawing['dtype'][];
+  readonly drawings: readonly Drawing[];
+}[] = [
   {
     backend: 'webgpu',
     needs: [deno, lavapipe],
@@ -21,7 +44,7 @@ const BACKENDS = [
     environment: { VK_DRIVER_FILES: manifest, VK_ICD_FILENAMES: manifest },
     description: 'llvmpipe',
     dtypes: ['f32', 'f16'],
-    drawsIn: 'f16',
+    drawings: tinyDrawings('f16'),
   },
   {
     backend: 'cpu',
@@ -29,11 +52,14 @@ const BACKENDS = [
     environment: {},
     description: 'relaxed-simd',
     dtypes: ['f32'],
-    drawsIn: 'f32',
+    drawings: [
+      ...tinyDrawings('f32'),
+      { model: 'starter', folder: () => STARTER, cases: ['apple'], dtype: 'f32' },
+    ],
   },
-] as const;
+];
 
-for (const { backend, needs, environment, description, dtypes, drawsIn } of BACKENDS) {
+for (const { backend, needs, environment, description, dtypes, drawings } of BACKENDS) {
   const missing = firstMissing(`${backend} in Deno`, ...needs);
 
   describe.skipIf(missing)(`${backend} in Deno${missing ? ` (skipped: ${missing})` : ''}`, () => {
@@ -43,7 +69,7 @@ for (const { backend, needs, environment, description, dtypes, drawsIn } of BACK
     beforeAll(async () => {
       if ('missing' in deno) throw new Error('this suite is skipped');
       program = await bundle('deno/program.ts');
-      guest = startDeno(deno.path, program, [STARTER], environment);
+      guest = startDeno(deno.path, program, [STARTER, fixturePath('pipelines')], environment);
     });
 
     afterAll(async () => {
@@ -57,6 +83,6 @@ for (const { backend, needs, environment, description, dtypes, drawsIn } of BACK
       expect(described).toHaveProperty('description', expect.stringContaining(description));
     });
 
-    testGuest((question) => guest.ask(question), backend, dtypes, { model: () => STARTER, dtype: drawsIn });
+    testGuest((question) => guest.ask(question), backend, dtypes, drawings);
   });
 }

@@ -4,24 +4,14 @@ import * as v from 'valibot';
 import { createReferenceBackend } from '../../src/backends/reference/reference.ts';
 import { TEST_CASES } from '../cases/index.ts';
 import { computeCase } from './compute-case.ts';
-import { openTensorFixture, readFixtureJson } from './fixtures.ts';
 import type { Guest, GuestBackend } from './guest.ts';
+import {
+  finalLatents,
+  readTextToImageFixture,
+  type TEXT_TO_IMAGE_MODELS,
+  textToImageOptions,
+} from './text-to-image-cases.ts';
 import './nmse.ts';
-
-const starterSchema = v.object({
-  cases: v.object({
-    apple: v.object({
-      prompt: v.array(v.string()),
-      seed: v.number(),
-      height: v.number(),
-      width: v.number(),
-      num_inference_steps: v.number(),
-      guidance_scale: v.number(),
-      guidance_rescale: v.number(),
-    }),
-  }),
-  torch_float16_nmse: v.object({ apple: v.number() }),
-});
 
 const describedSchema = v.union([
   v.strictObject({ description: v.string(), dtypes: v.array(v.picklist(['f32', 'f16'])) }),
@@ -33,6 +23,16 @@ export async function describeBackend(ask: Guest, backend: string): Promise<Gues
   return v.parse(describedSchema, JSON.parse(await ask({ ask: 'describe', backend })));
 }
 
+/** Pictures that a guest draws. */
+export interface Drawing {
+  readonly model: (typeof TEXT_TO_IMAGE_MODELS)[number];
+  /** Where the guest finds the model. */
+  readonly folder: () => string;
+  /** By name. */
+  readonly cases: readonly string[];
+  readonly dtype: 'f32' | 'f16';
+}
+
 const reference = createReferenceBackend();
 const references = new Map<string, Promise<Float32Array>>();
 
@@ -41,13 +41,13 @@ const references = new Map<string, Promise<Float32Array>>();
  * @param ask the guest
  * @param backend the backend's name
  * @param dtypes the types in which op cases are computed
- * @param drawing where the guest finds the starter model, and the type it draws in
+ * @param drawings what it draws
  */
 export function testGuest(
   ask: Guest,
   backend: string,
   dtypes: readonly ('f32' | 'f16')[],
-  drawing: { readonly model: () => string; readonly dtype: 'f32' | 'f16' },
+  drawings: readonly Drawing[],
 ): void {
   for (const dtype of dtypes)
     test.each(TEST_CASES.map((testCase) => [testCase.name, testCase] as const))(
@@ -59,25 +59,22 @@ export function testGuest(
       },
     );
 
-  const { model, dtype } = drawing;
-  test(`${dtype} draws the starter model's "apple" as diffusers does`, { timeout: 300_000 }, async () => {
-    const fixture = readFixtureJson('pipelines/starter.json', starterSchema);
-    const { apple } = fixture.cases;
-    const options = {
-      prompt: apple.prompt,
-      seed: apple.seed,
-      height: apple.height,
-      width: apple.width,
-      numInferenceSteps: apple.num_inference_steps,
-      guidanceScale: apple.guidance_scale,
-      guidanceRescale: apple.guidance_rescale,
-    };
-    const latents = fromBase64(await ask({ ask: 'draw', backend, dtype, model: model(), options }));
-    const steps = (await openTensorFixture('pipelines/starter.safetensors')).f32('apple.steps');
-    // f16 may be off by four times what torch's own float16 is.
-    const bound = dtype === 'f32' ? 1e-6 : 4 * fixture.torch_float16_nmse.apple;
-    expect(latents).toMatchNmse(steps.subarray(-latents.length), bound);
-  });
+  for (const drawing of drawings) testDrawing(ask, backend, drawing);
+}
+
+function testDrawing(ask: Guest, backend: string, { folder, model, cases, dtype }: Drawing): void {
+  test.each(cases)(
+    `${dtype} ${model}: draws "%s" as diffusers does`,
+    async (name) => {
+      const { cases: specs, torchFloat16Nmse, expected } = await readTextToImageFixture(model);
+      const options = textToImageOptions(specs[name]);
+      const latents = fromBase64(await ask({ ask: 'draw', backend, dtype, model: folder(), options }));
+      // f16 may be off by four times what torch's own float16 is.
+      const bound = dtype === 'f32' ? 1e-6 : Math.min(4 * torchFloat16Nmse[name], 1e-3);
+      expect(latents).toMatchNmse(finalLatents(expected, name, latents.length), bound);
+    },
+    300_000,
+  );
 }
 
 function fromBase64(text: string): Float32Array {

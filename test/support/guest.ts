@@ -17,13 +17,15 @@ export type Question =
   /** Computes an op case by name; answers with its output. */
   | { readonly ask: 'compute'; readonly backend: string; readonly dtype: DType; readonly testCase: string }
   /** Draws with a model, by the public API; answers with the final latents. */
-  | {
-      readonly ask: 'draw';
-      readonly backend: string;
-      readonly dtype: DType;
-      readonly model: string;
-      readonly options: calotype.CallOptions;
-    };
+  | DrawQuestion;
+
+interface DrawQuestion {
+  readonly ask: 'draw';
+  readonly backend: string;
+  readonly dtype: DType;
+  readonly model: string;
+  readonly options: calotype.CallOptions;
+}
 
 /** What a backend is in a guest, or why it cannot be had. */
 export type GuestBackend =
@@ -39,6 +41,18 @@ export function createGuest(): Guest {
     const attempt = attempts.get(name) ?? backendFactory(name).open();
     attempts.set(name, attempt);
     return attempt;
+  };
+  // The pipeline that drew last; another takes its place.
+  let loaded: { readonly key: string; readonly pipe: calotype.DiffusionPipeline } | undefined;
+  const load = async ({ backend, dtype, model }: DrawQuestion): Promise<calotype.DiffusionPipeline> => {
+    const key = [backend, dtype, model].join(' ');
+    if (loaded?.key !== key) {
+      await loaded?.pipe.dispose();
+      const backends = [backendFactory(backend)];
+      const pipe = await calotype.DiffusionPipeline.fromPretrained(model, { backends, dtype });
+      loaded = { key, pipe };
+    }
+    return loaded.pipe;
   };
   return async (question) => {
     switch (question.ask) {
@@ -58,13 +72,8 @@ export function createGuest(): Guest {
         return toBase64(await computeCase(backend, question.dtype, testCase));
       }
       case 'draw': {
-        const { backend, dtype, model, options } = question;
-        const pipe = await calotype.DiffusionPipeline.fromPretrained(model, {
-          backends: [backendFactory(backend)],
-          dtype,
-        });
-        const { latents } = await pipe({ ...options, outputType: 'latent' });
-        await pipe.dispose();
+        const pipe = await load(question);
+        const { latents } = await pipe({ ...question.options, outputType: 'latent' });
         return toBase64(latents!.data);
       }
     }

@@ -2,7 +2,7 @@
  * @file Normalised mean squared error, the measure of every numerical comparison here, and its Vitest matcher:
  * importing this file gives `expect(actual).toMatchNmse(expected, bound)`.
  */
-import { expect } from 'vitest';
+import { expect, TestRunner } from 'vitest';
 
 /** Plain or typed arrays of numbers. */
 export type Numbers = ArrayLike<number>;
@@ -44,6 +44,8 @@ function worst(actual: Numbers, expected: Numbers): { index: number; count: numb
 expect.extend({
   toMatchNmse(actual: Numbers, expected: Numbers, bound: number) {
     const measured = nmse(actual, expected);
+    const test = TestRunner.getCurrentTest();
+    if (test && !this.isNot) (test.meta.comparisons ??= []).push({ measured, bound });
     const { index, count } = worst(actual, expected);
     return {
       pass: measured <= bound,
@@ -57,6 +59,10 @@ expect.extend({
 });
 
 declare module 'vitest' {
+  interface TaskMeta {
+    /** What the test compared so far; tools/support-table.ts counts them. */
+    comparisons?: { readonly measured: number; readonly bound: number }[];
+  }
   interface Matchers {
     /** Passes if the NMSE against `expected` is at most `bound`; never for NaN. Throws for different lengths. */
     toMatchNmse(expected: Numbers, bound: number): void;

@@ -1,0 +1,31 @@
+/**
+ * @file What calotype can do, by the tests that hold it to diffusers: the rows of README's support table, which
+ * tools/support-table.ts makes. A new feature is a line here.
+ */
+
+/** A row: its title, and the tests that count for it, by `file > suite > test`. */
+export interface Feature {
+  readonly feature: string;
+  readonly tests: RegExp;
+}
+
+export const FEATURES: readonly Feature[] = [
+  {
+    feature: 'Text to image, SD 1.x and 2.x shaped',
+    tests: /(diffusers|deno|browser)\.test.*\b(tiny-sd|starter)\b.* draws/,
+  },
+  { feature: 'Text to image, SDXL', tests: /(diffusers|deno)\.test.*\btiny-sdxl\b.* draws/ },
+  { feature: 'Turbo, Lightning, LCM', tests: /models\.test.*(turbo|lightning|tiny-lcm|lcm-lora)/ },
+  {
+    feature: 'SDXL refiner, hand-over',
+    tests: /models\.test.*(tiny-refiner|"(end|start|between|strength-end|inpaint-start|inpaint-between))/,
+  },
+  { feature: 'x4 upscaler', tests: /models\.test.*tiny-upscaler/ },
+  { feature: 'Image to image', tests: /images\.test.* > (tiny-sd|tiny-sdxl|starter) > draws "(?!inpaint)/ },
+  { feature: 'Inpaint, masked and 9-channel', tests: /images\.test.*(draws "inpaint|tiny-inpaint > )/ },
+  { feature: 'ControlNet, SD', tests: /control\.test.*draws "(?!xl-)/ },
+  { feature: 'ControlNet, SDXL', tests: /control\.test.*draws "xl-/ },
+  { feature: 'LoRA, LoCon, LoHa, LoKr, DoRA', tests: /lora\.test.*draws "/ },
+  { feature: 'webui prompt syntax', tests: /pipelines\/webui\.test/ },
+  { feature: 'Textual inversion', tests: /textual-inversion\.test/ },
+];
