@@ -18,6 +18,10 @@ export default defineConfig({
         find: /^@calotype\/cuda$/,
         replacement: fileURLToPath(new URL('native-cuda/src/index.ts', import.meta.url)),
       },
+      {
+        find: /^@calotype\/server$/,
+        replacement: fileURLToPath(new URL('server/src/index.ts', import.meta.url)),
+      },
     ],
   },
   test: {

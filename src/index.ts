@@ -74,6 +74,7 @@ export {
   TCDScheduler,
   UniPCMultistepScheduler,
 } from './schedulers/index.ts';
+export { SCHEDULER_PRESET_NAMES, SCHEDULER_PRESETS, type SchedulerPreset } from './schedulers/presets.ts';
 export type { Scheduler, SchedulerConfig, StepCoefficients } from './schedulers/scheduler.ts';
 
 export { Generator } from './random/generator.ts';
@@ -124,3 +125,5 @@ export {
 } from './errors.ts';
 export type { BackendAttempt, ErrorDetails } from './errors.ts';
 export { nearestNames } from './nearest-names.ts';
+export { rebuildError, sendError } from './worker/sent-error.ts';
+export type { SentError } from './worker/protocol.ts';

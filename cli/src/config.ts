@@ -3,9 +3,16 @@
  * calotype wrote; pictures of stable-diffusion-webui tell their options too, though not all that mattered.
  */
 import { readFile } from 'node:fs/promises';
-import { decodePng, OptionError, parseWebuiParameters, readRecipe, type Recipe } from 'calotype';
+import {
+  decodePng,
+  OptionError,
+  parseWebuiParameters,
+  readRecipe,
+  type Recipe,
+  SCHEDULER_PRESET_NAMES,
+  SCHEDULER_PRESETS,
+} from 'calotype';
 import { schedulerOfSampler } from './samplers.ts';
-import { SCHEDULER_NAMES, SCHEDULERS } from './schedulers.ts';
 
 /** Arguments that a file amounts to, and what there is to say about them. */
 export interface ConfigArguments {
@@ -91,7 +98,9 @@ function fromRecipe(recipe: Recipe): ConfigArguments {
 /** The name under which a scheduler was chosen, else that of its class. */
 function schedulerOf({ sampler, scheduler }: Recipe): string | undefined {
   if (typeof sampler === 'string') return sampler;
-  return SCHEDULER_NAMES.find((name) => SCHEDULERS[name].fromConfig({}).config['_class_name'] === scheduler);
+  return SCHEDULER_PRESET_NAMES.find(
+    (name) => SCHEDULER_PRESETS[name].fromConfig({}).config['_class_name'] === scheduler,
+  );
 }
 
 /** Settings of stable-diffusion-webui that need no word: they are read below, or change nothing. */

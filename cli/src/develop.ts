@@ -8,11 +8,11 @@ import {
   type CallOptions,
   type PipelineOutput,
   type ProgressEvent,
+  SCHEDULER_PRESETS,
 } from 'calotype';
 import { backendsOf } from './backends.ts';
 import type { Advance } from './progress.ts';
 import type { GenerateRequest } from './request.ts';
-import { SCHEDULERS } from './schedulers.ts';
 import { version } from './version.ts';
 
 /** A request with everything decided. */
@@ -130,7 +130,8 @@ async function drawWith(
   });
   try {
     const loadSeconds = (performance.now() - begin) / 1000;
-    if (request.scheduler) pipe.scheduler = SCHEDULERS[request.scheduler].fromConfig(pipe.scheduler.config);
+    if (request.scheduler)
+      pipe.scheduler = SCHEDULER_PRESETS[request.scheduler].fromConfig(pipe.scheduler.config);
     if (isBase) await loadAdditions(pipe, request);
     const output = await takeSteps(pipe, { ...optionsOf(pipe.recommended), signal }, onAdvance);
     return {

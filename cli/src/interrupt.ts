@@ -46,6 +46,17 @@ export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>
   }
 }
 
+/** Resolves at the first Ctrl-C or SIGTERM, for programs that run until then; a second Ctrl-C ends the program at once. */
+export function untilStopped(): Promise<void> {
+  return new Promise((resolve) => {
+    onInterrupt((press) => {
+      if (press > 1) process.exit(INTERRUPTED_EXIT_CODE);
+      resolve();
+    });
+    process.on('SIGTERM', () => resolve());
+  });
+}
+
 /** The reason of an abort by Ctrl-C; not a failure. */
 export class InterruptedError extends Error {
   override readonly name = 'InterruptedError';

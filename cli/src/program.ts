@@ -6,6 +6,7 @@ export const program: Program = {
   meta: { name: 'calotype', version, description: 'Develops pictures from prompts with diffusion models' },
   commands: {
     generate: async () => (await import('./commands/generate.ts')).generate,
+    serve: async () => (await import('./commands/serve.ts')).serve,
     inspect: async () => (await import('./commands/inspect.ts')).inspect,
     doctor: async () => (await import('./commands/doctor.ts')).doctor,
     bench: async () => (await import('./commands/bench.ts')).bench,

@@ -1,8 +1,7 @@
 /** @file Turns the arguments of `calotype generate` into a checked request. */
-import { OptionError } from 'calotype';
+import { OptionError, SCHEDULER_PRESET_NAMES, type SchedulerPreset } from 'calotype';
 import { readBackend, type BackendChoice } from './backends.ts';
 import { readChoice, readInteger, readNumber, readSize } from './options.ts';
-import { SCHEDULER_NAMES, type SchedulerName } from './schedulers.ts';
 
 /** Storage types by the names that --dtype takes. */
 const DTYPES = ['auto', 'f16', 'f32'] as const;
@@ -20,7 +19,7 @@ export interface GenerateRequest {
   readonly variant: string | undefined;
   readonly dtype: (typeof DTYPES)[number];
   readonly backend: BackendChoice;
-  readonly scheduler: SchedulerName | undefined;
+  readonly scheduler: SchedulerPreset | undefined;
   readonly seed: number | undefined;
   /** Names of PNG files. */
   readonly image: string | undefined;
@@ -134,7 +133,7 @@ export function readGenerateRequest(args: GenerateArguments): GenerateRequest {
     variant: text('variant'),
     dtype: read('dtype', (option, value) => readChoice(option, value, DTYPES)) ?? 'auto',
     backend: readBackend(args),
-    scheduler: read('scheduler', (option, value) => readChoice(option, value, SCHEDULER_NAMES)),
+    scheduler: read('scheduler', (option, value) => readChoice(option, value, SCHEDULER_PRESET_NAMES)),
     seed: read('seed', (option, value) => readInteger(option, value, { min: 0 })),
     image,
     mask: text('mask'),

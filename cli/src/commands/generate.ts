@@ -1,5 +1,5 @@
 /** @file `calotype generate`: a prompt becomes a picture. */
-import { OptionError, type CalotypeImage } from 'calotype';
+import { OptionError, type CalotypeImage, SCHEDULER_PRESET_NAMES } from 'calotype';
 import { defineCommand } from 'citty';
 import { BACKEND_ARGS, prepareBackend } from '../backends.ts';
 import { readConfig } from '../config.ts';
@@ -9,7 +9,6 @@ import { checkOutput, writeFileAtomically } from '../output.ts';
 import { readPicture } from '../picture.ts';
 import { duration, Progress, type Advance } from '../progress.ts';
 import { readGenerateRequest } from '../request.ts';
-import { SCHEDULER_NAMES } from '../schedulers.ts';
 import { starterModel } from '../starter.ts';
 
 export const generate = defineCommand({
@@ -117,7 +116,7 @@ export const generate = defineCommand({
     scheduler: {
       type: 'string',
       valueHint: 'name',
-      description: `${SCHEDULER_NAMES.join(', ')} (the model's own)`,
+      description: `${SCHEDULER_PRESET_NAMES.join(', ')} (the model's own)`,
     },
   },
   async run({ args }) {

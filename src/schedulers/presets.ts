@@ -1,5 +1,6 @@
-/** @file The names that --scheduler takes: the library's, and those of usual combinations with options. */
-import { type Scheduler, type SchedulerConfig, SCHEDULERS as CLASSES } from 'calotype';
+/** @file Schedulers by the names that people choose them by: the classes', and those of usual combinations with options. */
+import { SCHEDULERS as CLASSES } from './index.ts';
+import type { Scheduler, SchedulerConfig } from './scheduler.ts';
 
 /** Makes a scheduler from a model's configuration. */
 interface SchedulerFactory {
@@ -9,8 +10,8 @@ interface SchedulerFactory {
 const KARRAS = { useKarrasSigmas: true };
 const SDE = { algorithmType: 'sde-dpmsolver++' } as const;
 
-/** The scheduler of each name. */
-export const SCHEDULERS = {
+/** The scheduler of each name; the command's --scheduler and the server take these. */
+export const SCHEDULER_PRESETS = {
   ...CLASSES,
   'dpm++-sde': { fromConfig: (config) => CLASSES['dpm++'].fromConfig(config, SDE) },
   'dpm++-sde-karras': { fromConfig: (config) => CLASSES['dpm++'].fromConfig(config, { ...SDE, ...KARRAS }) },
@@ -27,11 +28,11 @@ export const SCHEDULERS = {
   'deis-karras': { fromConfig: (config) => CLASSES.deis.fromConfig(config, KARRAS) },
 } satisfies Readonly<Record<string, SchedulerFactory>>;
 
-export type SchedulerName = keyof typeof SCHEDULERS;
+export type SchedulerPreset = keyof typeof SCHEDULER_PRESETS;
 
 /** All names. */
-export const SCHEDULER_NAMES = Object.keys(SCHEDULERS).filter(isSchedulerName);
+export const SCHEDULER_PRESET_NAMES = Object.keys(SCHEDULER_PRESETS).filter(isPreset);
 
-function isSchedulerName(name: string): name is SchedulerName {
-  return Object.hasOwn(SCHEDULERS, name);
+function isPreset(name: string): name is SchedulerPreset {
+  return Object.hasOwn(SCHEDULER_PRESETS, name);
 }

@@ -1,0 +1,186 @@
+/** @file The arguments of `calotype serve`, which the server and the processes of its runners read alike. */
+import { readFileSync } from 'node:fs';
+import { OptionError } from 'calotype';
+import type { Limits, NamedSource } from '@calotype/server';
+import { readSources } from '@calotype/server/runner';
+import { BACKEND_ARGS, readBackend, type BackendChoice } from './backends.ts';
+import { readChoice, readInteger } from './options.ts';
+import { starterModel } from './starter.ts';
+
+const DTYPES = ['auto', 'f16', 'f32'] as const;
+const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
+
+/** What shall compute, and with what. */
+export interface RunnerRequest {
+  readonly models: readonly NamedSource[];
+  readonly loras: readonly NamedSource[];
+  readonly backend: BackendChoice;
+  readonly dtype: (typeof DTYPES)[number];
+  /** Models in memory at once, in each runner. */
+  readonly held: number;
+  /** NVIDIA cards, one runner for each; empty for one runner on what the backend finds. */
+  readonly devices: readonly string[];
+}
+
+/** What `calotype serve` was asked for. */
+export interface ServeRequest extends RunnerRequest {
+  readonly host: string;
+  readonly port: number;
+  readonly capacity: number;
+  readonly maxBatch: number;
+  readonly attempts: number;
+  readonly limits: Partial<Limits>;
+  /** Text of the file of keys. */
+  readonly keys: { readonly file: string; readonly text: string } | undefined;
+  readonly origins: readonly string[];
+  readonly logLevel: (typeof LOG_LEVELS)[number];
+  readonly logPrompts: boolean;
+}
+
+/** Arguments of everything that computes. */
+const RUNNER_ARGS = {
+  model: {
+    type: 'string',
+    alias: 'm',
+    valueHint: '[name=]model',
+    description:
+      'Folder, Hub id or .safetensors; once for each model, the first is the default (the starter model)',
+  },
+  lora: {
+    type: 'string',
+    valueHint: '[name=]file',
+    description: 'LoRA that prompts may name as <lora:name:weight>; once for each',
+  },
+  dtype: { type: 'string', valueHint: DTYPES.join('|'), description: 'Storage of weights (auto)' },
+  'max-models': { type: 'string', valueHint: 'n', description: 'Models in memory at once (1)' },
+  devices: {
+    type: 'string',
+    valueHint: '0,1',
+    description: 'NVIDIA cards, with a process for each (one process on what is found)',
+  },
+  ...BACKEND_ARGS,
+} as const;
+
+/** Arguments of `calotype serve`. */
+export const SERVE_ARGS = {
+  port: { type: 'string', alias: 'p', valueHint: 'n', description: 'TCP port; 0 takes a free one (7860)' },
+  host: {
+    type: 'string',
+    valueHint: 'address',
+    description: '0.0.0.0 for all networks (127.0.0.1: this machine)',
+  },
+  ...RUNNER_ARGS,
+  keys: {
+    type: 'string',
+    valueHint: 'file',
+    description: 'Who may ask: a line NAME KEY for each (everybody)',
+  },
+  'queue-size': { type: 'string', valueHint: 'n', description: 'Jobs that may wait; others get 429 (32)' },
+  batch: { type: 'string', valueHint: 'n', description: 'Pictures drawn in one go; 1 for one at a time (4)' },
+  attempts: {
+    type: 'string',
+    valueHint: 'n',
+    description: 'Times that a job is tried when its process dies (2)',
+  },
+  concurrent: { type: 'string', valueHint: 'n', description: 'Requests that one key may have in work (16)' },
+  rate: { type: 'string', valueHint: 'n', description: 'Requests a minute of one key; 0 for any (0)' },
+  'max-pixels': { type: 'string', valueHint: 'n', description: 'Width times height of a picture (4194304)' },
+  'max-steps': { type: 'string', valueHint: 'n', description: 'Steps of a picture (150)' },
+  'max-pictures': { type: 'string', valueHint: 'n', description: 'Pictures of a request (10)' },
+  'max-body': { type: 'string', valueHint: 'bytes', description: "A request's size (52428800)" },
+  timeout: { type: 'string', valueHint: 'seconds', description: 'From the request to its pictures (600)' },
+  origin: { type: 'string', valueHint: 'url,...', description: 'Origins whose pages may ask: CORS (none)' },
+  'log-level': {
+    type: 'string',
+    valueHint: LOG_LEVELS.join('|'),
+    description: 'JSON lines on stdout (info)',
+  },
+  'log-prompts': { type: 'boolean', description: 'Write prompts to the log' },
+} as const;
+
+/** Reads the arguments as citty gives them, and those that may be given more than once from the command line itself. */
+export function readServeRequest(
+  args: Readonly<Record<string, unknown>>,
+  rawArgs: readonly string[],
+): ServeRequest {
+  const text = (name: string): string | undefined => {
+    const value = args[name];
+    return typeof value === 'string' ? value : undefined;
+  };
+  const count = (name: string, least: number, most = Number.MAX_SAFE_INTEGER): number | undefined => {
+    const value = text(name);
+    return value === undefined ? undefined : readInteger(`--${name}`, value, { min: least, max: most });
+  };
+  const limits: { readonly [K in keyof Limits]: number | undefined } = {
+    pixels: count('max-pixels', 64),
+    steps: count('max-steps', 1),
+    pictures: count('max-pictures', 1),
+    bodyBytes: count('max-body', 1024),
+    jobSeconds: count('timeout', 1, 1_000_000),
+    concurrent: count('concurrent', 1),
+    perMinute: count('rate', 0),
+  };
+  const keys = text('keys');
+  return {
+    ...readRunnerRequest(args, rawArgs),
+    host: text('host') ?? '127.0.0.1',
+    port: count('port', 0, 65_535) ?? 7860,
+    capacity: count('queue-size', 0) ?? 32,
+    maxBatch: count('batch', 1, 1024) ?? 4,
+    attempts: count('attempts', 1) ?? 2,
+    limits: Object.fromEntries(Object.entries(limits).filter(([, value]) => value !== undefined)),
+    keys: keys === undefined ? undefined : { file: keys, text: readKeyFile(keys) },
+    origins: listOf(text('origin')),
+    logLevel: readChoice('--log-level', text('log-level') ?? 'info', LOG_LEVELS),
+    logPrompts: args['log-prompts'] === true,
+  };
+}
+
+/** The part that runners need. */
+export function readRunnerRequest(
+  args: Readonly<Record<string, unknown>>,
+  rawArgs: readonly string[],
+): RunnerRequest {
+  const models = readSources('--model', everyValue(rawArgs, ['--model', '-m']));
+  const backend = readBackend(args);
+  const { devices, dtype, 'max-models': held } = args;
+  const listed = listOf(typeof devices === 'string' ? devices : undefined);
+  if (listed.length > 0 && backend.name !== 'cuda')
+    throw new OptionError('is of NVIDIA cards', {
+      field: '--devices',
+      remedy: 'Give --backend cuda with it, or leave it out.',
+    });
+  return {
+    models: models.length > 0 ? models : [{ name: 'emoji-starter', source: starterModel() }],
+    loras: readSources('--lora', everyValue(rawArgs, ['--lora'])),
+    backend,
+    dtype: readChoice('--dtype', typeof dtype === 'string' ? dtype : 'auto', DTYPES),
+    held: typeof held === 'string' ? readInteger('--max-models', held, { min: 1 }) : 1,
+    devices: listed,
+  };
+}
+
+/** The values of an option that may be given more than once; citty knows the last one only. */
+function everyValue(rawArgs: readonly string[], names: readonly string[]): string[] {
+  return rawArgs.flatMap((argument, i) => {
+    if (names.includes(argument)) return rawArgs.slice(i + 1, i + 2);
+    const name = names.find((one) => argument.startsWith(`${one}=`));
+    return name === undefined ? [] : [argument.slice(name.length + 1)];
+  });
+}
+
+function listOf(text: string | undefined): readonly string[] {
+  return (text ?? '').split(',').filter((entry) => entry !== '');
+}
+
+function readKeyFile(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (cause) {
+    throw new OptionError(`'${path}' cannot be read`, {
+      field: '--keys',
+      remedy: 'Give a text file with a line NAME KEY for each.',
+      cause,
+    });
+  }
+}

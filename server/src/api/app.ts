@@ -1,0 +1,110 @@
+/** @file The web server: what holds for every route, and the APIs. */
+import cors from '@fastify/cors';
+import rateLimit from '@fastify/rate-limit';
+import swagger from '@fastify/swagger';
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyServerOptions } from 'fastify';
+import { RateLimitError } from '../errors.ts';
+import type { Caller, KeyRing } from '../limits/keys.ts';
+import type { Limits } from '../limits/limits.ts';
+import { Metrics } from '../metrics/metrics.ts';
+import type { NamedSource } from '../models.ts';
+import type { JobQueue } from '../queue/queue.ts';
+import { version } from '../version.ts';
+import { Desk } from './desk.ts';
+import { healthApi } from './health.ts';
+import { openaiApi } from './openai/index.ts';
+import { openaiError } from './openai/errors.ts';
+import { type Problem, problemOf } from './status.ts';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Who asked; set before a route of an API runs. */
+    caller: Caller;
+  }
+}
+
+/** What a server is made of. */
+export interface AppOptions {
+  readonly models: readonly NamedSource[];
+  readonly loras: readonly NamedSource[];
+  readonly queue: JobQueue;
+  readonly keys: KeyRing;
+  readonly limits: Limits;
+  /** Pages of these origins may ask; default none. */
+  readonly origins?: readonly string[];
+  readonly logPrompts?: boolean;
+  readonly logger: NonNullable<FastifyServerOptions['logger']>;
+}
+
+/** Builds the server; `listen` starts it. */
+export async function createApp(options: AppOptions): Promise<FastifyInstance> {
+  const { models, queue, keys, limits, logger, origins = [], logPrompts = false } = options;
+  const app = fastify({
+    logger,
+    bodyLimit: limits.bodyBytes,
+    // A slow sender would hold a connection for ever otherwise.
+    requestTimeout: 60_000,
+    forceCloseConnections: 'idle',
+    ajv: { customOptions: { removeAdditional: false, coerceTypes: false, allErrors: false } },
+  }).withTypeProvider<TypeBoxTypeProvider>();
+  app.setErrorHandler(answerErrors(openaiError));
+  app.setNotFoundHandler((request, reply) => {
+    const message = `There is no ${request.method} ${request.url.split('?')[0]}; /openapi.json lists what there is`;
+    const problem = { status: 404, code: 'not-found', message, field: undefined, retryAfter: undefined };
+    return reply.code(404).send(openaiError(problem));
+  });
+  app.decorateRequest('caller', undefined as unknown as Caller);
+  if (origins.length > 0) await app.register(cors, { origin: [...origins] });
+  await app.register(swagger, {
+    openapi: {
+      info: { title: 'calotype', version, description: 'Pictures from prompts' },
+      components: { securitySchemes: { key: { type: 'http', scheme: 'bearer' } } },
+      security: [{ key: [] }],
+    },
+  });
+  const metrics = new Metrics(queue);
+  const desk = new Desk({ queue, limits, metrics, logPrompts });
+  await app.register(healthApi, { queue, metrics });
+  await app.register(async (api) => {
+    api.addHook('onRequest', async (request) => {
+      request.caller = keys.find(request.headers.authorization, request.ip);
+    });
+    await limitRate(api, limits);
+    await api.register(openaiApi, { prefix: '/v1', desk, models });
+  });
+  app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
+  return app;
+}
+
+async function limitRate(app: FastifyInstance, { perMinute }: Limits): Promise<void> {
+  if (perMinute === 0) return;
+  await app.register(rateLimit, {
+    max: perMinute,
+    timeWindow: '1 minute',
+    hook: 'preParsing',
+    keyGenerator: ({ caller }) => caller.name,
+    errorResponseBuilder: (_request, { ttl }) =>
+      new RateLimitError(`over ${perMinute} requests in a minute`, {
+        remedy: 'Wait a while',
+        retryAfter: Math.ceil(ttl / 1000),
+      }),
+  });
+}
+
+/** An error handler that answers in an API's form. */
+export function answerErrors(form: (problem: Problem, error: unknown) => object) {
+  return (
+    error: unknown,
+    request: { readonly log: FastifyBaseLogger },
+    reply: {
+      code(status: number): { header(name: string, value: number): unknown; send(body: object): unknown };
+    },
+  ): unknown => {
+    const problem = problemOf(error);
+    if (problem.status >= 500) request.log.error(error);
+    const answered = reply.code(problem.status);
+    if (problem.retryAfter !== undefined) answered.header('retry-after', problem.retryAfter);
+    return answered.send(form(problem, error));
+  };
+}

@@ -1,0 +1,64 @@
+/** @file OpenAI's images API: its routes, and its errors' form. */
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { findModel, type NamedSource } from '../../models.ts';
+import type { Desk } from '../desk.ts';
+import { answer, readGeneration } from './generations.ts';
+import {
+  errorSchema,
+  generationSchema,
+  imagesSchema,
+  modelParametersSchema,
+  modelSchema,
+  modelsSchema,
+} from './schemas.ts';
+
+/** What the API needs. */
+export interface OpenaiOptions {
+  readonly desk: Desk;
+  readonly models: readonly NamedSource[];
+}
+
+/** Mount it at `/v1`. */
+export const openaiApi: FastifyPluginAsyncTypebox<OpenaiOptions> = async (app, { desk, models }) => {
+  const created = Math.floor(Date.now() / 1000);
+  const described = ({ name }: NamedSource) =>
+    ({ id: name, object: 'model', created, owned_by: 'calotype' }) as const;
+
+  app.get(
+    '/models',
+    {
+      schema: { summary: 'The models that are served', response: { 200: modelsSchema, '4xx': errorSchema } },
+    },
+    async () => ({ object: 'list' as const, data: models.map(described) }),
+  );
+
+  app.get(
+    '/models/:model',
+    {
+      schema: {
+        summary: 'One model',
+        params: modelParametersSchema,
+        response: { 200: modelSchema, '4xx': errorSchema },
+      },
+    },
+    async ({ params }) => described(findModel(models, params.model)),
+  );
+
+  app.post(
+    '/images/generations',
+    {
+      schema: {
+        summary: 'Pictures of a prompt',
+        description:
+          'With stream: true, events image_generation.partial_image and image_generation.completed.',
+        body: generationSchema,
+        response: { 200: imagesSchema, '4xx': errorSchema, '5xx': errorSchema },
+      },
+    },
+    async (request, reply) => {
+      const { body } = request;
+      const job = readGeneration(body, models);
+      return answer(desk, job, body.stream === true, 'image_generation', request, reply);
+    },
+  );
+};

@@ -1,0 +1,74 @@
+/** @file OpenAI's images API (https://platform.openai.com/docs/api-reference/images) as schemas, with calotype's additions. */
+import { Type, type Static } from '@fastify/type-provider-typebox';
+import { SCHEDULER_PRESET_NAMES } from 'calotype';
+
+const size = Type.String({
+  pattern: '^(auto|[1-9][0-9]{0,4}x[1-9][0-9]{0,4})$',
+  description: 'WIDTHxHEIGHT in pixels, or auto for what the model recommends',
+});
+
+/** What generations and edits share. Values with one choice are those that other servers offer more of. */
+const shared = {
+  prompt: Type.String({ maxLength: 32_000 }),
+  model: Type.Optional(Type.String({ description: 'A name that /v1/models lists; default the first' })),
+  n: Type.Optional(Type.Integer({ minimum: 1, maximum: 1024 })),
+  size: Type.Optional(size),
+  response_format: Type.Optional(Type.Enum(['b64_json'])),
+  output_format: Type.Optional(Type.Enum(['png'])),
+  background: Type.Optional(Type.Enum(['auto', 'opaque'])),
+  quality: Type.Optional(Type.Enum(['auto', 'standard'])),
+  moderation: Type.Optional(Type.Enum(['auto', 'low'])),
+  stream: Type.Optional(Type.Boolean({ description: 'Server-sent events with partial images' })),
+  partial_images: Type.Optional(
+    Type.Integer({ minimum: 0, maximum: 3, description: 'Small previews to send before the picture' }),
+  ),
+  user: Type.Optional(Type.String({ maxLength: 256, description: 'Not used' })),
+  negative_prompt: Type.Optional(Type.String({ maxLength: 32_000, description: 'Of calotype' })),
+  seed: Type.Optional(
+    Type.Integer({
+      minimum: 0,
+      maximum: Number.MAX_SAFE_INTEGER,
+      description: 'Of calotype; the next pictures take the next numbers',
+    }),
+  ),
+  steps: Type.Optional(Type.Integer({ minimum: 1, maximum: 10_000, description: 'Of calotype' })),
+  guidance_scale: Type.Optional(
+    Type.Number({ minimum: -10_000, maximum: 10_000, description: 'Of calotype' }),
+  ),
+  scheduler: Type.Optional(Type.Enum(SCHEDULER_PRESET_NAMES, { description: 'Of calotype' })),
+};
+
+export const generationSchema = Type.Object(shared, { additionalProperties: false });
+export type Generation = Static<typeof generationSchema>;
+
+export const imagesSchema = Type.Object({
+  created: Type.Integer({ description: 'Unix time in seconds' }),
+  data: Type.Array(
+    Type.Object({
+      b64_json: Type.String(),
+      seed: Type.Integer({ description: 'Of calotype: gives this picture again' }),
+    }),
+  ),
+  background: Type.Literal('opaque'),
+  output_format: Type.Literal('png'),
+  size: Type.String(),
+});
+
+const modelSchema = Type.Object({
+  id: Type.String(),
+  object: Type.Literal('model'),
+  created: Type.Integer(),
+  owned_by: Type.String(),
+});
+export const modelParametersSchema = Type.Object({ model: Type.String({ maxLength: 256 }) });
+export const modelsSchema = Type.Object({ object: Type.Literal('list'), data: Type.Array(modelSchema) });
+export { modelSchema };
+
+export const errorSchema = Type.Object({
+  error: Type.Object({
+    message: Type.String(),
+    type: Type.String(),
+    param: Type.Union([Type.String(), Type.Null()]),
+    code: Type.Union([Type.String(), Type.Null()]),
+  }),
+});

@@ -1,0 +1,84 @@
+/** @file What every API turns its requests into: one kind of job, which queues hold and runners draw. */
+import type { SchedulerPreset, Seed } from 'calotype';
+
+/** A picture that a request brings, as a PNG file. */
+export type PngFile = Uint8Array;
+
+/** A job: plain data, but for the PNG files. What is undefined is as the model recommends, else the library's default. */
+export interface DrawRequest {
+  /** Name of a served model. */
+  readonly model: string;
+  readonly prompt: string;
+  readonly negativePrompt?: string;
+  readonly promptSyntax: 'plain' | 'webui';
+  readonly width?: number;
+  readonly height?: number;
+  readonly numInferenceSteps?: number;
+  readonly guidanceScale?: number;
+  readonly guidanceRescale?: number;
+  readonly clipSkip?: number;
+  readonly eta?: number;
+  /** One for each picture, chosen when the job is accepted, so that a second attempt gives the same pictures. */
+  readonly seeds: readonly Seed[];
+  /** Default: the model's own. */
+  readonly scheduler?: SchedulerPreset;
+  readonly image?: PngFile;
+  readonly mask?: MaskFile;
+  readonly strength?: number;
+  /** Previews to send while it is drawn, spread evenly over the steps. */
+  readonly previews: number;
+}
+
+/** Where to paint: `white` pixels (sd-webui) or `transparent` ones (OpenAI). */
+export interface MaskFile {
+  readonly png: PngFile;
+  readonly paint: 'white' | 'transparent';
+}
+
+/** A finished step of a job. */
+export interface DrawStep {
+  /** Steps that are done. */
+  readonly done: number;
+  readonly total: number;
+  /** Small PNG files, one for each picture of the job, or none at this step. */
+  readonly previews: readonly PngFile[];
+}
+
+/** One picture. */
+export interface Picture {
+  readonly png: PngFile;
+  readonly width: number;
+  readonly height: number;
+  readonly seed: number;
+  /** sd-webui's description of it, as in the file. */
+  readonly parameters: string;
+}
+
+/** A job's result. */
+export interface DrawResult {
+  readonly pictures: readonly Picture[];
+  /** What was ignored or cut off, for people. */
+  readonly notices: readonly string[];
+  /** Seconds of computing, loading included; pictures of a batch share them. */
+  readonly seconds: number;
+}
+
+/**
+ * Jobs with equal keys can be drawn in one call of a pipeline; undefined for those that are drawn alone. Prompts in
+ * sd-webui's syntax may be of several chunks, and the shorter ones of a batch are padded, which changes the picture
+ * a little: only equal ones share a batch.
+ */
+export function batchKey(request: DrawRequest): string | undefined {
+  const {
+    prompt,
+    negativePrompt,
+    seeds: _seeds,
+    previews: _previews,
+    image,
+    mask: _mask,
+    ...shared
+  } = request;
+  if (image !== undefined) return undefined;
+  const texts = request.promptSyntax === 'webui' ? [prompt, negativePrompt] : [negativePrompt === undefined];
+  return JSON.stringify([texts, Object.entries(shared).sort(([a], [b]) => (a < b ? -1 : 1))]);
+}

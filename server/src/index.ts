@@ -1,0 +1,12 @@
+/** @file The public API of `@calotype/server`: pipelines behind HTTP. */
+export { serve, type ServeOptions, type Served } from './serve.ts';
+export { createApp, type AppOptions } from './api/app.ts';
+export type { DrawRequest, DrawResult, DrawStep, Picture } from './draw-request.ts';
+export { KeyRing, parseKeys } from './limits/keys.ts';
+export { DEFAULT_LIMITS, type Limits } from './limits/limits.ts';
+export { type NamedSource, readSources } from './models.ts';
+export { MemoryQueue } from './queue/memory-queue.ts';
+export type { JobQueue } from './queue/queue.ts';
+export { PipelineHost } from './runner/pipeline-host.ts';
+export { ProcessRunner, type RunnerProgram } from './runner/process-runner.ts';
+export type { Runner } from './runner/runner.ts';

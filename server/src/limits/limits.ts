@@ -1,0 +1,63 @@
+/** @file What a server lets one request ask for, checked before anything is decoded or queued. */
+import { OptionError } from 'calotype';
+import type { DrawRequest } from '../draw-request.ts';
+import { TooLargeError } from '../errors.ts';
+import { pngSize } from './png-size.ts';
+
+/** Upper bounds of a request. */
+export interface Limits {
+  /** Width times height, of pictures that are drawn and of those that come in. Default 2048 x 2048. */
+  readonly pixels: number;
+  /** Default 150. */
+  readonly steps: number;
+  /** Pictures of one request. Default 10. */
+  readonly pictures: number;
+  /** Bytes of a request's body. Default 50 MiB. */
+  readonly bodyBytes: number;
+  /** Seconds from a job's acceptance to its end. Default 600. */
+  readonly jobSeconds: number;
+  /** Requests that one key may have in work. Default 16. */
+  readonly concurrent: number;
+  /** Requests a minute of one key; 0 for any number. Default 0. */
+  readonly perMinute: number;
+}
+
+export const DEFAULT_LIMITS: Limits = {
+  pixels: 2048 * 2048,
+  steps: 150,
+  pictures: 10,
+  bodyBytes: 50 << 20,
+  jobSeconds: 600,
+  concurrent: 16,
+  perMinute: 0,
+};
+
+/**
+ * Checks a request's cost. Sizes of pictures are read off their headers, so that a small file cannot unpack to a large one.
+ * @throws OptionError naming what is too much, TooLargeError and FileFormatError for pictures
+ */
+export function checkLimits(request: DrawRequest, limits: Limits): void {
+  const { width, height, numInferenceSteps = 1, seeds, image, mask } = request;
+  const pixels = (width ?? 0) * (height ?? 0);
+  const atMost = (field: string, value: number, most: number): void => {
+    if (value > most)
+      throw new OptionError(`${value} is over this server's limit`, {
+        field,
+        remedy: `Ask for at most ${most}`,
+      });
+  };
+  atMost('size', pixels, limits.pixels);
+  // One side without the other is multiplied by the model's own, which is never larger than the limit's square.
+  atMost('width', width ?? 0, limits.pixels);
+  atMost('steps', numInferenceSteps, limits.steps);
+  atMost('n', seeds.length, limits.pictures);
+  for (const [name, png] of [['image', image] as const, ['mask', mask?.png] as const]) {
+    if (png === undefined) continue;
+    const size = pngSize(png, name);
+    if (size.width * size.height > limits.pixels)
+      throw new TooLargeError(`it has ${size.width}x${size.height} pixels`, {
+        field: name,
+        remedy: `Send one of at most ${limits.pixels} pixels`,
+      });
+  }
+}

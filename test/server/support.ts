@@ -1,0 +1,55 @@
+/** @file A server on a free port with the tiny model, drawing in the test's own process. */
+import { cpu } from '../../src/index.ts';
+import {
+  DEFAULT_LIMITS,
+  KeyRing,
+  type Limits,
+  MemoryQueue,
+  PipelineHost,
+  type Runner,
+  serve,
+  type ServeOptions,
+} from '../../server/src/index.ts';
+import { fixturePath } from '../support/fixtures.ts';
+
+/** The model of `startServer`. */
+export const MODELS = [{ name: 'tiny-sd', source: fixturePath('pipelines/tiny-sd') }];
+
+/** Ways in which a test's server differs. */
+export interface TestServer extends Partial<Omit<ServeOptions, 'queue' | 'limits' | 'port'>> {
+  readonly limits?: Partial<Limits>;
+  readonly capacity?: number;
+  readonly maxBatch?: number;
+  readonly runners?: readonly Runner[];
+}
+
+/** A runner in this process. */
+export function localRunner(loras: ServeOptions['loras'] = []): Runner {
+  const host = new PipelineHost({ models: MODELS, loras, backends: () => [cpu({ threads: 2 })] });
+  return {
+    name: 'local',
+    ready: Promise.resolve(),
+    draw: (jobs) => host.draw(jobs),
+    close: () => host.dispose(),
+  };
+}
+
+/** Starts a server; close it after use. */
+export function startServer({ limits, capacity = 8, maxBatch = 4, runners, ...options }: TestServer = {}) {
+  const queue = new MemoryQueue({
+    runners: runners ?? [localRunner(options.loras)],
+    capacity,
+    maxBatch,
+    attempts: 2,
+  });
+  return serve({
+    models: MODELS,
+    loras: [],
+    keys: new KeyRing(),
+    logger: false,
+    ...options,
+    port: 0,
+    queue,
+    limits: { ...DEFAULT_LIMITS, ...limits },
+  });
+}
