@@ -6,7 +6,8 @@
 // x [rows.., C1] (and x2 [.., C2], read as concatenated) with channels in multiples of 8, weight packed as `rows`, gates (GEGLU)
 // 8 columns apart so that a matrix holds both. Variants: CONV or linear, WHOLE (a step never crosses a tap or a source, so that
 // addresses only grow), TWO_SOURCES of those (a branch that costs a convolution of one source a fifth), GATED, SPLIT (the sum is split over workgroups, gemm-matrix-reduce.wgsl finishes), shape (see
-// src/kernels/gemm-matrix-tiling.ts). All else is in Dims: a variant takes the driver a tenth of a second or more.
+// src/kernels/gemm-matrix-tiling.ts), INT8 (linear layers on signed bytes, 16x16x32 with i32 sums: a byte for every half a f16 takes, so
+// that tiles are the same in memory). All else is in Dims: a variant takes the driver a tenth of a second or more.
 //
 // Why this one (H100, Dawn/Vulkan, driver 580; TFLOP/s of 8192x1920x640, 2048x10240x1280 gated, 8192x640x2560):
 //   103, 122, 123  f16 workgroup arrays stored value by value, sizes as constants, finished sums in memory of their own:
@@ -30,7 +31,13 @@ diagnostic(off, chromium.subgroup_matrix_uniformity);
 struct Dims { rows: u32, columns: u32, groupsM: u32, groupsN: u32, steps: u32, splits: u32, partRows: u32, partColumns: u32, weightRows: u32, v1: u32, v2: u32, imageRows: u32, height: u32, width: u32, outHeight: u32, outWidth: u32, kernelHeight: u32, kernelWidth: u32, stride: u32, padTop: u32, padLeft: u32, upsample: u32, biased: u32, rowed: u32, added: u32 }
 @group(0) @binding(0) var<uniform> dims: Dims;
 // Eight f16 in a vec4<u32>: 16-byte loads.
+#if INT8
+// From quantize-rows.wgsl: bytes, and a scale for each row.
+@group(0) @binding(1) var<storage, read_write> x: array<vec4u>;
+@group(0) @binding(2) var<storage, read_write> scratch1: array<f32>;
+#else
 @group(0) @binding(1) var<storage, read> x: array<vec4u>;
+#endif
 #if CONV
 @group(0) @binding(2) var<storage, read> x2: array<vec4u>;
 #endif
@@ -41,9 +48,21 @@ struct Dims { rows: u32, columns: u32, groupsM: u32, groupsN: u32, steps: u32, s
 #include "lib/gemm-finish.wgsl"
 #endif
 
+#if INT8
+alias Left = subgroup_matrix_left<i8, 32, 16>;
+alias Right = subgroup_matrix_right<i8, 16, 32>;
+alias Sum = subgroup_matrix_result<i32, 16, 16>;
+
+// Four neighbouring sums, scaled; a packed weight's scales follow its bytes.
+fn scaled(sums: vec4u, row: u32, column: u32) -> vec4f {
+  let scales = bitcast<vec4f>(weight[dims.weightRows * dims.v1 + column / 4u]);
+  return vec4f(bitcast<vec4i>(sums)) * scratch1[row] * scales;
+}
+#else
 alias Left = subgroup_matrix_left<f16, 16, 16>;
 alias Right = subgroup_matrix_right<f16, 16, 16>;
 alias Sum = subgroup_matrix_result<f32, 16, 16>;
+#endif
 
 // Vectors of a row staged at a time, and between rows of a tile; odd, so that eight rows are in different banks.
 const PART: u32 = DEPTH * 2u;
@@ -334,9 +353,22 @@ fn main(
     if (inside$n) {
 #if GATED
       let first = base + e$n / WIDTH * PITCH_Y + e$n % WIDTH / 2u * 4u + e$n % 2u;
-      let value = (bitcast<vec4f>(tile[first]) + added$n) * gelu(bitcast<vec4f>(tile[first + 2u]) + gate$n) + residual$n;
+#if INT8
+      let packed = column$n / 8u * 16u + column$n % 8u;
+      let sum = scaled(tile[first], row$n, packed);
+      let gate = scaled(tile[first + 2u], row$n, packed + 8u);
 #else
-      let value = bitcast<vec4f>(tile[base + e$n / WIDTH * PITCH_Y + e$n % WIDTH]) + added$n;
+      let sum = bitcast<vec4f>(tile[first]);
+      let gate = bitcast<vec4f>(tile[first + 2u]);
+#endif
+      let value = (sum + added$n) * gelu(gate + gate$n) + residual$n;
+#else
+      let sums = tile[base + e$n / WIDTH * PITCH_Y + e$n % WIDTH];
+#if INT8
+      let value = scaled(sums, row$n, column$n) + added$n;
+#else
+      let value = bitcast<vec4f>(sums) + added$n;
+#endif
 #endif
       y[at$n] = vec4<y_t>(activate(value));
     }

@@ -26,6 +26,8 @@ export interface BackendChoice {
   readonly adapter: (typeof ADAPTERS)[number];
   /** Whether WebGPU's kernels are measured; undefined as the library does by default. */
   readonly autotune?: boolean;
+  /** Whether WebGPU's wide linear layers are computed on signed bytes. */
+  readonly int8: boolean;
   /** Of the CPU backend, where they were given. */
   readonly cpu: CpuOptions;
 }
@@ -49,6 +51,11 @@ export const BACKEND_ARGS = {
     description:
       'Measure the kernels of WebGPU before they are chosen, a few seconds at most, and keep what was found (on GPUs that are not known)',
     negativeDescription: 'Measure no kernels',
+  },
+  int8: {
+    type: 'boolean',
+    description:
+      'Compute wide linear layers on signed bytes on --backend webgpu: for GPUs with matrices of bytes; changes the picture a little',
   },
   threads: {
     type: 'string',
@@ -76,6 +83,12 @@ export function readBackend(args: Readonly<Record<string, unknown>>): BackendCho
       field: '--adapter',
       remedy: 'Give --backend webgpu with it, or leave it out.',
     });
+  const int8 = args['int8'] === true;
+  if (int8 && name !== 'webgpu')
+    throw new OptionError('is of WebGPU only', {
+      field: '--int8',
+      remedy: 'Give --backend webgpu with it, or leave it out.',
+    });
   const threads = read('threads', (option, text) => readInteger(option, text, { min: 0, max: 256 }));
   const simd = read('simd', (option, text) => readChoice(option, text, SIMD));
   const ofCpu = { ...(threads !== undefined && { threads }), ...(simd !== undefined && { simd }) };
@@ -89,6 +102,7 @@ export function readBackend(args: Readonly<Record<string, unknown>>): BackendCho
     name,
     adapter: adapter ?? 'hardware',
     ...(typeof autotune === 'boolean' && { autotune }),
+    int8,
     cpu: ofCpu,
   };
 }
@@ -98,10 +112,14 @@ export function readBackend(args: Readonly<Record<string, unknown>>): BackendCho
  * software adapter, which is slower than the CPU backend.
  */
 export function backendsOf(
-  { name, adapter, autotune, cpu: cpuOptions }: BackendChoice,
+  { name, adapter, autotune, int8, cpu: cpuOptions }: BackendChoice,
   switches: WebGpuOptions = {},
 ): readonly BackendFactory[] {
-  const webgpuOptions = { ...switches, ...(autotune !== undefined && { autotune }) };
+  const webgpuOptions: WebGpuOptions = {
+    ...switches,
+    ...(autotune !== undefined && { autotune }),
+    ...(int8 && { int8: 'dynamic' }),
+  };
   switch (name) {
     case 'auto':
       return [...(hasNvidiaDriver() ? [cuda] : []), webgpu(webgpuOptions), cpu()];

@@ -13,6 +13,9 @@ export const GATE = 8;
 /** Elements of the sum that its packed length is a multiple of. */
 export const STEP = 32;
 
+/** What matrices hold; of bytes, twice as many of the sum fit a matrix and a vector of 16 bytes. */
+export type MatrixElements = 'f16' | 'i8';
+
 /** Matrices a subgroup and subgroups a workgroup, by rows and columns. */
 interface Shape {
   readonly sm: number;
@@ -82,10 +85,11 @@ function roundsTime(shape: Shape, workgroups: number, steps: number): number {
 }
 
 /** Tilings of a node that fit the device, the one that should be fastest first. */
-export function tilings(node: GemmNode, context: KernelContext): Tiling[] {
+export function tilings(node: GemmNode, context: KernelContext, elements: MatrixElements = 'f16'): Tiling[] {
   const size = gemmSize(node, context);
   const columns = packedWidth(size, GATE, 16);
-  const depth = Math.ceil(packedDepth(size.taps, size.sources, 8) / STEP) * STEP;
+  const halves = packedDepth(size.taps, size.sources, 8) / (elements === 'i8' ? 2 : 1);
+  const depth = Math.ceil(halves / STEP) * STEP;
   const make = (shape: Shape, wanted: number): Tiling => {
     const rowsTile = shape.sm * shape.subgroupsM * 16;
     const columnsTile = shape.sn * shape.subgroupsN * 16;
@@ -118,7 +122,9 @@ export function tilings(node: GemmNode, context: KernelContext): Tiling[] {
     (shape) =>
       depth % (16 * shape.depth) === 0 && storageBytes(shape) <= context.traits.maxWorkgroupStorageBytes,
   );
-  const made = fitting.flatMap((shape) => [0, 1, 2, 4].map((times) => make(shape, times * PROCESSORS)));
+  // Partial sums are f32 numbers.
+  const fills = elements === 'i8' ? [0] : [0, 1, 2, 4];
+  const made = fitting.flatMap((shape) => fills.map((times) => make(shape, times * PROCESSORS)));
   const different = [...new Map(made.map((tiling) => [tiling.name, tiling])).values()];
   const least = Math.min(...different.map(({ estimate }) => estimate));
   const first = different.find(({ estimate }) => estimate <= TOLERANCE * least);
@@ -128,7 +134,7 @@ export function tilings(node: GemmNode, context: KernelContext): Tiling[] {
 }
 
 /** The tiling that was chosen for a node, else the one that should be fastest. */
-export function tilingOf(node: GemmNode, context: KernelContext): Tiling {
-  const all = tilings(node, context);
+export function tilingOf(node: GemmNode, context: KernelContext, elements?: MatrixElements): Tiling {
+  const all = tilings(node, context, elements);
   return all.find(({ name }) => name === context.variant) ?? all[0];
 }

@@ -13,7 +13,7 @@ import {
 } from './gemm.ts';
 import { inputsOf } from '../graph/ops.ts';
 import { channelsOf, defineKernel, fold, type KernelContext, type Launch } from './kernel.ts';
-import { GATE, STEP, tilingOf, tilings, type Tiling } from './gemm-matrix-tiling.ts';
+import { GATE, STEP, tilingOf, tilings, type MatrixElements, type Tiling } from './gemm-matrix-tiling.ts';
 
 export const gemmMatrix = defineKernel({
   id: 'gemm-matrix',
@@ -46,51 +46,64 @@ export const gemmMatrix = defineKernel({
     const { sources, gated } = gemmSize(node, context);
     return { weight: { kind: 'rows', sources, gate: gated ? GATE : 0, columns: 16, depth: STEP } };
   },
-  launches(node, context) {
-    const size = gemmSize(node, context);
-    const tiling = tilingOf(node, context);
-    const { sm, sn, subgroupsM, subgroupsN, depth, rowsTile, columnsTile, groupsM, groupsN, steps, parts } =
-      tiling;
-    const whole = size.sources.every((channels) => channels % (depth * 16) === 0);
-    const threads = subgroupsM * subgroupsN * 32;
-    const split = parts.splits > 1;
-    const conv = node.kind === 'conv2d';
-    return [
-      {
-        name: 'gemm-matrix',
-        source,
-        constants: {
-          SM: sm,
-          SN: sn,
-          SUBGROUPS_M: subgroupsM,
-          SUBGROUPS_N: subgroupsN,
-          DEPTH: depth,
-          WHOLE: whole,
-          TWO_SOURCES: whole && size.sources.length === 2,
-          MASKED: whole && conv,
-          LOADS_X: (rowsTile * 2 * depth) / threads,
-          LOADS_W: Math.ceil((columnsTile * 2 * depth) / threads),
-          FINISHED: size.gated && !split ? sn : 2 * sn,
-          RAGGED: (columnsTile * 2 * depth) % threads !== 0,
-          CONV: conv,
-          SPLIT: split,
-          ...(split ? { GATED: false } : finishConstants(node)),
-        },
-        dims: {
-          ...sourceDims(node, context),
-          ...epilogueDims(node, context, parts),
-          groupsM,
-          groupsN,
-          steps,
-          weightRows: packedWidth(size, GATE, 16),
-        },
-        aliases: unreadInputs(node, context),
-        workgroups: fold(groupsM * groupsN * parts.splits, context.traits),
-      },
-      ...(split ? [reduceLaunch(node, context, tiling)] : []),
-    ];
-  },
+  launches: (node, context) => matrixLaunches(node, context, tilingOf(node, context), 'f16'),
 });
+
+/**
+ * The launches of a product in tiles.
+ * @param elements what is multiplied; for `i8`, quantize-rows.wgsl has filled the first two scratch ranges, and the sum is
+ * not split
+ */
+export function matrixLaunches(
+  node: GemmNode,
+  context: KernelContext,
+  tiling: Tiling,
+  elements: MatrixElements,
+): Launch[] {
+  const size = gemmSize(node, context);
+  const { sm, sn, subgroupsM, subgroupsN, depth, rowsTile, columnsTile, groupsM, groupsN, steps, parts } =
+    tiling;
+  const int8 = elements === 'i8';
+  const whole = int8 || size.sources.every((channels) => channels % (depth * 16) === 0);
+  const threads = subgroupsM * subgroupsN * 32;
+  const split = parts.splits > 1;
+  const conv = node.kind === 'conv2d';
+  return [
+    {
+      name: 'gemm-matrix',
+      source,
+      constants: {
+        SM: sm,
+        SN: sn,
+        SUBGROUPS_M: subgroupsM,
+        SUBGROUPS_N: subgroupsN,
+        DEPTH: depth,
+        WHOLE: whole,
+        TWO_SOURCES: whole && size.sources.length === 2,
+        MASKED: whole && conv,
+        LOADS_X: (rowsTile * 2 * depth) / threads,
+        LOADS_W: Math.ceil((columnsTile * 2 * depth) / threads),
+        FINISHED: size.gated && !split ? sn : 2 * sn,
+        RAGGED: (columnsTile * 2 * depth) % threads !== 0,
+        CONV: conv,
+        SPLIT: split,
+        INT8: int8,
+        ...(split ? { GATED: false } : finishConstants(node)),
+      },
+      dims: {
+        ...sourceDims(node, context, elements),
+        ...epilogueDims(node, context, parts),
+        groupsM,
+        groupsN,
+        steps,
+        weightRows: packedWidth(size, GATE, 16),
+      },
+      aliases: { ...unreadInputs(node, context), ...(int8 && { x: 'scratch0' }) },
+      workgroups: fold(groupsM * groupsN * parts.splits, context.traits),
+    },
+    ...(split ? [reduceLaunch(node, context, tiling)] : []),
+  ];
+}
 
 /** Constants of lib/gemm-finish.wgsl. */
 function finishConstants({ attrs }: GemmNode): { GATED: boolean; ACTIVATION: string } {
@@ -127,8 +140,13 @@ const NO_FILTER = {
 };
 
 /** Members of `Dims` that say where a row reads its input. */
-function sourceDims(node: GemmNode, context: KernelContext): Record<string, number> {
-  const [v1, v2 = 0] = gemmSize(node, context).sources.map((channels) => channels / 8);
+function sourceDims(
+  node: GemmNode,
+  context: KernelContext,
+  elements: MatrixElements,
+): Record<string, number> {
+  const inVector = elements === 'i8' ? 16 : 8;
+  const [v1, v2 = 0] = gemmSize(node, context).sources.map((channels) => channels / inVector);
   const common = { ...gemmDims(node, context), v1, v2 };
   if (node.kind === 'linear') return { ...common, ...NO_FILTER };
   const [, , kernelHeight, kernelWidth] = context.shapeOf(node.inputs.weight);

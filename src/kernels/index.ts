@@ -12,6 +12,8 @@ import { elementwise } from './elementwise.ts';
 import { embedTokens } from './embed-tokens.ts';
 import { gatherRows } from './gather-rows.ts';
 import { geglu } from './geglu.ts';
+import { gemmInt8Matrix } from './gemm-int8-matrix.ts';
+import { gemmInt8 } from './gemm-int8.ts';
 import { gemmMatrix } from './gemm-matrix.ts';
 import { gemmRegister } from './gemm-register.ts';
 import { gemmTiled } from './gemm-tiled.ts';
@@ -34,6 +36,8 @@ import { assembleShader, type Shader } from './wgsl.ts';
 
 /** All kernels, in order of preference. */
 export const KERNELS: readonly Kernel[] = [
+  gemmInt8Matrix,
+  gemmInt8,
   gemmMatrix,
   gemmTiled,
   gemmRegister,

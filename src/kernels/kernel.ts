@@ -28,6 +28,10 @@ export interface DeviceTraits {
   readonly subgroupSize: number;
   /** Whether 16x16x16 subgroup matrices of f16 with f32 results are offered. */
   readonly subgroupMatrix: boolean;
+  /** Whether 16x16x32 subgroup matrices of i8 with i32 results are offered. */
+  readonly int8Matrix: boolean;
+  /** Whether WGSL has dot4I8Packed. */
+  readonly packedDot: boolean;
   readonly maxWorkgroupsPerDimension: number;
   readonly maxWorkgroupStorageBytes: number;
   readonly maxInvocationsPerWorkgroup: number;

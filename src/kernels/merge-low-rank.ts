@@ -35,6 +35,7 @@ export interface MergePlan {
 
 /** How to rebuild a weight on the device; undefined where that has to be left to the host. */
 export function planMerge({ packing, shape, dtype, stored, rows }: MergeableWeight): MergePlan | undefined {
+  if (packing.kind === 'int8') return undefined;
   const type = STORED.find((name) => name === stored[0]);
   if (type === undefined || stored.some((other) => other !== type)) return undefined;
   const rowLength = elementCount(shape.slice(1));

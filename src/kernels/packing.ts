@@ -4,6 +4,8 @@
  * The graph declares weights as torch stores them: convolutions [out, in, kh, kw], linear layers [out, in].
  */
 
+import { DEVICE_DTYPE_BYTES } from '../tensor/dtype.ts';
+
 /** A layout of a weight on the device. */
 export type Packing =
   /** As stored. */
@@ -17,7 +19,22 @@ export type Packing =
    * Rows [n][k] for subgroup matrices. The sum runs over (ky, kx, channel), each source's channels padded to a
    * multiple of 8, and all of it to a multiple of `depth`.
    */
-  | (MatrixPacking & { readonly kind: 'rows'; readonly depth: number });
+  | (MatrixPacking & { readonly kind: 'rows'; readonly depth: number })
+  | Int8Packing;
+
+/**
+ * Rows [n][k] of signed bytes for linear layers, then an f32 for each row that its bytes are multiplied by. The stored
+ * row's largest magnitude becomes 127.
+ */
+export interface Int8Packing {
+  readonly kind: 'int8';
+  /** As in `MatrixPacking`. */
+  readonly gate: number;
+  readonly columns: number;
+}
+
+/** Layouts that keep a weight's element type. */
+export type FloatPacking = Exclude<Packing, Int8Packing>;
 
 interface MatrixPacking {
   /** Channels of each source: one, or two where a kernel reads a concatenation from its parts. */
@@ -60,8 +77,15 @@ function tapsOf(shape: readonly number[]): number {
   return shape.slice(2).reduce((a, b) => a * b, 1);
 }
 
+/** Bytes that a weight of this shape takes when packed. */
+export function packedBytes(packing: Packing, shape: readonly number[], dtype: 'f32' | 'f16'): number {
+  return packing.kind === 'int8'
+    ? packedColumns(shape[0], packing.gate, packing.columns) * (shape[1] + 4)
+    : packedLength(packing, shape) * DEVICE_DTYPE_BYTES[dtype];
+}
+
 /** Number of elements that a weight of this shape takes when packed. */
-export function packedLength(packing: Packing, shape: readonly number[]): number {
+export function packedLength(packing: FloatPacking, shape: readonly number[]): number {
   if (packing.kind === 'plain') return shape.reduce((a, b) => a * b, 1);
   const width = packedColumns(shape[0], packing.gate, packing.columns);
   const taps = tapsOf(shape);
@@ -76,7 +100,7 @@ export function packedLength(packing: Packing, shape: readonly number[]): number
  * @param target `packedLength` elements, zeros at first.
  */
 export function packRows(
-  packing: Packing,
+  packing: FloatPacking,
   shape: readonly number[],
   source: Elements,
   firstRow: number,
@@ -97,6 +121,32 @@ export function packRows(
     const from = row * rowLength;
     if (contiguous) target.set(source.subarray(from, from + rowLength), base);
     else for (let i = 0; i < rowLength; i++) target[base + offsets[i]] = source[from + i];
+  }
+}
+
+/**
+ * Puts some rows of a linear layer's weight where `Int8Packing` wants them.
+ * @param source rows `firstRow`, `firstRow` + 1, ... of a weight of `shape`
+ * @param target `packedBytes` bytes, zeros at first
+ */
+export function packInt8Rows(
+  { gate, columns: multiple }: Int8Packing,
+  shape: readonly number[],
+  source: Float32Array,
+  firstRow: number,
+  target: Uint8Array<ArrayBuffer>,
+): void {
+  const [columns, depth] = shape;
+  const scales = new Float32Array(target.buffer, packedColumns(columns, gate, multiple) * depth);
+  const bytes = new Int8Array(target.buffer);
+  for (let row = 0; row * depth < source.length; row++) {
+    const values = source.subarray(row * depth, (row + 1) * depth);
+    let largest = 0;
+    for (const value of values) largest = Math.max(largest, Math.abs(value));
+    const column = packedColumn(firstRow + row, columns, gate);
+    scales[column] = largest / 127;
+    const factor = largest > 0 ? 127 / largest : 0;
+    for (let k = 0; k < depth; k++) bytes[column * depth + k] = Math.round(values[k] * factor);
   }
 }
 
@@ -143,7 +193,7 @@ export interface PackedOrder {
 }
 
 /** The order of a packed weight: what `packRows` does, seen from the other side. */
-export function packedOrder(packing: Packing, shape: readonly number[]): PackedOrder {
+export function packedOrder(packing: FloatPacking, shape: readonly number[]): PackedOrder {
   const rowLength = shape.slice(1).reduce((a, b) => a * b, 1);
   const inOrder = (length: number): Int32Array => Int32Array.from({ length }, (_, i) => i);
   if (packing.kind === 'plain') return { columns: inOrder(shape[0]), depth: inOrder(rowLength) };

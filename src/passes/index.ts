@@ -13,6 +13,7 @@ import { fuseQkv } from './fuse-qkv.ts';
 import { fuseResidual } from './fuse-residual.ts';
 import { fuseTimeEmbedding } from './fuse-time-embedding.ts';
 import { fuseUpsample } from './fuse-upsample.ts';
+import { int8 } from './int8.ts';
 import { mergeDuplicates } from './merge-duplicates.ts';
 import type { Pass } from './pass.ts';
 import { splitLarge } from './split-large.ts';
@@ -39,6 +40,7 @@ export const PASSES: readonly Pass[] = [
   fuseConcat,
   fuseUpsample,
   fuseGuidedStep,
+  int8,
   splitLarge,
 ];
 

@@ -32,7 +32,8 @@ export const PROMPT_ROW = 'promptRow';
 /** Input of the latent graph: which row of the tables each batch row takes. */
 export const STEP_ROW = 'stepRow';
 
-function rateOfEach(graph: Graph): Map<ValueId, Rate> {
+/** How often each value changes. */
+export function rateOfEach(graph: Graph): Map<ValueId, Rate> {
   const rates = new Map<ValueId, Rate>();
   for (const { value } of graph.weights) rates.set(value, RATE.weight);
   for (const { value, rate } of graph.inputs) rates.set(value, RATE[rate]);

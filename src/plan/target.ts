@@ -60,6 +60,8 @@ export interface Target {
   readonly mayReadAndWriteOneBuffer: boolean;
   /** Fusions that this target's kernels can run. */
   readonly fusions: ReadonlySet<Fusion>;
+  /** Whether layers for which it pays may be computed on signed bytes, which changes results; see passes/int8.ts. */
+  readonly int8?: 'dynamic';
   /** Picks the kernel for a node with concrete shapes; throws KernelError if there is none. */
   select(node: Node, typeOf: (value: ValueId) => DeviceType): KernelChoice;
 }

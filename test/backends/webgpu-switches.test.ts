@@ -35,6 +35,8 @@ const target = (...without: string[]) =>
       f16: false,
       subgroupSize: 32,
       subgroupMatrix: false,
+      int8Matrix: false,
+      packedDot: true,
       maxWorkgroupsPerDimension: 65_535,
       maxWorkgroupStorageBytes: 32_768,
       maxInvocationsPerWorkgroup: 1024,

@@ -1,7 +1,7 @@
 /** @file Cases of linear: row counts from 1 up, odd sums, every epilogue, and the projections of SD1.5. */
 
 import type { OpMap } from '../../src/graph/ops.ts';
-import { ACCUMULATION, activation, matrix, vector, type CaseOf } from './case.ts';
+import { ACCUMULATION, activation, matrix, vector, type CaseOf, type NmseBounds } from './case.ts';
 
 interface LinearCase {
   /** [..., channels] */
@@ -11,10 +11,22 @@ interface LinearCase {
   readonly residual?: boolean;
   readonly activation?: OpMap['linear']['attrs']['activation'];
   readonly bench?: boolean;
+  readonly int8?: true;
 }
 
+/** What rounding both sides of a product to signed bytes may cost; others compute such layers as they are. */
+const INT8: NmseBounds = { f32: 1e-3, f16: 1e-3 };
+
 function linearCase(name: string, options: LinearCase): CaseOf<'linear'> {
-  const { x, out, bias = true, residual = false, activation: epilogue = 'none', bench = false } = options;
+  const {
+    x,
+    out,
+    bias = true,
+    residual = false,
+    activation: epilogue = 'none',
+    bench = false,
+    int8,
+  } = options;
   const channels = x.at(-1) ?? 1;
   const y = [...x.slice(0, -1), epilogue === 'geglu' ? out / 2 : out];
   return {
@@ -26,8 +38,8 @@ function linearCase(name: string, options: LinearCase): CaseOf<'linear'> {
       ...(bias ? { bias: vector(out) } : {}),
       ...(residual ? { residual: activation(y) } : {}),
     },
-    attrs: { activation: epilogue },
-    nmse: ACCUMULATION,
+    attrs: { activation: epilogue, ...(int8 && { int8 }) },
+    nmse: int8 ? INT8 : ACCUMULATION,
     bench,
   };
 }
@@ -53,6 +65,15 @@ const correctness = [
   linearCase('geglu, 1 row, without bias', { x: [1, 48], out: 384, activation: 'geglu', bias: false }),
   linearCase('fused QKV', { x: [2, 49, 96], out: 288, bias: false }),
   linearCase('deep sum, K = 2560', { x: [1, 6, 2560], out: 24 }),
+  linearCase('int8, 77 rows', { x: [77, 128], out: 80, int8: true }),
+  linearCase('int8, residual, without bias', {
+    x: [2, 40, 192],
+    out: 144,
+    residual: true,
+    bias: false,
+    int8: true,
+  }),
+  linearCase('int8, geglu', { x: [70, 64], out: 2 * 88, activation: 'geglu', int8: true }),
 ];
 
 const bench = [
@@ -65,6 +86,14 @@ const bench = [
   linearCase('SD1.5 ff out 1280, 16x16', { x: [2, 256, 5120], out: 1280, residual: true, bench: true }),
   linearCase('SD1.5 cross K/V 1280', { x: [2, 77, 768], out: 2560, bias: false, bench: true }),
   linearCase('SD1.5 time embedding', { x: [2, 320], out: 1280, activation: 'silu', bench: true }),
+  linearCase('SDXL QKV 1280 int8', { x: [2, 1024, 1280], out: 3840, bias: false, int8: true, bench: true }),
+  linearCase('SDXL geglu 1280 int8', {
+    x: [2, 1024, 1280],
+    out: 10240,
+    activation: 'geglu',
+    int8: true,
+    bench: true,
+  }),
   linearCase('CLIP fc1', { x: [2, 77, 768], out: 3072, activation: 'quick_gelu', bench: true }),
 ];
 

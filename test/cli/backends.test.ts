@@ -19,23 +19,27 @@ describe('--backend and --adapter', () => {
   it.each([
     [
       {},
-      { name: 'auto', adapter: 'hardware', cpu: {} },
+      { name: 'auto', adapter: 'hardware', int8: false, cpu: {} },
       [...(hasNvidiaDriver() ? ['cuda'] : []), 'webgpu', 'cpu'],
     ],
-    [{ backend: 'cpu' }, { name: 'cpu', adapter: 'hardware', cpu: {} }, ['cpu']],
-    [{ backend: 'webgpu' }, { name: 'webgpu', adapter: 'hardware', cpu: {} }, ['webgpu']],
+    [{ backend: 'cpu' }, { name: 'cpu', adapter: 'hardware', int8: false, cpu: {} }, ['cpu']],
+    [{ backend: 'webgpu' }, { name: 'webgpu', adapter: 'hardware', int8: false, cpu: {} }, ['webgpu']],
     [
       { backend: 'webgpu', adapter: 'software' },
-      { name: 'webgpu', adapter: 'software', cpu: {} },
+      { name: 'webgpu', adapter: 'software', int8: false, cpu: {} },
       ['webgpu'],
     ],
     [
       { backend: 'cpu', threads: '3', simd: 'simd128' },
-      { name: 'cpu', adapter: 'hardware', cpu: { threads: 3, simd: 'simd128' } },
+      { name: 'cpu', adapter: 'hardware', int8: false, cpu: { threads: 3, simd: 'simd128' } },
       ['cpu'],
     ],
-    [{ backend: 'cuda' }, { name: 'cuda', adapter: 'hardware', cpu: {} }, ['cuda']],
-    [{ backend: 'reference' }, { name: 'reference', adapter: 'hardware', cpu: {} }, ['reference']],
+    [{ backend: 'cuda' }, { name: 'cuda', adapter: 'hardware', int8: false, cpu: {} }, ['cuda']],
+    [
+      { backend: 'reference' },
+      { name: 'reference', adapter: 'hardware', int8: false, cpu: {} },
+      ['reference'],
+    ],
   ])('%o', (args, choice, names) => {
     expect(readBackend(args)).toEqual(choice);
     expect(backendsOf(readBackend(args)).map(({ name }) => name)).toEqual(names);
@@ -46,6 +50,7 @@ describe('--backend and --adapter', () => {
       /--adapter: is of WebGPU only.*--backend webgpu/,
     );
     expect(() => readBackend({ backend: 'cpu', adapter: 'hardware' })).toThrow(OptionError);
+    expect(() => readBackend({ int8: true })).toThrow(/--int8: is of WebGPU only/);
     expect(() => readBackend({ threads: '2' })).toThrow(/--threads: is of the CPU backend only/);
     expect(() => readBackend({ backend: 'webgpu', simd: 'simd128' })).toThrow(/--simd: is of the CPU/);
     expect(() => readBackend({ backend: 'cpu', threads: '-1' })).toThrow(/--threads: '-1'/);

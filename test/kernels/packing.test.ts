@@ -2,11 +2,13 @@
 
 import { describe, expect, test } from 'vitest';
 import {
+  packedBytes,
   packedColumns,
   packedDepth,
   packedLength,
+  packInt8Rows,
   packRows,
-  type Packing,
+  type FloatPacking,
 } from '../../src/kernels/packing.ts';
 
 const count = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
@@ -16,7 +18,7 @@ const numbered = (shape: readonly number[]): Float32Array =>
   Float32Array.from({ length: count(shape) }, (_, i) => i + 1);
 
 /** Packs a weight in two calls, as stacked weights are. */
-function pack(packing: Packing, shape: readonly number[], firstRows: number): Float32Array {
+function pack(packing: FloatPacking, shape: readonly number[], firstRows: number): Float32Array {
   const stored = numbered(shape);
   const rowLength = stored.length / shape[0];
   const target = new Float32Array(packedLength(packing, shape));
@@ -90,4 +92,24 @@ describe.each(SHAPES)('$shape from $sources, gate $gate', ({ shape, sources, gat
 
 test('plain weights stay as stored', () => {
   expect(pack({ kind: 'plain' }, [5, 3], 2)).toEqual(numbered([5, 3]));
+});
+
+test('rows of bytes are scaled one by one, gates beside their values', () => {
+  const shape = [4, 64];
+  const packing = { kind: 'int8', gate: 8, columns: 16 } as const;
+  const target = new Uint8Array(packedBytes(packing, shape, 'f16'));
+  expect(target.length).toBe(16 * 68);
+  const stored = Float32Array.from({ length: 4 * 64 }, (_, i) => (Math.floor(i / 64) - 1) * ((i % 64) - 32));
+  packInt8Rows(packing, shape, stored.subarray(0, 64), 0, target);
+  packInt8Rows(packing, shape, stored.subarray(64), 1, target);
+  const bytes = new Int8Array(target.buffer);
+  const scales = new Float32Array(target.buffer, 16 * 64);
+  // Values 0 and 1 are columns 0 and 1, their gates 8 and 9.
+  [0, 1, 8, 9].forEach((column, row) => {
+    for (let k = 0; k < 64; k++)
+      expect(Math.abs(bytes[column * 64 + k] * scales[column] - stored[row * 64 + k])).toBeLessThanOrEqual(
+        scales[column] / 2 + 1e-6,
+      );
+  });
+  expect(scales[1]).toBe(0);
 });

@@ -18,6 +18,8 @@ const TRAITS: DeviceTraits = {
   f16: true,
   subgroupSize: 32,
   subgroupMatrix: true,
+  int8Matrix: false,
+  packedDot: true,
   maxWorkgroupsPerDimension: 65_535,
   maxWorkgroupStorageBytes: 49_152,
   maxInvocationsPerWorkgroup: 1024,

@@ -17,6 +17,8 @@ const BASE: DeviceTraits = {
   f16: false,
   subgroupSize: 0,
   subgroupMatrix: false,
+  int8Matrix: false,
+  packedDot: true,
   maxWorkgroupsPerDimension: 65535,
   maxWorkgroupStorageBytes: 32768,
   maxInvocationsPerWorkgroup: 256,
@@ -50,7 +52,14 @@ const DEVICES: readonly {
   {
     name: 'f16, subgroup matrices',
     dtype: 'f16',
-    traits: { ...BASE, f16: true, subgroupSize: 32, subgroupMatrix: true, maxWorkgroupStorageBytes: 49152 },
+    traits: {
+      ...BASE,
+      f16: true,
+      subgroupSize: 32,
+      subgroupMatrix: true,
+      int8Matrix: true,
+      maxWorkgroupStorageBytes: 49152,
+    },
   },
 ];
 

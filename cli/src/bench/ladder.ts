@@ -13,6 +13,8 @@ interface Rung {
   readonly dtype: 'f16' | 'f32';
   readonly switches: Omit<Switches, 'setting'>;
   readonly autotune: boolean;
+  /** Whether it computes wide linear layers on signed bytes: the only rung that changes the picture. */
+  readonly int8?: true;
 }
 
 /** Kernels that stage keys and values and share them among queries; without them a thread reads all keys for itself. */
@@ -36,6 +38,7 @@ function rungs(): readonly Rung[] {
     rung('QKV', 'f16', [], []),
     rung('recorded', 'f16', [], [], true),
     rung('tuned', 'f16', [], [], true, true),
+    { ...rung('int8 (changes the picture)', 'f16', [], [], true, true), int8: true },
   ];
 }
 
@@ -66,9 +69,10 @@ export async function benchLadder(
   const { source, adapter, setting, size, steps, roof, signal, onAdvance } = request;
   const results: RungFigures[] = [];
   let description = '';
-  for (const { name, dtype, switches, autotune } of rungs()) {
+  for (const { name, dtype, switches, autotune, int8 } of rungs()) {
     const all = { ...switches, setting };
-    const backend = await openBackend([webgpu({ ...webGpuOptions(all), adapter, autotune })], { signal });
+    const options = { ...webGpuOptions(all), adapter, autotune, ...(int8 && { int8: 'dynamic' as const }) };
+    const backend = await openBackend([webgpu(options)], { signal });
     description = backend.description;
     try {
       const figures = await benchNetwork({
@@ -82,8 +86,13 @@ export async function benchLadder(
         signal,
         onAdvance: (advance) => onAdvance({ ...advance, phase: `${name}: ${advance.phase}` }),
       });
-      const options = `--dtype ${dtype} ${autotune ? '--autotune' : '--no-autotune'} ${describeSwitches(all)}`;
-      results.push({ name, options: options.trimEnd(), figures });
+      const flags = [
+        `--dtype ${dtype}`,
+        autotune ? '--autotune' : '--no-autotune',
+        ...(int8 ? ['--int8'] : []),
+        describeSwitches(all),
+      ];
+      results.push({ name, options: flags.join(' ').trimEnd(), figures });
     } finally {
       backend.dispose();
     }

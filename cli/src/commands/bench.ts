@@ -162,6 +162,7 @@ function readRequest(args: Arguments): Benchmark {
         `${source.name}, ${what} on ${name} (${description}), ${storage}`,
         ...(toggles ? [`setting ${setting}: ${toggles.join(' ')}`] : []),
         ...(options ? [`options: ${options}`] : []),
+        ...(choice.int8 ? ['int8: wide linear layers on signed bytes, which changes the picture'] : []),
       ];
       const body = formatFigures(figures);
       return {
@@ -172,7 +173,7 @@ function readRequest(args: Arguments): Benchmark {
           backend: name,
           description,
           dtype: storage,
-          ...(toggles && { setting, toggles, options }),
+          ...(toggles && { setting, toggles, options, int8: choice.int8 }),
           ...figures,
         },
         svg: pictureOfTime(figures.profile, figures.roof, [...title, ...body.split('\n').slice(1, 4)]),

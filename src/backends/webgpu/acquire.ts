@@ -20,6 +20,11 @@ export interface WebGpuOptions {
   /** Whether bind groups and uniforms are made once, when a plan is compiled, and not for every run (true). */
   readonly recorded?: boolean;
   /**
+   * `dynamic`: linear layers that run at every step and are wide enough are computed on signed bytes, with scales found
+   * row by row as they run. That changes pictures a little (see passes/int8.ts), so it is never done unasked.
+   */
+  readonly int8?: 'dynamic';
+  /**
    * Whether kernels are measured where nothing is known of how fast they run: for 4 seconds in all (or so many), before
    * plans are made. Rows are kept, in the user's cache folder or the page's own file system. By default on GPUs that the library
    * ships no rows for.
@@ -85,7 +90,14 @@ export async function acquireDevice(options: WebGpuOptions = {}): Promise<OpenDe
       requiredFeatures: [...adapter.features].filter(isWanted),
       requiredLimits: Object.fromEntries(WANTED_LIMITS.map((limit) => [limit, adapter.limits[limit]])),
     });
-    return new OpenDevice(device, adapter.info, found.gpu, options.traits);
+    const open = new OpenDevice(device, adapter.info, found.gpu, options.traits);
+    if (options.int8 === undefined || open.traits.packedDot || open.traits.int8Matrix) return open;
+    open.destroy();
+    return {
+      backend: 'webgpu',
+      reason: `${name} has no products of packed bytes (packed_4x8_integer_dot_product)`,
+      remedy: 'Leave int8 out',
+    };
   } catch (cause) {
     return {
       backend: 'webgpu',

@@ -8,12 +8,11 @@ import type { ValueId } from '../../graph/op.ts';
 import { speedsOf } from '../../kernels/cost.ts';
 import type { KernelContext } from '../../kernels/kernel.ts';
 import { SHIPPED_ROWS } from '../../kernels/shipped-rows.ts';
-import { packedLength } from '../../kernels/packing.ts';
+import { packedBytes } from '../../kernels/packing.ts';
 import type { Candidate } from '../../kernels/selection.ts';
 import { tune, tuningJobs, type TuningJob } from '../../kernels/tuning.ts';
 import type { Place, Plan, PlannedValue } from '../../plan/plan.ts';
 import { openTuningStore, type TuningStore } from '../../platform/tuning-store.ts';
-import { DEVICE_DTYPE_BYTES } from '../../tensor/dtype.ts';
 import type { WebGpuOptions } from './acquire.ts';
 import type { OpenDevice } from './device.ts';
 import { BUFFER_USAGE } from './flags.ts';
@@ -170,7 +169,7 @@ class NoiseBuffers implements BufferSource {
   }
 
   weightBuffer(request: WeightRequest): GPUBuffer {
-    const bytes = packedLength(request.packing, request.shape) * DEVICE_DTYPE_BYTES[request.dtype];
+    const bytes = packedBytes(request.packing, request.shape, request.dtype);
     return this.#get(`weight ${bytes}`, bytes, true);
   }
 

@@ -34,7 +34,7 @@ export class OpenDevice {
     this.vendor = info.vendor;
     this.architecture = info.architecture;
     this.isSoftware = isSoftware(info);
-    this.traits = { ...readTraits(gpu, info), ...traits };
+    this.traits = { ...readTraits(gpu, info, origin), ...traits };
     this.limits = {
       alignment: gpu.limits.minStorageBufferOffsetAlignment,
       maxBindingBytes: gpu.limits.maxStorageBufferBindingSize,
@@ -119,14 +119,16 @@ export function isSoftware(info: GPUAdapterInfo): boolean {
   return info.isFallbackAdapter || /swiftshader|llvmpipe|lavapipe|basic render/i.test(describeAdapter(info));
 }
 
-function readTraits(gpu: GPUDevice, info: GPUAdapterInfo): DeviceTraits {
+function readTraits(gpu: GPUDevice, info: GPUAdapterInfo, { wgslLanguageFeatures }: GPU): DeviceTraits {
   const { subgroupMinSize: least = 0, subgroupMaxSize: most = 0 } = info;
   return {
     // llvmpipe computes on the CPU too, but takes the kernels of GPUs better than SwiftShader's.
     software: isSoftware(info) && !/llvmpipe/i.test(describeAdapter(info)),
     f16: gpu.features.has('shader-f16'),
     subgroupSize: gpu.features.has('subgroups') && least === most ? least : 0,
-    subgroupMatrix: hasFeature(gpu.features, SUBGROUP_MATRIX) && hasMatrices(info),
+    subgroupMatrix: hasFeature(gpu.features, SUBGROUP_MATRIX) && hasMatrices(info, 'f16', 'f32', 16),
+    int8Matrix: hasFeature(gpu.features, SUBGROUP_MATRIX) && hasMatrices(info, 'i8', 'i32', 32),
+    packedDot: hasFeature(wgslLanguageFeatures, 'packed_4x8_integer_dot_product'),
     maxWorkgroupsPerDimension: gpu.limits.maxComputeWorkgroupsPerDimension,
     maxWorkgroupStorageBytes: gpu.limits.maxComputeWorkgroupStorageSize,
     maxInvocationsPerWorkgroup: gpu.limits.maxComputeInvocationsPerWorkgroup,
@@ -141,14 +143,15 @@ function hasFeature(features: ReadonlySet<string>, name: string): boolean {
   return features.has(name);
 }
 
-/** Whether the adapter lists 16x16x16 matrices of f16 with f32 results (`subgroupMatrixConfigs`, Dawn's extension). */
-function hasMatrices(info: GPUAdapterInfo): boolean {
+/** Whether the adapter lists 16 x 16 matrices with sums over `depth` elements (`subgroupMatrixConfigs`, Dawn's extension). */
+function hasMatrices(info: GPUAdapterInfo, elements: string, sums: string, depth: number): boolean {
   const configs: unknown = Reflect.get(info, 'subgroupMatrixConfigs');
   const fits = (config: unknown): boolean =>
     typeof config === 'object' &&
     config !== null &&
-    Reflect.get(config, 'componentType') === 'f16' &&
-    Reflect.get(config, 'resultComponentType') === 'f32' &&
-    ['M', 'N', 'K'].every((size) => Reflect.get(config, size) === 16);
+    Reflect.get(config, 'componentType') === elements &&
+    Reflect.get(config, 'resultComponentType') === sums &&
+    ['M', 'N'].every((size) => Reflect.get(config, size) === 16) &&
+    Reflect.get(config, 'K') === depth;
   return Array.isArray(configs) && configs.some(fits);
 }

@@ -21,6 +21,7 @@ export interface TargetParts {
   readonly limits: MemoryLimits;
   readonly policy: SelectionPolicy;
   readonly fusions: ReadonlySet<Fusion>;
+  readonly int8?: 'dynamic' | undefined;
 }
 
 /** What kernels may know of nodes whose values have these types. */
@@ -36,7 +37,7 @@ export function targetName(dtype: 'f32' | 'f16'): string {
 /** The target of a device for a storage type: f16 is for weights alone where the device has no f16 arithmetic. */
 export function createTarget(
   storage: 'f32' | 'f16',
-  { traits, limits, policy, fusions }: TargetParts,
+  { traits, limits, policy, fusions, int8 }: TargetParts,
 ): Target {
   const dtype = traits.f16 ? storage : 'f32';
   return {
@@ -46,6 +47,7 @@ export function createTarget(
     ...limits,
     mayReadAndWriteOneBuffer: false,
     fusions,
+    ...(int8 && { int8 }),
     select(node, typeOf) {
       const { kernel, variant } = chooseKernel(node, contextOf(traits, typeOf), policy);
       const context = { ...contextOf(traits, typeOf), variant };

@@ -40,7 +40,7 @@ function checkNames(what: string, names: readonly string[], known: readonly stri
 }
 
 async function createBackend(device: OpenDevice, options: WebGpuOptions): Promise<Backend> {
-  const { without, recorded, autotune } = options;
+  const { without, recorded, autotune, int8 } = options;
   const { traits, limits, description } = device;
   const isReal = !device.isSoftware && options.traits === undefined;
   const tuner = isReal || (autotune ?? false) !== false ? await Tuner.open(device, autotune) : undefined;
@@ -51,7 +51,7 @@ async function createBackend(device: OpenDevice, options: WebGpuOptions): Promis
     name: 'webgpu',
     description,
     dtypes: traits.f16 ? ['f32', 'f16'] : ['f32'],
-    target: (dtype) => createTarget(dtype, { traits, limits, policy, fusions }),
+    target: (dtype) => createTarget(dtype, { traits, limits, policy, fusions, int8 }),
     ...(tuner && { tune: (plan) => tuner.tune(plan, policy.without) }),
     createWeights: (reader) => new WebGpuWeights(device, reader),
     compile: (plan, compileOptions) => compileProgram(device, plan, compileOptions, recorded),

@@ -7,10 +7,17 @@
 
 import { KernelError } from '../../errors.ts';
 import type { Weight } from '../../graph/graph.ts';
-import { packedLength, packRows, type Elements, type Packing } from '../../kernels/packing.ts';
+import {
+  packedBytes,
+  packedLength,
+  packInt8Rows,
+  packRows,
+  type Elements,
+  type Packing,
+} from '../../kernels/packing.ts';
 import { elementCount } from '../../kernels/kernel.ts';
 import { decodeToF16, decodeToF32 } from '../../tensor/decode.ts';
-import { DEVICE_DTYPE_BYTES } from '../../tensor/dtype.ts';
+import type { StoredDType } from '../../tensor/dtype.ts';
 import type { RefreshOptions, WeightReader, WeightStore } from '../backend.ts';
 import { checkWeight, isPartOf, lowRankSums, SharedLoads, weightName } from '../weight-loading.ts';
 import type { OpenDevice } from './device.ts';
@@ -103,8 +110,7 @@ export class WebGpuWeights implements WeightStore {
   async #upload(request: WeightRequest, signal?: AbortSignal): Promise<GPUBuffer> {
     const { weight, dtype, packing } = request;
     const name = weightName(weight);
-    const length = packedLength(packing, request.shape);
-    const bytes = Math.ceil((length * DEVICE_DTYPE_BYTES[dtype]) / 16) * 16;
+    const bytes = Math.ceil(packedBytes(packing, request.shape, dtype) / 16) * 16;
     const { maxBufferBytes } = this.device.limits;
     if (bytes > maxBufferBytes)
       throw new KernelError(`takes ${bytes} bytes in one buffer, the device allows ${maxBufferBytes}`, {
@@ -129,28 +135,25 @@ export class WebGpuWeights implements WeightStore {
   }
 
   async #rewrite(request: WeightRequest, buffer: GPUBuffer, signal?: AbortSignal): Promise<void> {
-    const length = buffer.size / DEVICE_DTYPE_BYTES[request.dtype];
-    this.device.gpu.queue.writeBuffer(buffer, 0, await this.#pack(request, length, signal));
+    this.device.gpu.queue.writeBuffer(buffer, 0, await this.#pack(request, buffer.size, signal));
     await this.#drain(buffer.size);
   }
 
-  /** Reads a weight's parts one after the other and packs each; the result is padded to `length` elements. */
+  /** Reads a weight's parts one after the other and packs each; the result is padded to `byteLength`. */
   async #pack(
     { weight, shape, dtype, packing }: WeightRequest,
-    length: number,
+    byteLength: number,
     signal?: AbortSignal,
-  ): Promise<Elements> {
-    const target: Elements = dtype === 'f16' ? new Uint16Array(length) : new Float32Array(length);
-    const packed = target.subarray(0, packedLength(packing, shape));
+  ): Promise<Uint8Array<ArrayBuffer>> {
+    const target = new Uint8Array(byteLength);
+    const put = rowPacker(packing, shape, dtype, target);
     const rowLength = elementCount(shape.slice(1));
     let row = 0;
     for (const { name } of weight.parts) {
       signal?.throwIfAborted();
       const bytes = await this.#reader.read(name, signal);
       const stored = this.#reader.info(name).dtype;
-      const elements = dtype === 'f16' ? decodeToF16(bytes, stored) : decodeToF32(bytes, stored);
-      packRows(packing, shape, elements, row, packed);
-      row += elements.length / rowLength;
+      row += put(bytes, stored, row) / rowLength;
     }
     return target;
   }
@@ -164,4 +167,27 @@ export class WebGpuWeights implements WeightStore {
     await this.device.gpu.queue.onSubmittedWorkDone();
     this.device.check();
   }
+}
+
+/** What puts stored elements where a packing wants them in `target`, from a row of the weight on; it returns their number. */
+function rowPacker(
+  packing: Packing,
+  shape: readonly number[],
+  dtype: 'f32' | 'f16',
+  target: Uint8Array<ArrayBuffer>,
+): (bytes: Uint8Array, stored: StoredDType, row: number) => number {
+  if (packing.kind === 'int8')
+    return (bytes, stored, row) => {
+      const elements = decodeToF32(bytes, stored);
+      packInt8Rows(packing, shape, elements, row, target);
+      return elements.length;
+    };
+  const length = packedLength(packing, shape);
+  const packed: Elements =
+    dtype === 'f16' ? new Uint16Array(target.buffer, 0, length) : new Float32Array(target.buffer, 0, length);
+  return (bytes, stored, row) => {
+    const elements = dtype === 'f16' ? decodeToF16(bytes, stored) : decodeToF32(bytes, stored);
+    packRows(packing, shape, elements, row, packed);
+    return elements.length;
+  };
 }

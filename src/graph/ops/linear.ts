@@ -28,6 +28,8 @@ export interface LinearOp {
   readonly attrs: {
     /** `geglu` multiplies the first half of the output channels by gelu of the second half, halving them. */
     readonly activation: Activation | 'geglu';
+    /** Whether it may be computed on signed bytes, to what passes/int8.ts says; only that pass sets it, where it was asked for. */
+    readonly int8?: true;
   };
 }
 
