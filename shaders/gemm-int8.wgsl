@@ -52,11 +52,8 @@ fn main(
   let firstColumn = flat % dims.groupsN * WIDTH;
   let across = lane % 16u;
   let down = lane / 16u * 4u;
-#for i 4
-#for j COLUMNS
-  var sum$i_$j = 0i;
-#endfor
-#endfor
+  // [4 rows][VECTORS]; loops, not copies: compilers of GPUs unroll them, SwiftShader takes a second for each copy.
+  var sums: array<vec4i, 4 * VECTORS>;
   for (var step = 0u; step < dims.vectors; step += 4u) {
     let part = lane % 4u;
     tileX[part * 64u + lane / 4u] = scratch0[min(firstRow + lane / 4u, dims.rows - 1u) * dims.vectors + step + part];
@@ -68,15 +65,17 @@ fn main(
 #endfor
     workgroupBarrier();
     for (var k = 0u; k < 4u; k++) {
-#for i 4
-      let a$i = tileX[k * 64u + down + $iu];
-#endfor
-#for j COLUMNS
-      let b$j = tileW[k * WIDTH + 16u * $ju + across];
-#for i 4
-      sum$i_$j += dot16(a$i, b$j);
-#endfor
-#endfor
+      for (var v = 0u; v < VECTORS; v++) {
+        let at = k * WIDTH + v * 64u + across;
+        let b0 = tileW[at];
+        let b1 = tileW[at + 16u];
+        let b2 = tileW[at + 32u];
+        let b3 = tileW[at + 48u];
+        for (var i = 0u; i < 4u; i++) {
+          let a = tileX[k * 64u + down + i];
+          sums[i * VECTORS + v] += vec4i(dot16(a, b0), dot16(a, b1), dot16(a, b2), dot16(a, b3));
+        }
+      }
     }
     workgroupBarrier();
   }
@@ -87,18 +86,16 @@ fn main(
   let packed = column;
 #endif
   let scales = columnScales(packed);
-#for i 4
-  {
-    let row = firstRow + down + $iu;
+  for (var i = 0u; i < 4u; i++) {
+    let row = firstRow + down + i;
     if (row < dims.rows && column < N) {
       let scale = scratch1[row];
 #if GATED
-      let gate = vec4f(vec4i(sum$i_4, sum$i_5, sum$i_6, sum$i_7)) * scale * columnScales(packed + 8u);
+      let gate = vec4f(sums[i * VECTORS + 1u]) * scale * columnScales(packed + 8u);
 #else
       let gate = vec4f();
 #endif
-      finish(row, column, vec4f(vec4i(sum$i_0, sum$i_1, sum$i_2, sum$i_3)) * scale * scales, gate);
+      finish(row, column, vec4f(sums[i * VECTORS]) * scale * scales, gate);
     }
   }
-#endfor
 }

@@ -65,8 +65,7 @@ const correctness = [
   linearCase('geglu, 1 row, without bias', { x: [1, 48], out: 384, activation: 'geglu', bias: false }),
   linearCase('fused QKV', { x: [2, 49, 96], out: 288, bias: false }),
   linearCase('deep sum, K = 2560', { x: [1, 6, 2560], out: 24 }),
-  linearCase('int8, 77 rows', { x: [77, 128], out: 80, int8: true }),
-  linearCase('int8, residual, without bias', {
+  linearCase('int8, residual', {
     x: [2, 40, 192],
     out: 144,
     residual: true,
