@@ -290,7 +290,9 @@ fn main(
 #if QM == 1
   total += subgroupShuffleXor(total, 16u);
 #endif
-  shares[row] = 1.0 / total;
+  if (part == 0u) {
+    shares[row] = 1.0 / total;
+  }
 #for c DM
   workgroupBarrier();
 #for i QM
