@@ -10,7 +10,7 @@
 //   scores of step i | weights of step i; keys of i + 1 and values of i are staged | sums
 //
 // q, k and v have rows of Q_, K_ and V_VECTORS vectors of 8 channels and begin at *_OFFSET; a head has D vectors, padded with
-// zeros to DM matrices. Tiles are vectors of 16 bytes; their pitches make all accesses free of bank conflicts but the store of scores.
+// zeros to DM matrices. Variant: BIAS, added to the scores that a lane has for itself. Tiles are vectors of 16 bytes; their pitches make all accesses free of bank conflicts but the store of scores.
 //
 // Why this one (H100, Dawn/Vulkan, driver 580; QM x SUBGROUPS x KN, TFLOP/s again and again, a fused QKV of SD1.5 or SDXL):
 //   heads of 40, 4096 tokens: attention-tiled 15; 2x8x1 118, 1x8x1 112, 1x4x1 105, 2x4x1 103, 2x2x1 89, 2x4x2 78
@@ -25,13 +25,20 @@ enable f16;
 enable subgroups;
 enable chromium_experimental_subgroup_matrix;
 diagnostic(off, chromium.subgroup_matrix_uniformity);
+#if BIAS
+struct Dims { tiles: u32, batch: u32, queries: u32, keys: u32, biasBatch: u32, biasKey: u32, biasQuery: u32, biasHead: u32 }
+#else
 struct Dims { tiles: u32, batch: u32, queries: u32, keys: u32 }
+#endif
 @group(0) @binding(0) var<uniform> dims: Dims;
 // Eight f16 in a vec4<u32>.
 @group(0) @binding(1) var<storage, read> q: array<vec4u>;
 @group(0) @binding(2) var<storage, read> k: array<vec4u>;
 @group(0) @binding(3) var<storage, read> v: array<vec4u>;
 @group(0) @binding(4) var<storage, read_write> y: array<vec4<y_t>>;
+#if BIAS
+#include "lib/attention-bias.wgsl"
+#endif
 
 alias Left = subgroup_matrix_left<f16, 16, 16>;
 alias Right = subgroup_matrix_right<f16, 16, 16>;
@@ -197,6 +204,19 @@ fn main(
         tile[KEYS * PITCH + at$n] = select(vec4u(), v$n, firstKey + key$n < dims.keys);
       }
 #endfor
+#if BIAS
+      for (var o = 0u; o < OCTETS * 2u; o++) {
+        let key = firstKey + (part * OCTETS * 2u + o) * 4u;
+        let query = firstQuery + row;
+        let added = vec4f(
+          biasAt(image, head, key, query),
+          biasAt(image, head, key + 1u, query),
+          biasAt(image, head, key + 2u, query),
+          biasAt(image, head, key + 3u, query),
+        );
+        tile[firstScore + o] = bitcast<vec4u>(bitcast<vec4f>(tile[firstScore + o]) + added / SCALE);
+      }
+#endif
       if (firstKey + KEYS > dims.keys) {
         for (var o = 0u; o < OCTETS * 2u; o++) {
           let key = vec4u(firstKey + (part * OCTETS * 2u + o) * 4u) + vec4u(0u, 1u, 2u, 3u);

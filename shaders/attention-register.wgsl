@@ -1,18 +1,25 @@
 // Scaled dot-product attention with an online softmax (Milakov and Gimelshein 2018), for software adapters and devices with
 // little workgroup memory: a thread makes 4 queries of a head, walks the keys 4 at a time and keeps everything in registers.
 // No score matrix, no barriers. HEAD_VECTORS vec4 a head; q, k and v have rows of Q_, K_ and V_VECTORS and begin at *_OFFSET.
-// Variants: CAUSAL.
+// Variants: CAUSAL, BIAS.
 //
 // Why this one: 4 queries as the columns of a mat4x4 share each load of k and v, which are gathers on SwiftShader. The loops
 // over a head's channels are not written out, and have their count as a uniform so that no compiler does: that ran no
 // faster, and took SwiftShader 4 s for heads of 48 (170 s for 512) and lavapipe 10 s (over 100 s for 128), against 0.3 s.
 #include "lib/flat.wgsl"
+#if BIAS
+struct Dims { count: u32, tiles: u32, queries: u32, keys: u32, vectors: u32, biasBatch: u32, biasKey: u32, biasQuery: u32, biasHead: u32 }
+#else
 struct Dims { count: u32, tiles: u32, queries: u32, keys: u32, vectors: u32 }
+#endif
 @group(0) @binding(0) var<uniform> dims: Dims;
 @group(0) @binding(1) var<storage, read> q: array<vec4<q_t>>;
 @group(0) @binding(2) var<storage, read> k: array<vec4<k_t>>;
 @group(0) @binding(3) var<storage, read> v: array<vec4<v_t>>;
 @group(0) @binding(4) var<storage, read_write> y: array<vec4<y_t>>;
+#if BIAS
+#include "lib/attention-bias.wgsl"
+#endif
 
 // Stands for minus infinity, which WGSL does not promise.
 const HIDDEN: f32 = -1e30;
@@ -66,6 +73,9 @@ fn main(
 #endfor
     }
 #for n 4
+#if BIAS
+    score$n += biasesOf(image, head, key + $nu, queries);
+#endif
 #if CAUSAL
     score$n = select(vec4f(HIDDEN), score$n, queries >= vec4u(key + $nu));
 #endif

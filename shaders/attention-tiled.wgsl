@@ -2,17 +2,24 @@
 // 2022), for any GPU. 16 x 16 threads make 64 queries of a head and walk the keys 32 at a time: scores of 4 queries x 2 keys
 // a thread from staged slices of 16 channels, then 4 queries x COLUMNS channels of the sum from staged rows of v.
 // The row sums come for free while the scores are read back. The score matrix never leaves workgroup memory (18 KiB).
-// q, k and v have rows of Q_, K_ and V_CHANNELS and begin at *_OFFSET. Variants: CAUSAL, SUBGROUPS (row maxima by shuffles).
+// q, k and v have rows of Q_, K_ and V_CHANNELS and begin at *_OFFSET. Variants: CAUSAL, BIAS, SUBGROUPS (row maxima by shuffles).
 #include "lib/flat.wgsl"
 #if SUBGROUPS
 enable subgroups;
 #endif
+#if BIAS
+struct Dims { tiles: u32, batch: u32, queries: u32, keys: u32, biasBatch: u32, biasKey: u32, biasQuery: u32, biasHead: u32 }
+#else
 struct Dims { tiles: u32, batch: u32, queries: u32, keys: u32 }
+#endif
 @group(0) @binding(0) var<uniform> dims: Dims;
 @group(0) @binding(1) var<storage, read> q: array<vec4<q_t>>;
 @group(0) @binding(2) var<storage, read> k: array<vec4<k_t>>;
 @group(0) @binding(3) var<storage, read> v: array<v_t>;
 @group(0) @binding(4) var<storage, read_write> y: array<y_t>;
+#if BIAS
+#include "lib/attention-bias.wgsl"
+#endif
 
 // Stands for minus infinity, which WGSL does not promise.
 const HIDDEN: f32 = -1e30;
@@ -87,6 +94,10 @@ fn main(
     }
     let key0 = firstKey + tx;
     let key1 = key0 + 16u;
+#if BIAS
+    score0 += biasesOf(image, head, key0, queries);
+    score1 += biasesOf(image, head, key1, queries);
+#endif
 #if CAUSAL
     score0 = select(vec4f(HIDDEN), score0, queries >= vec4u(key0));
     score1 = select(vec4f(HIDDEN), score1, queries >= vec4u(key1));

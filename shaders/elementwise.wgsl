@@ -1,5 +1,5 @@
-// One pass over a value: x * SCALE + SHIFT, + bias of the channel, + vector of the batch row, + a second value, activation.
-// Serves activate, add, addBias, addRows and affine, each a variant; V is 4 channels wide where the sizes allow it.
+// One pass over a value: x * SCALE + SHIFT, + bias of the channel, + vector of the batch row, + or * a second value, activation.
+// Serves activate, add, addBias, addRows, affine and multiply, each a variant; V is 4 channels wide where the sizes allow it.
 #include "lib/flat.wgsl"
 #if WIDE
 alias V = vec4f;
@@ -45,6 +45,12 @@ alias Y = y_t;
 #else
 @group(0) @binding(3) var<storage, read> b: array<b_t>;
 #endif
+#elif OP == multiply
+#if WIDE
+@group(0) @binding(3) var<storage, read> b: array<vec4<b_t>>;
+#else
+@group(0) @binding(3) var<storage, read> b: array<b_t>;
+#endif
 #endif
 
 @compute @workgroup_size(64)
@@ -72,6 +78,8 @@ fn main(
 #endif
 #elif OP == add
   v += V(b[i]);
+#elif OP == multiply
+  v *= V(b[i]);
 #elif OP == affine
   v = v * SCALE + SHIFT;
 #endif

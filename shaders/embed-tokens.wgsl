@@ -1,4 +1,4 @@
-// Token embedding plus position embedding: y = table[ids] + positions[position]. Ids are clamped to the table's ROWS.
+// Token embedding, plus position embedding if POSITIONS: y = table[ids] + positions[position]. Ids are clamped to the table's ROWS.
 // A table that is larger than a binding is bound in parts, a launch each: dims.rows rows from dims.firstRow on.
 #include "lib/flat.wgsl"
 struct Dims { count: u32, tokens: u32, firstRow: u32, rows: u32 }
@@ -7,26 +7,30 @@ struct Dims { count: u32, tokens: u32, firstRow: u32, rows: u32 }
 #if UNPACK
 // Pairs of halves, for devices without f16.
 @group(0) @binding(2) var<storage, read> table: array<u32>;
-@group(0) @binding(3) var<storage, read> positions: array<u32>;
 
 fn embeddingAt(i: u32) -> f32 {
   return unpack2x16float(table[i / 2u])[i % 2u];
 }
+#if POSITIONS
+@group(0) @binding(3) var<storage, read> positions: array<u32>;
 
 fn positionAt(i: u32) -> f32 {
   return unpack2x16float(positions[i / 2u])[i % 2u];
 }
+#endif
 #else
 @group(0) @binding(2) var<storage, read> table: array<table_t>;
-@group(0) @binding(3) var<storage, read> positions: array<positions_t>;
 
 fn embeddingAt(i: u32) -> f32 {
   return f32(table[i]);
 }
+#if POSITIONS
+@group(0) @binding(3) var<storage, read> positions: array<positions_t>;
 
 fn positionAt(i: u32) -> f32 {
   return f32(positions[i]);
 }
+#endif
 #endif
 @group(0) @binding(4) var<storage, read_write> y: array<y_t>;
 
@@ -46,6 +50,9 @@ fn main(
   if (id < dims.firstRow || id >= dims.firstRow + dims.rows) {
     return;
   }
-  let embedding = embeddingAt((id - dims.firstRow) * CHANNELS + channel);
-  y[i] = y_t(embedding + positionAt(token % dims.tokens * CHANNELS + channel));
+  var embedding = embeddingAt((id - dims.firstRow) * CHANNELS + channel);
+#if POSITIONS
+  embedding += positionAt(token % dims.tokens * CHANNELS + channel);
+#endif
+  y[i] = y_t(embedding);
 }

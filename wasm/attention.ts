@@ -35,6 +35,12 @@ const CAUSAL: usize = 48;
 /** Most queries of a task, a multiple of 24; most keys of a block. */
 const QUERY_BLOCK: usize = 52;
 const KEY_BLOCK: usize = 56;
+/** What is added to scores, or 0, and its elements from one image, key, query and head to the next. */
+const BIAS: usize = 60;
+const BIAS_IMAGE: usize = 64;
+const BIAS_KEY: usize = 68;
+const BIAS_QUERY: usize = 72;
+const BIAS_HEAD: usize = 76;
 
 /** Queries of a panel. */
 const PANEL: i32 = 24;
@@ -54,6 +60,7 @@ export function attention(args: usize, task: i32, scratch: usize): void {
   const queryBlock = load<i32>(args, QUERY_BLOCK);
   const keyBlock = load<i32>(args, KEY_BLOCK);
   const causal = load<i32>(args, CAUSAL);
+  const bias = load<usize>(args, BIAS);
   const blocks = (queries + queryBlock - 1) / queryBlock;
   const imageHead = task / blocks;
   const image = imageHead / heads;
@@ -94,6 +101,7 @@ export function attention(args: usize, task: i32, scratch: usize): void {
       const state = states + <usize>panel * STATE_BYTES;
       const inPanel = min(PANEL, queries - query);
       multiplyKeys(packed + offset, inPanel, depth, kBlock, kStride, n, scores);
+      if (bias != 0) addBias(args, scores, n, inPanel, image, from, query, head);
       if (causal) hideFuture(scores, n, from, query);
       weigh(scores, inPanel, n, state);
       addValues(scores, inPanel, n, vBlock, vStride, depth, state + FACTORS, sums + offset);
@@ -220,6 +228,39 @@ function multiplySixKeys(q: usize, depth: i32, k0: usize, stride: usize, to: usi
   v128.store(to, s41, 4 * ROW + 16);
   v128.store(to, s50, 5 * ROW);
   v128.store(to, s51, 5 * ROW + 16);
+}
+
+/** Adds the bias to scores [count][24], which are in powers of two. */
+function addBias(
+  args: usize,
+  scores: usize,
+  count: i32,
+  queries: i32,
+  image: i32,
+  firstKey: i32,
+  firstQuery: i32,
+  head: i32,
+): void {
+  const log2e: f32 = 1.4426950408889634;
+  const keyStride = load<i32>(args, BIAS_KEY);
+  const queryStride = (<usize>load<i32>(args, BIAS_QUERY)) << 2;
+  const first =
+    image * load<i32>(args, BIAS_IMAGE) +
+    head * load<i32>(args, BIAS_HEAD) +
+    firstKey * keyStride +
+    firstQuery * load<i32>(args, BIAS_QUERY);
+  let from = load<usize>(args, BIAS) + ((<usize>first) << 2);
+  for (let key = 0; key < count; key++, from += (<usize>keyStride) << 2, scores += ROW) {
+    if (queryStride == 0) {
+      const added = f32x4.splat(load<f32>(from) * log2e);
+      for (let i: usize = 0; i < ROW; i += 16) v128.store(scores + i, f32x4.add(v128.load(scores + i), added));
+    } else {
+      for (let i = 0; i < queries; i++) {
+        const score = scores + ((<usize>i) << 2);
+        store<f32>(score, load<f32>(score) + load<f32>(from + <usize>i * queryStride) * log2e);
+      }
+    }
+  }
 }
 
 /** Makes scores of keys behind their query minus infinity. */

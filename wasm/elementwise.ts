@@ -18,6 +18,19 @@ export function add(args: usize, task: i32, scratch: usize): void {
   for (; i < bytes; i += 4) store<f32>(y + i, load<f32>(a + i) + load<f32>(b + i));
 }
 
+/** y = a * b. Arguments as `add`. */
+export function multiply(args: usize, task: i32, scratch: usize): void {
+  const chunk = load<i32>(args, 16);
+  const first = (<usize>(task * chunk)) << 2;
+  const a = load<usize>(args) + first;
+  const b = load<usize>(args, 4) + first;
+  const y = load<usize>(args, 8) + first;
+  const bytes = (<usize>min(chunk, load<i32>(args, 12) - task * chunk)) << 2;
+  let i: usize = 0;
+  for (; i + 16 <= bytes; i += 16) v128.store(y + i, f32x4.mul(v128.load(a + i), v128.load(b + i)));
+  for (; i < bytes; i += 4) store<f32>(y + i, load<f32>(a + i) * load<f32>(b + i));
+}
+
 /** y = x * scale + shift. Arguments: x, y, count, chunk, scale, shift. */
 export function affine(args: usize, task: i32, scratch: usize): void {
   const chunk = load<i32>(args, 12);

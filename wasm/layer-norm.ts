@@ -16,20 +16,35 @@ export function layerNorm(args: usize, task: i32, scratch: usize): void {
   const bias = load<usize>(args, 8);
   const taskRows = load<i32>(args, 20);
   const channels = load<i32>(args, 24);
-  const eps = <f64>load<f32>(args, 28);
+  const eps = load<f32>(args, 28);
   const bytes = (<usize>channels) << 2;
-  const share = 1 / <f64>channels;
   const end = min((task + 1) * taskRows, load<i32>(args, 16));
   for (let row = task * taskRows; row < end; row++) {
     const x = load<usize>(args) + <usize>row * bytes;
-    const mean = <f32>(sumOf(x, bytes) * share);
-    addDifferences(x, bytes, mean, scratch);
-    const error = load<f64>(scratch) * share;
-    const variance = load<f64>(scratch, 8) * share - error * error;
-    const scale = 1 / sqrt<f64>(variance + eps);
     const y = load<usize>(args, 12) + <usize>row * bytes;
-    normalizeRow(x, bytes, mean, <f32>scale, <f32>(-error * scale), weight, bias, y);
+    normalize(x, channels, eps, weight, bias, y, scratch);
   }
+}
+
+/** One row; weight and bias may both be 0, for none. */
+export function normalize(
+  x: usize,
+  channels: i32,
+  eps: f32,
+  weight: usize,
+  bias: usize,
+  y: usize,
+  scratch: usize,
+): void {
+  const bytes = (<usize>channels) << 2;
+  const share = 1 / <f64>channels;
+  const mean = <f32>(sumOf(x, bytes) * share);
+  addDifferences(x, bytes, mean, scratch);
+  const error = load<f64>(scratch) * share;
+  const variance = load<f64>(scratch, 8) * share - error * error;
+  const scale = 1 / sqrt<f64>(variance + <f64>eps);
+  if (weight == 0) centreRow(x, bytes, mean, <f32>scale, <f32>(-error * scale), y);
+  else normalizeRow(x, bytes, mean, <f32>scale, <f32>(-error * scale), weight, bias, y);
 }
 
 function sumOf(x: usize, bytes: usize): f64 {
@@ -78,6 +93,17 @@ function sumOfLanes(x: v128): f64 {
     <f64>f32x4.extract_lane(x, 1) +
     (<f64>f32x4.extract_lane(x, 2) + <f64>f32x4.extract_lane(x, 3))
   );
+}
+
+/** y = (x - mean) * scale + shift. */
+function centreRow(x: usize, bytes: usize, mean: f32, scale: f32, shift: f32, y: usize): void {
+  const means = f32x4.splat(mean);
+  const scales = f32x4.splat(scale);
+  const shifts = f32x4.splat(shift);
+  for (let i: usize = 0; i < bytes; i += 16) {
+    const normal = madd(f32x4.sub(v128.load(x + i), means), scales, shifts);
+    storeLanes(y + i, normal, <i32>((bytes - i) >> 2));
+  }
 }
 
 /** y = ((x - mean) * scale + shift) * weight + bias. */

@@ -15,6 +15,7 @@ import {
   type ValueContext,
   type ValueId,
 } from 'calotype/backend-kit';
+import { knowsActivation } from './kernels/activation.ts';
 import type { CudaLaunch } from './launch.ts';
 import type { DeviceInfo } from './native.ts';
 
@@ -74,7 +75,10 @@ export function defineCudaKernel<K extends OpKind>(definition: CudaKernelDefinit
   return {
     id,
     supports: (node, context) =>
-      isOurs(node) && typesFit(node, context) && (definition.supports?.(node, context) ?? true),
+      isOurs(node) &&
+      typesFit(node, context) &&
+      knowsActivation(node) &&
+      (definition.supports?.(node, context) ?? true),
     inPlace: (node, context) => inPlaceInput(node, definition.inPlace?.(ours(node)), context),
     scratchBytes: (node, context) => definition.scratchBytes?.(ours(node), context) ?? [],
     packing: (node, context) => definition.packing?.(ours(node), context) ?? {},

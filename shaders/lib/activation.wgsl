@@ -25,6 +25,9 @@ fn activate(v: V) -> V {
   return gelu(v);
 #elif ACTIVATION == quick_gelu
   return v * sigmoid(1.702 * v);
+#elif ACTIVATION == gelu_tanh
+  // (1 + tanh(u)) / 2 is sigmoid(2 u).
+  return v * sigmoid(1.5957691216057308 * (v + 0.044715 * v * v * v));
 #elif ACTIVATION == tanh
   return tanh(clamp(v, V(-15.0), V(15.0)));
 #else

@@ -45,6 +45,8 @@ export interface AttentionLayer {
   readonly headDim: number;
   /** Default false. */
   readonly causal?: boolean;
+  /** Added to the scores: see `AttentionOp`. Default none. */
+  readonly bias?: ValueId;
 }
 
 /** Builds one graph. Values are referred to by the ids that its methods return. */
@@ -244,11 +246,11 @@ export class GraphBuilder {
 
   /** Attention of q, k and v [batch, tokens, heads * headDim], each taken from its first channel on. */
   attention(q: ValueId, k: ValueId, v: ValueId, name: string, layer: AttentionLayer): ValueId {
-    const { heads, headDim, causal = false } = layer;
+    const { heads, headDim, causal = false, bias } = layer;
     return this.op(
       'attention',
       name,
-      { q, k, v },
+      { q, k, v, ...(bias !== undefined && { bias }) },
       { heads, headDim, causal, scale: 1 / Math.sqrt(headDim), offsets: [0, 0, 0] },
     );
   }

@@ -47,8 +47,11 @@ export interface OpDefinition<Op extends OpTypes> {
   readonly isView?: boolean;
 }
 
-/** Activation functions, by torch's names; `gelu` is the exact erf form, `quick_gelu` is x * sigmoid(1.702 x). */
-export type Activation = 'none' | 'relu' | 'silu' | 'gelu' | 'quick_gelu' | 'tanh';
+/**
+ * Activation functions, by torch's names; `gelu` is the exact erf form, `gelu_tanh` its approximation by tanh, `quick_gelu`
+ * is x * sigmoid(1.702 x).
+ */
+export type Activation = 'none' | 'relu' | 'silu' | 'gelu' | 'quick_gelu' | 'tanh' | 'gelu_tanh';
 
 /** Throws GraphError with `problem` unless `condition` holds. */
 export function check(condition: boolean, problem: string): asserts condition {

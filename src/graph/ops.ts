@@ -13,8 +13,10 @@ import {
 } from './op.ts';
 import { sizeOf, type Dim } from '../tensor/shape.ts';
 import { activate, type ActivateOp } from './ops/activate.ts';
+import { adaLayerNorm, type AdaLayerNormOp } from './ops/ada-layer-norm.ts';
 import { add, type AddOp } from './ops/add.ts';
 import { addBias, type AddBiasOp } from './ops/add-bias.ts';
+import { addGated, type AddGatedOp } from './ops/add-gated.ts';
 import { addRows, type AddRowsOp } from './ops/add-rows.ts';
 import { addScaled, type AddScaledOp } from './ops/add-scaled.ts';
 import { affine, type AffineOp } from './ops/affine.ts';
@@ -34,8 +36,10 @@ import { join, type JoinOp } from './ops/join.ts';
 import { layerNorm, type LayerNormOp } from './ops/layer-norm.ts';
 import { linear, type LinearOp } from './ops/linear.ts';
 import { modelInput, type ModelInputOp } from './ops/model-input.ts';
+import { multiply, type MultiplyOp } from './ops/multiply.ts';
 import { poolMean, type PoolMeanOp } from './ops/pool-mean.ts';
 import { reshape, type ReshapeOp } from './ops/reshape.ts';
+import { rmsNorm, type RmsNormOp } from './ops/rms-norm.ts';
 import { schedulerStep, type SchedulerStepOp } from './ops/scheduler-step.ts';
 import { selectToken, type SelectTokenOp } from './ops/select-token.ts';
 import { sliceChannels, type SliceChannelsOp } from './ops/slice-channels.ts';
@@ -46,8 +50,10 @@ import { window, type WindowOp } from './ops/window.ts';
 /** Every op's types, by kind. */
 export interface OpMap {
   activate: ActivateOp;
+  adaLayerNorm: AdaLayerNormOp;
   add: AddOp;
   addBias: AddBiasOp;
+  addGated: AddGatedOp;
   addRows: AddRowsOp;
   addScaled: AddScaledOp;
   affine: AffineOp;
@@ -67,8 +73,10 @@ export interface OpMap {
   layerNorm: LayerNormOp;
   linear: LinearOp;
   modelInput: ModelInputOp;
+  multiply: MultiplyOp;
   poolMean: PoolMeanOp;
   reshape: ReshapeOp;
+  rmsNorm: RmsNormOp;
   schedulerStep: SchedulerStepOp;
   selectToken: SelectTokenOp;
   sliceChannels: SliceChannelsOp;
@@ -96,8 +104,10 @@ export type Node = { readonly [K in OpKind]: NodeOf<K> }[OpKind];
 /** Definition of every op. */
 export const OPS = {
   activate,
+  adaLayerNorm,
   add,
   addBias,
+  addGated,
   addRows,
   addScaled,
   affine,
@@ -117,8 +127,10 @@ export const OPS = {
   layerNorm,
   linear,
   modelInput,
+  multiply,
   poolMean,
   reshape,
+  rmsNorm,
   schedulerStep,
   selectToken,
   sliceChannels,

@@ -2,6 +2,7 @@
 
 import source from '../../shaders/attention-matrix.wgsl';
 import type { NodeOf } from '../graph/ops.ts';
+import { biasOf } from './attention.ts';
 import { channelsOf, defineKernel, fold, type KernelContext } from './kernel.ts';
 
 /** Matrices of queries a subgroup, subgroups a workgroup, matrices of keys a step. */
@@ -117,6 +118,7 @@ export const attentionMatrix = defineKernel({
     const [batch, queries] = context.shapeOf(q);
     const [, keys] = context.shapeOf(k);
     const { qm, subgroups, kn } = shapeFor(node, context)!;
+    const bias = biasOf(node, context);
     const tiles = Math.ceil(queries / (16 * qm * subgroups));
     return [
       {
@@ -140,9 +142,10 @@ export const attentionMatrix = defineKernel({
           K_OFFSET: offsets[1] / 8,
           V_OFFSET: offsets[2] / 8,
           SCALE: { float: scale },
+          ...bias.constants,
         },
         uniforms: SIZES,
-        dims: { tiles, batch, queries, keys },
+        dims: { tiles, batch, queries, keys, ...bias.dims },
         workgroups: fold(tiles * heads * batch, context.traits),
       },
     ];

@@ -1,7 +1,7 @@
 /** @file Attention in registers: the kernel of software adapters, and the one that runs everywhere. */
 
 import source from '../../shaders/attention-register.wgsl';
-import { readsVectors } from './attention.ts';
+import { biasOf, readsVectors } from './attention.ts';
 import { channelsOf, defineKernel, fold } from './kernel.ts';
 
 /** Passed as uniforms on software adapters, which take a quarter of a second to compile each variant. */
@@ -16,6 +16,7 @@ export const attentionRegister = defineKernel({
     const { heads, headDim, scale, causal, offsets } = node.attrs;
     const [batch, queries] = context.shapeOf(q);
     const [, keys] = context.shapeOf(k);
+    const bias = biasOf(node, context);
     const tiles = Math.ceil(queries / 4);
     const count = batch * heads * tiles;
     return [
@@ -32,10 +33,11 @@ export const attentionRegister = defineKernel({
           K_OFFSET: offsets[1] / 4,
           V_OFFSET: offsets[2] / 4,
           SCALE: { float: scale },
+          ...bias.constants,
           CAUSAL: causal,
         },
         ...(context.traits.software ? { uniforms: SIZES } : {}),
-        dims: { count, tiles, queries, keys, vectors: headDim / 4 },
+        dims: { count, tiles, queries, keys, vectors: headDim / 4, ...bias.dims },
         workgroups: fold(Math.ceil(count / 64), context.traits),
       },
     ];

@@ -1,7 +1,7 @@
 /** @file Attention through workgroup memory: the kernel of GPUs. */
 
 import source from '../../shaders/attention-tiled.wgsl';
-import { readsVectors } from './attention.ts';
+import { biasOf, readsVectors } from './attention.ts';
 import { channelsOf, defineKernel, fold } from './kernel.ts';
 
 /** Numbers of v staged at a time. */
@@ -21,6 +21,7 @@ export const attentionTiled = defineKernel({
     const { heads, headDim, scale, causal, offsets } = node.attrs;
     const [batch, queries] = context.shapeOf(q);
     const [, keys] = context.shapeOf(k);
+    const bias = biasOf(node, context);
     const tiles = Math.ceil(queries / 64);
     const columns = Math.ceil(headDim / 16);
     const { subgroupSize } = context.traits;
@@ -40,10 +41,11 @@ export const attentionTiled = defineKernel({
           K_OFFSET: offsets[1],
           V_OFFSET: offsets[2],
           SCALE: { float: scale },
+          ...bias.constants,
           CAUSAL: causal,
           SUBGROUPS: subgroupSize >= 16 && subgroupSize <= 64,
         },
-        dims: { tiles, batch, queries, keys },
+        dims: { tiles, batch, queries, keys, ...bias.dims },
         workgroups: fold(tiles * heads * batch, context.traits),
       },
     ];

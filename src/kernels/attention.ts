@@ -1,10 +1,23 @@
 /** @file What the attention kernels share. */
 
-import type { NodeOf } from '../graph/ops.ts';
-import { channelsOf, type KernelContext } from './kernel.ts';
+import { biasStrides } from '../graph/ops/attention.ts';
+import { channelsOf, type KernelContext, type NodesOf } from './kernel.ts';
+
+/** Constants and sizes of shaders/lib/attention-bias.wgsl. */
+export function biasOf(
+  { inputs: { bias } }: NodesOf<'attention'>,
+  context: KernelContext,
+): { readonly constants: { readonly BIAS: boolean }; readonly dims: Readonly<Record<string, number>> } {
+  if (bias === undefined) return { constants: { BIAS: false }, dims: {} };
+  const { batch, key, query, head } = biasStrides(context.shapeOf(bias));
+  return {
+    constants: { BIAS: true },
+    dims: { biasBatch: batch, biasKey: key, biasQuery: query, biasHead: head },
+  };
+}
 
 /** Whether rows of q, k and v, and the heads in them, can be read in vectors of 4 channels. */
-export function readsVectors(node: NodeOf<'attention'>, context: KernelContext): boolean {
+export function readsVectors(node: NodesOf<'attention'>, context: KernelContext): boolean {
   const { q, k, v } = node.inputs;
   const { headDim, offsets } = node.attrs;
   return [headDim, ...offsets, ...[q, k, v].map((id) => channelsOf(context, id))].every(

@@ -1,18 +1,18 @@
-/** @file The element-wise ops that no pass could fuse: activate, add, addBias, addRows, affine. */
+/** @file The element-wise ops that no pass could fuse: activate, add, addBias, addRows, affine, multiply. */
 
 import source from '../../shaders/elementwise.wgsl';
 import { channelsOf, defineKernel, elementCount, fold, type NodesOf } from './kernel.ts';
 
-type ElementwiseNode = NodesOf<'activate' | 'add' | 'addBias' | 'addRows' | 'affine'>;
+type ElementwiseNode = NodesOf<'activate' | 'add' | 'addBias' | 'addRows' | 'affine' | 'multiply'>;
 
 /** The input that the shader calls x. */
 function mainInput(node: ElementwiseNode): string {
-  return node.kind === 'add' ? 'a' : 'x';
+  return node.kind === 'add' || node.kind === 'multiply' ? 'a' : 'x';
 }
 
 export const elementwise = defineKernel({
   id: 'elementwise',
-  ops: ['activate', 'add', 'addBias', 'addRows', 'affine'],
+  ops: ['activate', 'add', 'addBias', 'addRows', 'affine', 'multiply'],
   inPlace: mainInput,
   launches(node, context) {
     const shape = context.shapeOf(node.output);

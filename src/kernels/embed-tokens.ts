@@ -1,4 +1,4 @@
-/** @file Token embedding plus position embedding. */
+/** @file Token embedding, plus position embedding where there is one. */
 
 import source from '../../shaders/embed-tokens.wgsl';
 import { DEVICE_DTYPE_BYTES } from '../tensor/dtype.ts';
@@ -12,7 +12,7 @@ export const embedTokens = defineKernel({
   ops: ['embedTokens'],
   splits: ['table'],
   launches(node, context) {
-    const { ids, table } = node.inputs;
+    const { ids, table, positions } = node.inputs;
     const count = elementCount(context.shapeOf(node.output));
     const [, tokens] = context.shapeOf(ids);
     const [rows, channels] = context.shapeOf(table);
@@ -28,6 +28,7 @@ export const embedTokens = defineKernel({
           CHANNELS: channelsOf(context, node.output),
           ROWS: rows,
           UNPACK: isUnpacked(context, node, table),
+          POSITIONS: positions !== undefined,
         },
         dims: { count, tokens, firstRow, rows: partRows },
         workgroups: fold(Math.ceil(count / 64), context.traits),

@@ -3,6 +3,7 @@
 import { kernelWithId } from '../graph/kernel-table.ts';
 import { inputsOf, type Node } from '../graph/ops.ts';
 import type { DeviceDType } from '../tensor/dtype.ts';
+import { addGated } from './add-gated.ts';
 import { addScaled } from './add-scaled.ts';
 import { attentionMatrix } from './attention-matrix.ts';
 import { attentionRegister } from './attention-register.ts';
@@ -51,6 +52,7 @@ export const KERNELS: readonly Kernel[] = [
   layerNormSubgroup,
   layerNorm,
   elementwise,
+  addGated,
   addScaled,
   poolMean,
   geglu,

@@ -1,6 +1,7 @@
 /** @file The snippets of `shaders/lib/` that shaders may include, by the name they include them under. */
 
 import activation from '../../shaders/lib/activation.wgsl';
+import attentionBias from '../../shaders/lib/attention-bias.wgsl';
 import epilogue from '../../shaders/lib/epilogue.wgsl';
 import flat from '../../shaders/lib/flat.wgsl';
 import gemmFinish from '../../shaders/lib/gemm-finish.wgsl';
@@ -14,6 +15,7 @@ import sumLanes from '../../shaders/lib/sum-lanes.wgsl';
 /** Text by name. */
 export const LIBRARY: Readonly<Record<string, string>> = {
   'lib/activation.wgsl': activation,
+  'lib/attention-bias.wgsl': attentionBias,
   'lib/epilogue.wgsl': epilogue,
   'lib/flat.wgsl': flat,
   'lib/gemm-finish.wgsl': gemmFinish,

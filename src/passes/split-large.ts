@@ -26,6 +26,8 @@ const ROW_INPUTS = {
   geglu: ['x'],
   layerNorm: ['x'],
   linear: ['x', 'residual'],
+  multiply: ['a', 'b'],
+  rmsNorm: ['x'],
 } as const satisfies { readonly [K in Node['kind']]?: readonly string[] };
 
 type RowKind = keyof typeof ROW_INPUTS;

@@ -1,4 +1,4 @@
-/** @file Cases of attention: every head size in use, causal masks, odd token counts, fused QKV, and SD1.5's shapes. */
+/** @file Cases of attention: every head size in use, causal masks, biases, odd token counts, fused QKV, and SD1.5's shapes. */
 
 import { ACCUMULATION, activation, sameAs, type CaseOf } from './case.ts';
 
@@ -12,6 +12,8 @@ interface AttentionCase {
   readonly causal?: boolean;
   /** `qkv`: one value holds all three; `kv`: keys and values share one. */
   readonly fused?: 'qkv' | 'kv';
+  /** Along batch, keys, queries and heads: which of the bias's axes are more than 1; the keys' always is. */
+  readonly bias?: { readonly batch?: true; readonly queries?: true; readonly heads?: true };
   readonly bench?: boolean;
 }
 
@@ -24,6 +26,7 @@ function attentionCase(name: string, options: AttentionCase): CaseOf<'attention'
     headDim,
     causal = false,
     fused,
+    bias,
     bench = false,
   } = options;
   const width = heads * headDim;
@@ -46,7 +49,12 @@ function attentionCase(name: string, options: AttentionCase): CaseOf<'attention'
   return {
     name: `attention/${name}`,
     kind: 'attention',
-    inputs,
+    inputs: {
+      ...inputs,
+      ...(bias && {
+        bias: activation([bias.batch ? batch : 1, keys, bias.queries ? queries : 1, bias.heads ? heads : 1], 3),
+      }),
+    },
     attrs: { heads, headDim, causal, scale: 1 / Math.sqrt(headDim), offsets },
     nmse: ACCUMULATION,
     bench,
@@ -77,6 +85,32 @@ const correctness = [
   attentionCase('fused QKV, odd tokens', { queries: 45, heads: 3, headDim: 40, fused: 'qkv' }),
   attentionCase('fused KV, 77 keys', { queries: 64, keys: 77, heads: 2, headDim: 48, fused: 'kv' }),
   attentionCase('fused KV, head of 160', { queries: 9, keys: 77, heads: 2, headDim: 160, fused: 'kv' }),
+  attentionCase('mask', { batch: 3, queries: 70, keys: 120, heads: 2, headDim: 72, bias: { batch: true } }),
+  attentionCase('mask, 32 heads', {
+    batch: 1,
+    queries: 133,
+    keys: 77,
+    heads: 32,
+    headDim: 72,
+    fused: 'kv',
+    bias: { batch: true },
+  }),
+  attentionCase('relative positions', {
+    batch: 1,
+    queries: 51,
+    heads: 3,
+    headDim: 64,
+    fused: 'qkv',
+    bias: { queries: true, heads: true },
+  }),
+  attentionCase('bias of everything, causal', {
+    queries: 37,
+    heads: 2,
+    headDim: 16,
+    causal: true,
+    bias: { batch: true, queries: true, heads: true },
+  }),
+  attentionCase('bias of keys alone', { queries: 9, keys: 150, heads: 2, headDim: 8, bias: {} }),
 ];
 
 const bench = [
@@ -93,6 +127,16 @@ const bench = [
   }),
   attentionCase('SDXL self 64x64', { queries: 4096, heads: 10, headDim: 64, fused: 'qkv', bench: true }),
   attentionCase('VAE mid 64x64', { batch: 1, queries: 4096, heads: 1, headDim: 512, bench: true }),
+  attentionCase('PixArt self 1024', { queries: 4096, heads: 16, headDim: 72, fused: 'qkv', bench: true }),
+  attentionCase('PixArt cross 1024', {
+    queries: 4096,
+    keys: 120,
+    heads: 16,
+    headDim: 72,
+    fused: 'kv',
+    bias: { batch: true },
+    bench: true,
+  }),
   attentionCase('CLIP', { queries: 77, heads: 12, headDim: 64, causal: true, fused: 'qkv', bench: true }),
 ];
 

@@ -73,6 +73,13 @@ const correctness = [
   convCase('batch of 5', { x: [5, 3, 5, 24], out: 20 }),
   convCase('1x1', { x: [2, 8, 8, 32], out: 64, kernel: 1 }),
   convCase('1x1, 7 to 33 channels', { x: [1, 5, 7, 7], out: 33, kernel: 1 }),
+  convCase('patches of 2x2', {
+    x: [2, 6, 10, 4],
+    out: 96,
+    kernel: 2,
+    stride: 2,
+    padding: [0, 0, 0, 0],
+  }),
   convCase('1x1, two sources', { x: [1, 6, 5, 32], x2: 16, out: 40, kernel: 1 }),
   convCase('negative padding (a band of a larger image)', {
     x: [1, 9, 8, 16],

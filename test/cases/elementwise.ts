@@ -1,4 +1,7 @@
-/** @file Cases of the element-wise ops: activate, add, addBias, addRows, addScaled, affine, geglu, poolMean. */
+/**
+ * @file Cases of the element-wise ops: activate, add, addBias, addGated, addRows, addScaled, affine, geglu, multiply,
+ * poolMean.
+ */
 
 import { ACCUMULATION, activation, indexList, ROUNDING, state, vector, type CaseOf } from './case.ts';
 
@@ -16,7 +19,7 @@ const SHAPES: readonly (readonly number[])[] = [
 const label = (shape: readonly number[]): string => shape.join('x');
 
 export const activateCases: readonly CaseOf<'activate'>[] = [
-  ...(['none', 'relu', 'silu', 'gelu', 'quick_gelu', 'tanh'] as const).map((name): CaseOf<'activate'> => ({
+  ...(['none', 'relu', 'silu', 'gelu', 'quick_gelu', 'tanh', 'gelu_tanh'] as const).map((name): CaseOf<'activate'> => ({
     name: `activate/${name}`,
     kind: 'activate',
     inputs: { x: activation([2, 9, 7, 33], 2) },
@@ -24,7 +27,7 @@ export const activateCases: readonly CaseOf<'activate'>[] = [
     nmse: ACCUMULATION,
     bench: false,
   })),
-  ...(['silu', 'gelu', 'quick_gelu', 'tanh'] as const).map((name): CaseOf<'activate'> => ({
+  ...(['silu', 'gelu', 'quick_gelu', 'tanh', 'gelu_tanh'] as const).map((name): CaseOf<'activate'> => ({
     name: `activate/${name} of large numbers`,
     kind: 'activate',
     inputs: { x: activation([1, 999], 60) },
@@ -54,6 +57,49 @@ function addCase(name: string, shape: readonly number[], bench = false): CaseOf<
   const inputs = { a: activation(shape), b: activation(shape) };
   return { name: `add/${name}`, kind: 'add', inputs, attrs: {}, nmse: ROUNDING, bench };
 }
+
+const multiplyCase = (name: string, shape: readonly number[]): CaseOf<'multiply'> => ({
+  name: `multiply/${name}`,
+  kind: 'multiply',
+  inputs: { a: activation(shape), b: activation(shape) },
+  attrs: {},
+  nmse: ROUNDING,
+  bench: false,
+});
+
+export const multiplyCases: readonly CaseOf<'multiply'>[] = [
+  multiplyCase('odd', [2, 5, 33]),
+  multiplyCase('wide', [1, 120, 256]),
+];
+
+function addGatedCase(
+  name: string,
+  shape: readonly number[],
+  [columns, gate]: readonly [number, number],
+  bench = false,
+): CaseOf<'addGated'> {
+  const channels = shape.at(-1) ?? 1;
+  return {
+    name: `addGated/${name}`,
+    kind: 'addGated',
+    inputs: {
+      x: activation(shape),
+      addend: activation(shape),
+      modulation: activation([shape[0], columns * channels]),
+      table: vector(columns * channels),
+    },
+    attrs: { gate: gate * channels },
+    nmse: ROUNDING,
+    bench,
+  };
+}
+
+export const addGatedCases: readonly CaseOf<'addGated'>[] = [
+  addGatedCase('odd channels', [3, 7, 33], [6, 2]),
+  addGatedCase('wide channels', [2, 5, 9, 144], [6, 5]),
+  addGatedCase('one column', [1, 11, 8], [1, 0]),
+  addGatedCase('PixArt 1024', [2, 4096, 1152], [6, 2], true),
+];
 
 export const addCases: readonly CaseOf<'add'>[] = [
   ...SHAPES.map((shape) => addCase(label(shape), shape)),

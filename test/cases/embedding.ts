@@ -16,7 +16,7 @@ function embedTokensCase(
   batch: number,
   tokens: number,
   channels: number,
-  positions: number,
+  positions?: number,
 ): CaseOf<'embedTokens'> {
   return {
     name: `embedTokens/${name}`,
@@ -24,7 +24,7 @@ function embedTokensCase(
     inputs: {
       ids: indices([batch, tokens], 99),
       table: matrix([99, channels]),
-      positions: matrix([positions, channels]),
+      ...(positions !== undefined && { positions: matrix([positions, channels]) }),
     },
     attrs: {},
     nmse: ROUNDING,
@@ -36,6 +36,8 @@ export const embedTokensCases: readonly CaseOf<'embedTokens'>[] = [
   embedTokensCase('CLIP', 2, 77, 96, 77),
   embedTokensCase('fewer tokens than positions, 33 channels', 3, 5, 33, 9),
   embedTokensCase('one token', 1, 1, 8, 1),
+  embedTokensCase('no positions', 1, 13, 48),
+  embedTokensCase('no positions, 3 channels', 7, 7, 3),
 ];
 
 export const gatherRowsCases: readonly CaseOf<'gatherRows'>[] = [

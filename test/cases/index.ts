@@ -8,10 +8,12 @@ import {
   activateCases,
   addBiasCases,
   addCases,
+  addGatedCases,
   addRowsCases,
   addScaledCases,
   affineCases,
   gegluCases,
+  multiplyCases,
   poolMeanCases,
 } from './elementwise.ts';
 import { embedTokensCases, gatherRowsCases, selectTokenCases, timestepEmbeddingCases } from './embedding.ts';
@@ -24,7 +26,14 @@ import {
   windowCases,
 } from './layout.ts';
 import { linearCases } from './linear.ts';
-import { groupNormApplyCases, groupNormCases, groupNormStatsCases, layerNormCases } from './norms.ts';
+import {
+  adaLayerNormCases,
+  groupNormApplyCases,
+  groupNormCases,
+  groupNormStatsCases,
+  layerNormCases,
+  rmsNormCases,
+} from './norms.ts';
 import {
   guidanceCases,
   guidanceFactorCases,
@@ -36,8 +45,10 @@ import {
 /** Cases by op; an op without cases does not compile. */
 const CASES = {
   activate: activateCases,
+  adaLayerNorm: adaLayerNormCases,
   add: addCases,
   addBias: addBiasCases,
+  addGated: addGatedCases,
   addRows: addRowsCases,
   addScaled: addScaledCases,
   affine: affineCases,
@@ -57,8 +68,10 @@ const CASES = {
   layerNorm: layerNormCases,
   linear: linearCases,
   modelInput: modelInputCases,
+  multiply: multiplyCases,
   poolMean: poolMeanCases,
   reshape: reshapeCases,
+  rmsNorm: rmsNormCases,
   schedulerStep: schedulerStepCases,
   selectToken: selectTokenCases,
   sliceChannels: sliceChannelsCases,

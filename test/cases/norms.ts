@@ -113,6 +113,53 @@ export const layerNormCases: readonly CaseOf<'layerNorm'>[] = [
   layerNormCase('SD1.5 1280, 16x16', [2, 256, 1280], { bench: true }),
 ];
 
+function rmsNormCase(name: string, x: readonly number[], scale = 1): CaseOf<'rmsNorm'> {
+  return {
+    name: `rmsNorm/${name}`,
+    kind: 'rmsNorm',
+    inputs: { x: activation(x, scale, scale / 2), weight: vector(x.at(-1) ?? 1, 1) },
+    attrs: { eps: 1e-6 },
+    nmse: ACCUMULATION,
+    bench: false,
+  };
+}
+
+export const rmsNormCases: readonly CaseOf<'rmsNorm'>[] = [
+  rmsNormCase('96 channels', [2, 37, 96]),
+  rmsNormCase('33 channels', [3, 5, 33]),
+  rmsNormCase('large numbers', [1, 9, 64], 1000),
+  rmsNormCase('small numbers', [1, 4, 128], 1e-3),
+];
+
+function adaLayerNormCase(
+  name: string,
+  x: readonly number[],
+  [columns, shift, scale]: readonly [number, number, number],
+  bench = false,
+): CaseOf<'adaLayerNorm'> {
+  const channels = x.at(-1) ?? 1;
+  return {
+    name: `adaLayerNorm/${name}`,
+    kind: 'adaLayerNorm',
+    inputs: {
+      x: activation(x, 2, 1),
+      modulation: activation([x[0], columns * channels], 0.5),
+      table: vector(columns * channels),
+    },
+    attrs: { eps: 1e-6, shift: shift * channels, scale: scale * channels },
+    nmse: ACCUMULATION,
+    bench,
+  };
+}
+
+export const adaLayerNormCases: readonly CaseOf<'adaLayerNorm'>[] = [
+  adaLayerNormCase('96 channels', [3, 37, 96], [6, 0, 1]),
+  adaLayerNormCase('33 channels', [2, 5, 3, 33], [6, 3, 4]),
+  adaLayerNormCase('scale first', [2, 9, 48], [2, 1, 0]),
+  adaLayerNormCase('1152 channels', [1, 5, 1152], [6, 3, 4]),
+  adaLayerNormCase('PixArt 1024', [2, 4096, 1152], [6, 0, 1], true),
+];
+
 function statsCase(
   name: string,
   options: {

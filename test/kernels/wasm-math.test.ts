@@ -9,7 +9,7 @@ import { allowRelaxedSimd } from '../../src/platform/threads.ts';
 const COUNT = 1 << 16;
 const BYTES = 4 * COUNT;
 /** Number of exp2OfNegative in the test's module, after the activations. */
-const EXP2 = 6;
+const EXP2 = 7;
 
 const ENTRY = `
 import { activate, exp2OfNegative } from './math';
@@ -85,6 +85,7 @@ const FUNCTIONS: readonly (readonly [string, number, (x: number) => number])[] =
   ['gelu', 3, (x) => (x < 0 ? x * normalTail(-x) : ACTIVATIONS.gelu(x))],
   ['quick_gelu', 4, ACTIVATIONS.quick_gelu],
   ['tanh', 5, ACTIVATIONS.tanh],
+  ['gelu_tanh', 6, ACTIVATIONS.gelu_tanh],
   ['exp2OfNegative', EXP2, (x) => 2 ** x],
 ];
 
@@ -112,10 +113,10 @@ describe.each([
   test('NaN and infinities, as torch has them', () => {
     const at = (kind: number, value: number): number => apply(kind, new Float32Array(COUNT).fill(value))[0];
     for (const [, kind] of FUNCTIONS) expect(at(kind, Number.NaN)).toBeNaN();
-    for (const kind of [1, 2, 3, 4]) expect(at(kind, Infinity)).toBe(Infinity);
+    for (const kind of [1, 2, 3, 4, 6]) expect(at(kind, Infinity)).toBe(Infinity);
     expect([at(5, Infinity), at(5, -Infinity), at(1, -Infinity)]).toEqual([1, -1, 0]);
-    for (const kind of [2, 3, 4]) expect(at(kind, -Infinity)).toBeNaN();
+    for (const kind of [2, 3, 4, 6]) expect(at(kind, -Infinity)).toBeNaN();
     expect(at(EXP2, -Infinity)).toBeLessThan(2e-38);
-    for (const [, kind] of FUNCTIONS.slice(0, 6)) expect(Math.abs(at(kind, 0))).toBe(0);
+    for (const [, kind] of FUNCTIONS.slice(0, 7)) expect(Math.abs(at(kind, 0))).toBe(0);
   });
 });

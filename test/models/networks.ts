@@ -5,6 +5,8 @@ import type { Graph } from '../../src/graph/graph.ts';
 import { parseAutoencoderKLConfig } from '../../src/loaders/configs/autoencoder-kl.ts';
 import { parseAutoencoderTinyConfig } from '../../src/loaders/configs/autoencoder-tiny.ts';
 import { parseCLIPTextConfig } from '../../src/loaders/configs/clip-text.ts';
+import { parsePixArtTransformerConfig } from '../../src/loaders/configs/pixart-transformer.ts';
+import { parseT5EncoderConfig } from '../../src/loaders/configs/t5-encoder.ts';
 import { parseUNet2DConditionConfig } from '../../src/loaders/configs/unet.ts';
 import {
   autoencoderKLAliases,
@@ -16,6 +18,8 @@ import {
   buildAutoencoderTinyEncoder,
 } from '../../src/models/autoencoder-tiny.ts';
 import { buildCLIPText, clipTextAliases } from '../../src/models/clip-text.ts';
+import { buildPixArtTransformer } from '../../src/models/pixart-transformer.ts';
+import { buildT5Encoder, t5EncoderAliases } from '../../src/models/t5-encoder.ts';
 import { buildUNet2DCondition } from '../../src/models/unet2d-condition.ts';
 
 /** A network's graphs, and the other names of its tensors. */
@@ -49,6 +53,14 @@ export function networksOf(json: unknown): Networks {
         aliases: clipTextAliases,
       };
     }
+    case 'T5EncoderModel':
+      return { graphs: [buildT5Encoder(parseT5EncoderConfig(json, context))], aliases: t5EncoderAliases };
+    case 'PixArtTransformer2DModel':
+    case 'Transformer2DModel':
+      return {
+        graphs: [buildPixArtTransformer(parsePixArtTransformerConfig(json, context))],
+        aliases: noAliases,
+      };
     case 'UNet2DConditionModel':
       return {
         graphs: [buildUNet2DCondition(parseUNet2DConditionConfig(json, context))],

@@ -7,24 +7,17 @@ import { describe, expect, it } from 'vitest';
 import { evaluateGraph } from '../../src/backends/reference/evaluate.ts';
 import { createReferenceBackend, REFERENCE_TARGET } from '../../src/backends/reference/reference.ts';
 import { bindGraph, checkGraph, valueOf, type Graph } from '../../src/graph/graph.ts';
-import { parseCLIPTextConfig } from '../../src/loaders/configs/clip-text.ts';
-import { pooledTokenIndex } from '../../src/models/clip-text.ts';
 import { selectOutputs } from '../../src/models/select-outputs.ts';
 import { plan } from '../../src/plan/planner.ts';
 import { toNhwc } from '../../src/tensor/layout.ts';
 import type { Bindings } from '../../src/tensor/shape.ts';
 import { nmse } from '../support/nmse.ts';
+import { addDerivedInputs, type Sample } from './derived-inputs.ts';
 import { fixtureWeights, NETWORKS, numbers, readJson, readTensors, type FileTensor } from './fixtures.ts';
 import { networksOf } from './networks.ts';
 
 /** What torch's own float32 rounding leaves; a wrong epsilon or activation is far above. */
 const BOUND = 1e-10;
-
-/** A tensor as the engine lays it out. */
-interface Sample {
-  readonly shape: readonly number[];
-  readonly data: Float32Array | Int32Array;
-}
 
 /** Inputs and expected outputs of one run. */
 interface Case {
@@ -56,19 +49,6 @@ function casesOf(network: string): Case[] {
   return [...cases.values()];
 }
 
-/** Adds the input that a pipeline computes from the token ids. */
-function withPooledIndex({ inputs }: Case, json: unknown): void {
-  const ids = inputs.get('input_ids');
-  if (!ids) return;
-  const [batch, tokens] = ids.shape;
-  const config = parseCLIPTextConfig(json, { file: 'config.json' });
-  const rows = Array.from({ length: batch }, (_, i) => ids.data.subarray(i * tokens, (i + 1) * tokens));
-  inputs.set('pooled_index', {
-    shape: [batch],
-    data: Int32Array.from(rows, (row) => pooledTokenIndex(row, config)),
-  });
-}
-
 /** Values of the graph's symbols, read off the inputs' shapes. */
 function bindingsOf(graph: Graph, inputs: ReadonlyMap<string, Sample>): Bindings {
   const bindings: Record<string, number> = {};
@@ -96,7 +76,7 @@ describe.each(NETWORKS)('%s', (network) => {
   it.each(casesOf(network).map((entry) => [entry.name, entry] as const))(
     'computes %s',
     async (_name, entry) => {
-      withPooledIndex(entry, json);
+      addDerivedInputs(entry.inputs, json);
       const { inputs, outputs } = entry;
       const whole = graphs.find((graph) => graph.inputs.every(({ name }) => inputs.has(name)));
       if (!whole) throw new Error('no graph has these inputs');

@@ -120,8 +120,38 @@ export function quickGelu(x: v128): v128 {
 }
 
 /**
- * The activation of a kind: 0 none, 1 relu, 2 silu, 3 gelu, 4 quick_gelu, 5 tanh, the order in which
- * `graph/op.ts` names them.
+ * gelu's approximation x (1 + tanh(u)) / 2 with u = sqrt(2 / pi) (x + 0.044715 x^3) (Hendrycks and Gimpel 2016), which is
+ * x * sigmoid(2 u). The exponent is made in float64, as exp makes its absolute error a relative one.
+ */
+export function geluTanh(x: v128): v128 {
+  const clamped = f32x4.pmax(f32x4.pmin(x, f32x4.splat(30)), f32x4.splat(-30));
+  const low = minusTwoU(f64x2.promote_low_f32x4(clamped));
+  const high = minusTwoU(f64x2.promote_low_f32x4(v128.shuffle<f32>(clamped, clamped, 2, 3, 2, 3)));
+  const head = bothHalves(f32x4.demote_f64x2_zero(low), f32x4.demote_f64x2_zero(high));
+  const lowRest = f64x2.sub(low, f64x2.promote_low_f32x4(head));
+  const highRest = f64x2.sub(high, f64x2.promote_low_f32x4(v128.shuffle<f32>(head, head, 2, 3, 2, 3)));
+  const rest = bothHalves(f32x4.demote_f64x2_zero(lowRest), f32x4.demote_f64x2_zero(highRest));
+  return f32x4.div(x, f32x4.add(f32x4.splat(1), expOfSum(head, rest)));
+}
+
+/** -sqrt(8 / pi) (x + 0.044715 x^3) in float64. */
+function minusTwoU(x: v128): v128 {
+  const square = f64x2.mul(x, x);
+  const factor = f64x2.sub(
+    f64x2.mul(square, f64x2.splat(-0.07135481627260025)),
+    f64x2.splat(1.5957691216057308),
+  );
+  return f64x2.mul(x, factor);
+}
+
+/** The first two floats of `low`, then those of `high`. */
+function bothHalves(low: v128, high: v128): v128 {
+  return v128.shuffle<f32>(low, high, 0, 1, 4, 5);
+}
+
+/**
+ * The activation of a kind: 0 none, 1 relu, 2 silu, 3 gelu, 4 quick_gelu, 5 tanh, 6 gelu_tanh, the
+ * order in which `graph/op.ts` names them.
  */
 export function activate(kind: i32, x: v128): v128 {
   switch (kind) {
@@ -135,6 +165,8 @@ export function activate(kind: i32, x: v128): v128 {
       return quickGelu(x);
     case 5:
       return tanh(x);
+    case 6:
+      return geluTanh(x);
     default:
       return x;
   }

@@ -28,7 +28,7 @@ const MAX_HEAD_DIM = 512;
 export const attentionOnline = defineCudaKernel({
   id: 'attention-online',
   ops: ['attention'],
-  supports: (node) => node.attrs.headDim <= MAX_HEAD_DIM,
+  supports: ({ attrs, inputs }) => attrs.headDim <= MAX_HEAD_DIM && inputs.bias === undefined,
   launches(node, context) {
     const { q, k, v } = node.inputs;
     const { heads, headDim, scale, causal, offsets } = node.attrs;

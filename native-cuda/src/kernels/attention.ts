@@ -48,7 +48,8 @@ export const attention = defineCudaKernel({
     const widest = major === 9 && minor === 0 ? MAX_HEAD_DIM.hopper : MAX_HEAD_DIM.other;
     const { headDim, offsets } = node.attrs;
     const isAligned = [headDim, ...offsets, ...stridesOf(node, context)].every((count) => count % 8 === 0);
-    return isHalf(context, node.output) && isAligned && headDim <= widest;
+    const isPlain = node.inputs.bias === undefined;
+    return isHalf(context, node.output) && isAligned && isPlain && headDim <= widest;
   },
   launches(node, context) {
     const { heads, headDim, scale, causal } = node.attrs;

@@ -36,4 +36,6 @@ export const ACTIVATIONS = {
   gelu,
   quick_gelu: (x) => x * sigmoid(1.702 * x),
   tanh: Math.tanh,
+  // (1 + tanh(u)) / 2 is sigmoid(2 u), which does not cancel.
+  gelu_tanh: (x) => x * sigmoid(Math.sqrt(8 / Math.PI) * (x + 0.044715 * x ** 3)),
 } satisfies { readonly [A in Activation]: (x: number) => number };

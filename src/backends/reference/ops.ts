@@ -4,8 +4,10 @@ import { inputsOf, type Node, type NodeOf, type OpKind, type OpMap } from '../..
 import type { ValueId } from '../../graph/op.ts';
 import type { Data, ReferenceOp, Tensor } from './op.ts';
 import { activate } from './ops/activate.ts';
+import { adaLayerNorm } from './ops/ada-layer-norm.ts';
 import { add } from './ops/add.ts';
 import { addBias } from './ops/add-bias.ts';
+import { addGated } from './ops/add-gated.ts';
 import { addRows } from './ops/add-rows.ts';
 import { addScaled } from './ops/add-scaled.ts';
 import { affine } from './ops/affine.ts';
@@ -25,8 +27,10 @@ import { join } from './ops/join.ts';
 import { layerNorm } from './ops/layer-norm.ts';
 import { linear } from './ops/linear.ts';
 import { modelInput } from './ops/model-input.ts';
+import { multiply } from './ops/multiply.ts';
 import { poolMean } from './ops/pool-mean.ts';
 import { reshape } from './ops/reshape.ts';
+import { rmsNorm } from './ops/rms-norm.ts';
 import { schedulerStep } from './ops/scheduler-step.ts';
 import { selectToken } from './ops/select-token.ts';
 import { sliceChannels } from './ops/slice-channels.ts';
@@ -37,8 +41,10 @@ import { window } from './ops/window.ts';
 /** The reference of each op kind. */
 const REFERENCE_OPS: { readonly [K in OpKind]: ReferenceOp<OpMap[K]> } = {
   activate,
+  adaLayerNorm,
   add,
   addBias,
+  addGated,
   addRows,
   addScaled,
   affine,
@@ -58,8 +64,10 @@ const REFERENCE_OPS: { readonly [K in OpKind]: ReferenceOp<OpMap[K]> } = {
   layerNorm,
   linear,
   modelInput,
+  multiply,
   poolMean,
   reshape,
+  rmsNorm,
   schedulerStep,
   selectToken,
   sliceChannels,

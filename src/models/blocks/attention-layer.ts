@@ -9,6 +9,8 @@ export interface AttentionLayerOptions {
   readonly heads: number;
   /** Whether to_q, to_k and to_v have a bias; to_out always has one. */
   readonly bias: boolean;
+  /** Added to the scores: see `AttentionOp`. */
+  readonly scoreBias?: ValueId;
 }
 
 /**
@@ -22,12 +24,16 @@ export function attentionLayer(
   x: ValueId,
   context: ValueId,
   path: string,
-  { heads, bias }: AttentionLayerOptions,
+  { heads, bias, scoreBias }: AttentionLayerOptions,
 ): ValueId {
   const channels = b.channelsOf(x);
   const q = b.linear(x, `${path}.to_q`, { channels, bias });
   const k = b.linear(context, `${path}.to_k`, { channels, bias });
   const v = b.linear(context, `${path}.to_v`, { channels, bias });
-  const attended = b.attention(q, k, v, path, { heads, headDim: channels / heads });
+  const attended = b.attention(q, k, v, path, {
+    heads,
+    headDim: channels / heads,
+    ...(scoreBias !== undefined && { bias: scoreBias }),
+  });
   return b.linear(attended, `${path}.to_out.0`, { channels });
 }

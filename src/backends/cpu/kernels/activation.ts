@@ -2,7 +2,15 @@
 
 import type { Activation } from '../../../graph/op.ts';
 
-const ACTIVATIONS: readonly Activation[] = ['none', 'relu', 'silu', 'gelu', 'quick_gelu', 'tanh'];
+const ACTIVATIONS: readonly Activation[] = [
+  'none',
+  'relu',
+  'silu',
+  'gelu',
+  'quick_gelu',
+  'tanh',
+  'gelu_tanh',
+];
 
 /** The number of an activation; 0 for none. */
 export function activationCode(activation: Activation): number {

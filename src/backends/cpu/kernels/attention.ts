@@ -1,5 +1,6 @@
 /** @file Attention with an online softmax. */
 
+import { biasStrides } from '../../../graph/ops/attention.ts';
 import {
   channelsOf,
   defineCpuKernel,
@@ -44,11 +45,12 @@ export const attention = defineCpuKernel({
     node.attrs.headDim % 8 === 0 &&
     scratchBytes(blocksOf(node, context), node.attrs.headDim) <= THREAD_SCRATCH_BYTES,
   launches(node, context) {
-    const { q, k, v } = node.inputs;
+    const { q, k, v, bias } = node.inputs;
     const { heads, headDim, scale, causal, offsets } = node.attrs;
     const [batch, queries] = context.shapeOf(q);
     const [, keys] = context.shapeOf(k);
     const blocks = blocksOf(node, context);
+    const strides = biasStrides(bias === undefined ? [] : context.shapeOf(bias));
     const from = (operand: string, channels: number): Argument => ({ operand, offsetBytes: 4 * channels });
     return [
       {
@@ -68,6 +70,8 @@ export const attention = defineCpuKernel({
           causal ? 1 : 0,
           blocks.queries,
           blocks.keys,
+          'bias',
+          ...[strides.batch, strides.key, strides.query, strides.head],
         ],
       },
     ];

@@ -1,4 +1,4 @@
-/** @file The element-wise ops that no pass could fuse: activate, add, addBias, addRows, affine. */
+/** @file The element-wise ops that no pass could fuse: activate, add, addBias, addRows, affine, multiply. */
 
 import { channelsOf, defineCpuKernel, elementCount, rowsOf } from '../kernel.ts';
 import { activationCode } from './activation.ts';
@@ -6,15 +6,16 @@ import { elementTasks, rowTasks } from './tasks.ts';
 
 export const elementwise = defineCpuKernel({
   id: 'elementwise',
-  ops: ['activate', 'add', 'addBias', 'addRows', 'affine'],
-  inPlace: (node) => (node.kind === 'add' ? 'a' : 'x'),
+  ops: ['activate', 'add', 'addBias', 'addRows', 'affine', 'multiply'],
+  inPlace: (node) => (node.kind === 'add' || node.kind === 'multiply' ? 'a' : 'x'),
   launches(node, context) {
     const shape = context.shapeOf(node.output);
     const count = elementCount(shape);
     const { tasks, chunk } = elementTasks(count);
     switch (node.kind) {
       case 'add':
-        return [{ name: 'add', tasks, args: ['a', 'b', 'y', count, chunk] }];
+      case 'multiply':
+        return [{ name: node.kind, tasks, args: ['a', 'b', 'y', count, chunk] }];
       case 'affine': {
         const { scale, shift } = node.attrs;
         return [{ name: 'affine', tasks, args: ['x', 'y', count, chunk, { f32: scale }, { f32: shift }] }];

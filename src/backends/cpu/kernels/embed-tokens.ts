@@ -1,4 +1,4 @@
-/** @file Token embedding plus position embedding; a vocabulary's table is large, and stays in its stored type. */
+/** @file Token embedding, plus position embedding where there is one; a vocabulary's table is large, and stays in its stored type. */
 
 import { defineCpuKernel, elementCount, weightTypeCode } from '../kernel.ts';
 import { STORED } from '../packing.ts';
@@ -6,9 +6,9 @@ import { STORED } from '../packing.ts';
 export const embedTokens = defineCpuKernel({
   id: 'embed-tokens',
   ops: ['embedTokens'],
-  packing: () => ({ table: STORED, positions: STORED }),
+  packing: (node) => ({ table: STORED, ...(node.inputs.positions !== undefined && { positions: STORED }) }),
   launches(node, context) {
-    const { ids, table } = node.inputs;
+    const { ids, table, positions } = node.inputs;
     const [, tokens] = context.shapeOf(ids);
     const [rows, channels] = context.shapeOf(table);
     return [
@@ -24,7 +24,7 @@ export const embedTokens = defineCpuKernel({
           channels,
           rows,
           weightTypeCode(context.weightType('table')),
-          weightTypeCode(context.weightType('positions')),
+          positions === undefined ? 0 : weightTypeCode(context.weightType('positions')),
         ],
       },
     ];

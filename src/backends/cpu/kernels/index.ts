@@ -6,6 +6,8 @@
 import { firstKernel, kernelWithId } from '../../../graph/kernel-table.ts';
 import type { Node } from '../../../graph/ops.ts';
 import type { CpuContext, CpuKernel } from '../kernel.ts';
+import { adaLayerNorm } from './ada-layer-norm.ts';
+import { addGated } from './add-gated.ts';
 import { addScaled } from './add-scaled.ts';
 import { attention } from './attention.ts';
 import { copyRows } from './copy-rows.ts';
@@ -22,6 +24,7 @@ import { guidedStep } from './guided-step.ts';
 import { layerNorm } from './layer-norm.ts';
 import { modelInput } from './model-input.ts';
 import { poolMean } from './pool-mean.ts';
+import { rmsNorm } from './rms-norm.ts';
 import { timestepEmbedding } from './timestep-embedding.ts';
 import { upsampleNearest } from './upsample-nearest.ts';
 import { winograd } from './winograd.ts';
@@ -35,7 +38,10 @@ const CPU_KERNELS: readonly CpuKernel[] = [
   groupNormStats,
   groupNormApply,
   layerNorm,
+  adaLayerNorm,
+  rmsNorm,
   elementwise,
+  addGated,
   addScaled,
   poolMean,
   geglu,

@@ -1,13 +1,14 @@
 /** @file Reference for attention: one query of one head at a time, all its scores, softmax, weighted sum. */
 
-import type { AttentionOp } from '../../../graph/ops/attention.ts';
+import { biasStrides, type AttentionOp } from '../../../graph/ops/attention.ts';
 import { elementCount, lastAxis, type ReferenceOp } from '../op.ts';
 
-export const attention: ReferenceOp<AttentionOp> = ({ q, k, v }, attrs, output) => {
+export const attention: ReferenceOp<AttentionOp> = ({ q, k, v, bias }, attrs, output) => {
   const { heads, headDim, scale, causal, offsets } = attrs;
   const [batch = 1, queries = 1] = q.shape;
   const [, keys = 1] = k.shape;
   const result = new Float32Array(elementCount(output));
+  const strides = biasStrides(bias?.shape ?? []);
   const scores = new Float64Array(keys);
   const sums = new Float64Array(headDim);
   for (let b = 0; b < batch; b++)
@@ -20,7 +21,8 @@ export const attention: ReferenceOp<AttentionOp> = ({ q, k, v }, attrs, output) 
           const fromK = (b * keys + key) * lastAxis(k.shape) + offsets[1] + head * headDim;
           let dot = 0;
           for (let d = 0; d < headDim; d++) dot += q.data[fromQ + d] * k.data[fromK + d];
-          scores[key] = dot * scale;
+          const at = b * strides.batch + key * strides.key + query * strides.query + head * strides.head;
+          scores[key] = dot * scale + (bias?.data[at] ?? 0);
           largest = Math.max(largest, scores[key]);
         }
         let total = 0;

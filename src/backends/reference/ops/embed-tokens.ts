@@ -8,8 +8,7 @@ export const embedTokens: ReferenceOp<EmbedTokensOp> = ({ ids, table, positions 
   return mapElements(elementCount(output), (i) => {
     const token = Math.floor(i / channels);
     const channel = i % channels;
-    return (
-      table.data[ids.data[token] * channels + channel] + positions.data[(token % tokens) * channels + channel]
-    );
+    const position = positions ? positions.data[(token % tokens) * channels + channel] : 0;
+    return table.data[ids.data[token] * channels + channel] + position;
   });
 };
