@@ -41,7 +41,14 @@ export const MASKED = -10000;
 const TIME_CHANNELS = 256;
 
 /** Columns of a block's modulation, in units of its channels. */
-const MODULATION = { shiftAttention: 0, scaleAttention: 1, gateAttention: 2, shiftMlp: 3, scaleMlp: 4, gateMlp: 5 };
+const MODULATION = {
+  shiftAttention: 0,
+  scaleAttention: 1,
+  gateAttention: 2,
+  shiftMlp: 3,
+  scaleMlp: 4,
+  gateMlp: 5,
+};
 
 /** Channels of the tokens. */
 function widthOf({ numAttentionHeads, attentionHeadDim }: PixArtTransformerConfig): number {
@@ -58,11 +65,7 @@ function numberEmbedding(b: GraphBuilder, t: ValueId, path: string, channels: nu
 }
 
 /** What all blocks are conditioned on, [batch, channels]: the timestep, and with it the picture's size. */
-function conditioning(
-  b: GraphBuilder,
-  width: number,
-  { timestep, added }: PixArtTransformerInputs,
-): ValueId {
+function conditioning(b: GraphBuilder, width: number, { timestep, added }: PixArtTransformerInputs): ValueId {
   const time = numberEmbedding(b, timestep, 'adaln_single.emb.timestep_embedder', width);
   if (!added) return time;
   const third = width / 3;
@@ -84,7 +87,11 @@ function block(
   x: ValueId,
   path: string,
   config: PixArtTransformerConfig,
-  { modulation, text, bias }: { readonly modulation: ValueId; readonly text: ValueId; readonly bias: ValueId },
+  {
+    modulation,
+    text,
+    bias,
+  }: { readonly modulation: ValueId; readonly text: ValueId; readonly bias: ValueId },
 ): ValueId {
   const channels = b.channelsOf(x);
   const { numAttentionHeads: heads, normEps: eps, attentionBias } = config;
@@ -203,7 +210,11 @@ export function positionShape(config: PixArtTransformerConfig, height: Dim, widt
 }
 
 /** The input `positions` for latents of this size. */
-export function positionEmbedding(config: PixArtTransformerConfig, height: number, width: number): Float32Array {
+export function positionEmbedding(
+  config: PixArtTransformerConfig,
+  height: number,
+  width: number,
+): Float32Array {
   const { sampleSize, patchSize, interpolationScale } = config;
   return sincosPositions({
     channels: widthOf(config),

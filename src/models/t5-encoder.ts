@@ -16,7 +16,12 @@ const TOKEN_EMBEDDING = 'shared.weight';
 const HIDDEN = -1e30;
 
 /** Normalises the last axis with the weight at `path` (`T5LayerNorm`). */
-function norm(b: GraphBuilder, x: ValueId, path: string, { dModel, layerNormEpsilon }: T5EncoderConfig): ValueId {
+function norm(
+  b: GraphBuilder,
+  x: ValueId,
+  path: string,
+  { dModel, layerNormEpsilon }: T5EncoderConfig,
+): ValueId {
   const weight = b.weight(`${path}.weight`, [dModel]);
   return b.op('rmsNorm', path, { x, weight }, { eps: layerNormEpsilon });
 }
@@ -96,7 +101,10 @@ export function buildT5Encoder(config: T5EncoderConfig): Graph {
  * The inputs of `buildT5Encoder`'s graph that follow from its size.
  * @param mask for each token, 1 where it is seen and 0 where it is not (padding)
  */
-export function t5Inputs(config: T5EncoderConfig, mask: ArrayLike<number>): Record<string, Float32Array | Int32Array> {
+export function t5Inputs(
+  config: T5EncoderConfig,
+  mask: ArrayLike<number>,
+): Record<string, Float32Array | Int32Array> {
   const { length: tokens } = mask;
   const { numHeads } = config;
   return {

@@ -5,7 +5,7 @@ import { createReferenceBackend } from '../../src/backends/reference/reference.t
 import { OutOfMemoryError } from '../../src/errors.ts';
 import { GraphBuilder } from '../../src/graph/builder.ts';
 import { layOutGraph } from '../../src/plan/planner.ts';
-import { TEST_CASES } from '../cases/index.ts';
+import { CUDA_CASES } from '../cuda/cases.ts';
 import { computeCase } from '../support/compute-case.ts';
 import { graphWeights } from '../support/random-graph-data.ts';
 import '../support/nmse.ts';
@@ -17,7 +17,7 @@ const reference = createReferenceBackend();
 afterAll(() => backend?.dispose());
 
 describe.skipIf(!backend).each(['f32', 'f16'] as const)(`cuda ops in %s${missing}`, (dtype) => {
-  test.each(TEST_CASES.map((testCase) => [testCase.name, testCase] as const))(
+  test.each(CUDA_CASES.map((testCase) => [testCase.name, testCase] as const))(
     '%s',
     async (_name, testCase) => {
       const expected = await computeCase(reference, 'f32', testCase);

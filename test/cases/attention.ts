@@ -52,7 +52,10 @@ function attentionCase(name: string, options: AttentionCase): CaseOf<'attention'
     inputs: {
       ...inputs,
       ...(bias && {
-        bias: activation([bias.batch ? batch : 1, keys, bias.queries ? queries : 1, bias.heads ? heads : 1], 3),
+        bias: activation(
+          [bias.batch ? batch : 1, keys, bias.queries ? queries : 1, bias.heads ? heads : 1],
+          3,
+        ),
       }),
     },
     attrs: { heads, headDim, causal, scale: 1 / Math.sqrt(headDim), offsets },

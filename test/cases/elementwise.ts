@@ -19,14 +19,16 @@ const SHAPES: readonly (readonly number[])[] = [
 const label = (shape: readonly number[]): string => shape.join('x');
 
 export const activateCases: readonly CaseOf<'activate'>[] = [
-  ...(['none', 'relu', 'silu', 'gelu', 'quick_gelu', 'tanh', 'gelu_tanh'] as const).map((name): CaseOf<'activate'> => ({
-    name: `activate/${name}`,
-    kind: 'activate',
-    inputs: { x: activation([2, 9, 7, 33], 2) },
-    attrs: { activation: name },
-    nmse: ACCUMULATION,
-    bench: false,
-  })),
+  ...(['none', 'relu', 'silu', 'gelu', 'quick_gelu', 'tanh', 'gelu_tanh'] as const).map(
+    (name): CaseOf<'activate'> => ({
+      name: `activate/${name}`,
+      kind: 'activate',
+      inputs: { x: activation([2, 9, 7, 33], 2) },
+      attrs: { activation: name },
+      nmse: ACCUMULATION,
+      bench: false,
+    }),
+  ),
   ...(['silu', 'gelu', 'quick_gelu', 'tanh', 'gelu_tanh'] as const).map((name): CaseOf<'activate'> => ({
     name: `activate/${name} of large numbers`,
     kind: 'activate',

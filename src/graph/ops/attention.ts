@@ -51,7 +51,12 @@ function checkBias(bias: ValueType, whole: Shape): void {
 }
 
 /** How many elements of a bias of this shape lie between neighbours along each axis; 0 where all are alike. */
-export function biasStrides(shape: readonly number[]): { batch: number; key: number; query: number; head: number } {
+export function biasStrides(shape: readonly number[]): {
+  batch: number;
+  key: number;
+  query: number;
+  head: number;
+} {
   const [batch = 1, keys = 1, queries = 1, heads = 1] = shape;
   return {
     batch: batch === 1 ? 0 : keys * queries * heads,

@@ -87,7 +87,11 @@ export function parsePixArtTransformerConfig(json: unknown, context: ConfigConte
       `is ${raw.cross_attention_dim}, but captions are projected to ${width} channels`,
     );
   if (width % 4 !== 0)
-    throw inconsistent(context, 'attention_head_dim', `${width} channels cannot be split into 4 for positions`);
+    throw inconsistent(
+      context,
+      'attention_head_dim',
+      `${width} channels cannot be split into 4 for positions`,
+    );
   if (useAdditionalConditions && width % 3 !== 0)
     throw inconsistent(context, 'attention_head_dim', `${width} channels cannot be split into 3 conditions`);
   if (raw.sample_size % raw.patch_size !== 0)
