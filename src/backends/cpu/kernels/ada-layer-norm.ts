@@ -14,16 +14,8 @@ export const adaLayerNorm = defineCpuKernel({
     const imageRows = rows / context.shapeOf(node.output)[0];
     const columns = channelsOf(context, node.inputs.modulation);
     const shifts = (operand: string) => ({ operand, offsetBytes: 4 * shift });
-    return [
-      {
-        name: 'adaLayerNorm',
-        tasks,
-        args: [
-          ...['x', shifts('modulation'), shifts('table'), 'y'],
-          ...[rows, chunk, channels, { f32: eps }],
-          ...[imageRows, columns, 4 * (scale - shift)],
-        ],
-      },
-    ];
+    const operands = ['x', shifts('modulation'), shifts('table'), 'y'];
+    const sizes = [rows, chunk, channels, { f32: eps }, imageRows, columns, 4 * (scale - shift)];
+    return [{ name: 'adaLayerNorm', tasks, args: [...operands, ...sizes] }];
   },
 });

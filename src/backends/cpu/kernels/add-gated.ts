@@ -14,15 +14,7 @@ export const addGated = defineCpuKernel({
     const imageRows = rows / context.shapeOf(node.output)[0];
     const columns = channelsOf(context, node.inputs.modulation);
     const gate = (operand: string) => ({ operand, offsetBytes: 4 * node.attrs.gate });
-    return [
-      {
-        name: 'addGated',
-        tasks,
-        args: [
-          ...['x', 'addend', 'y', gate('modulation'), gate('table')],
-          ...[rows, chunk, channels, imageRows, columns],
-        ],
-      },
-    ];
+    const operands = ['x', 'addend', 'y', gate('modulation'), gate('table')];
+    return [{ name: 'addGated', tasks, args: [...operands, rows, chunk, channels, imageRows, columns] }];
   },
 });

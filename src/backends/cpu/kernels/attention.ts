@@ -71,7 +71,10 @@ export const attention = defineCpuKernel({
           blocks.queries,
           blocks.keys,
           'bias',
-          ...[strides.batch, strides.key, strides.query, strides.head],
+          strides.batch,
+          strides.key,
+          strides.query,
+          strides.head,
         ],
       },
     ];
