@@ -98,7 +98,7 @@ describe('a broken kernel is found:', () => {
   });
 
   test('a tile is read beyond its end', async () => {
-    const beyond = broken('linear/residual then silu', 'rowOffset + 16u * 1u', 'rowOffset + 160u');
+    const beyond = broken('linear/residual then silu', 'rowOffset + 16u * 1u', 'rowOffset + 1600u');
     await expect(beyond).rejects.toThrow(/reads .* of tile/);
   });
 
