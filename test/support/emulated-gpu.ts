@@ -68,7 +68,10 @@ interface EmulatedBindGroup {
 /** An entry point for `webgpu({ gpu })`. */
 export function emulatedGpu(wish: EmulatedGpu): GPU {
   const adapter = emulatedAdapter(wish);
-  return { requestAdapter: () => Promise.resolve(adapter) } as unknown as GPU;
+  return {
+    wgslLanguageFeatures: new Set<string>(),
+    requestAdapter: () => Promise.resolve(adapter),
+  } as unknown as GPU;
 }
 
 function emulatedAdapter(wish: EmulatedGpu): GPUAdapter {
