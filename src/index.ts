@@ -41,11 +41,13 @@ export type { EncodePromptOptions, PromptEmbeddings } from './pipelines/encode-p
 export type { AdapterWeight, UNetAdapterWeights } from './pipelines/lora/adapter-weights.ts';
 export type { LoadLoraOptions, LoraMethods, UsedAdapter } from './pipelines/lora/lora-adapters.ts';
 export type { CallOptions, Seed, StepInfo, Tensor, TextOptions } from './pipelines/options.ts';
+export type { MemoryOption } from './pipelines/memory-option.ts';
+export type { ComponentReport, MemoryReport } from './pipelines/residency.ts';
 export type { PromptSyntax } from './text/prompt-tokens.ts';
 export type { VaeSettings } from './pipelines/vae.ts';
 export type { ProgressEvent, ProgressListener } from './pipelines/progress.ts';
 export type { RecommendedSettings } from './pipelines/recommended-settings.ts';
-export type { DenoisingStep, PipelineOutput, Timings, UsedOptions } from './pipelines/draw.ts';
+export type { DenoisingStep, PipelineOutput, Timings, UsedMemory, UsedOptions } from './pipelines/draw.ts';
 
 export type { Backend, BackendFactory, Peak } from './backends/backend.ts';
 export { cpu, type CpuOptions } from './backends/cpu/cpu.ts';

@@ -26,6 +26,8 @@ const ARGUMENTS: Readonly<Record<string, string>> = {
   revision: 'revision',
   variant: 'variant',
   dtype: 'dtype',
+  budget: 'budget',
+  lossy: 'lossy',
   prompt: 'prompt',
   prompt2: 'prompt-2',
   negativePrompt: 'negative',

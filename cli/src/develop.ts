@@ -34,6 +34,8 @@ export interface Developed {
   readonly backend: string;
   readonly phases: readonly { readonly name: string; readonly seconds: number }[];
   readonly notices: readonly string[];
+  /** What was taken at most, where it is counted. */
+  readonly memory: PipelineOutput['memory'];
 }
 
 /** What the library calls a phase, and what people see. */
@@ -86,6 +88,15 @@ export async function develop(request: DevelopRequest): Promise<Developed> {
     backend: base.backend,
     phases: PHASE_NAMES.map((name) => ({ name, seconds: seconds(name) })),
     notices: runs.flatMap(({ notices }) => notices),
+    memory: mostMemory(runs.flatMap(({ output }) => output.memory ?? [])),
+  };
+}
+
+function mostMemory(runs: readonly NonNullable<PipelineOutput['memory']>[]): PipelineOutput['memory'] {
+  if (runs.length === 0) return undefined;
+  return {
+    peakDeviceBytes: Math.max(...runs.map(({ peakDeviceBytes }) => peakDeviceBytes)),
+    peakHostBytes: Math.max(...runs.map(({ peakHostBytes }) => peakHostBytes)),
   };
 }
 
@@ -122,6 +133,7 @@ async function drawWith(
   const pipe = await load(model, {
     backends: backendsOf(request.backend),
     dtype,
+    ...(request.memory && { memory: request.memory }),
     signal,
     onProgress: (event) => onAdvance(advanceOf(event)),
     ...(revision !== undefined && { revision }),
@@ -175,6 +187,7 @@ function loadingOf({
   embeddings,
   loras,
   control,
+  memory,
   settings,
 }: DevelopRequest): Record<string, string> {
   const words = embeddings.map(({ source, token }) => (token === undefined ? source : `${source}:${token}`));
@@ -187,6 +200,7 @@ function loadingOf({
     ...(loras.length > 0 && {
       loras: loras.map(({ source, weight }) => `${source}:${weight}`).join(','),
     }),
+    ...(memory && { budget: String(memory.budget), ...(memory.lossy === true && { lossy: 'true' }) }),
     ...(control && { controlnet: control.nets.join(','), controlImage: control.images.join(',') }),
     ...(settings.controlnetConditioningScale && {
       controlnetConditioningScale: settings.controlnetConditioningScale.join(','),

@@ -1,6 +1,7 @@
 /** @file Turns the arguments of `calotype generate` into a checked request. */
-import { OptionError, SCHEDULER_PRESET_NAMES, type SchedulerPreset } from 'calotype';
+import { OptionError, SCHEDULER_PRESET_NAMES, type MemoryOption, type SchedulerPreset } from 'calotype';
 import { readBackend, type BackendChoice } from './backends.ts';
+import { readBudget } from './budget.ts';
 import { readChoice, readInteger, readNumber, readSize } from './options.ts';
 
 /** Storage types by the names that --dtype takes. */
@@ -19,6 +20,8 @@ export interface GenerateRequest {
   readonly variant: string | undefined;
   readonly dtype: (typeof DTYPES)[number];
   readonly backend: BackendChoice;
+  /** For each model. */
+  readonly memory: MemoryOption | undefined;
   readonly scheduler: SchedulerPreset | undefined;
   readonly seed: number | undefined;
   /** Names of PNG files. */
@@ -133,6 +136,7 @@ export function readGenerateRequest(args: GenerateArguments): GenerateRequest {
     variant: text('variant'),
     dtype: read('dtype', (option, value) => readChoice(option, value, DTYPES)) ?? 'auto',
     backend: readBackend(args),
+    memory: readBudget(args),
     scheduler: read('scheduler', (option, value) => readChoice(option, value, SCHEDULER_PRESET_NAMES)),
     seed: read('seed', (option, value) => readInteger(option, value, { min: 0 })),
     image,

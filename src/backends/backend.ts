@@ -7,7 +7,9 @@
  */
 
 import type { BackendAttempt } from '../errors.ts';
+import type { PlanDemand } from '../plan/demand.ts';
 import type { Plan } from '../plan/plan.ts';
+import type { WeightHold, WeightPlacement } from '../plan/stream.ts';
 import type { Target } from '../plan/target.ts';
 import type { DeviceDType, StoredDType } from '../tensor/dtype.ts';
 
@@ -66,7 +68,20 @@ export interface WeightStore {
    * are: what they bind or point to is overwritten in place, or moved for them.
    */
   refresh(names: ReadonlySet<string>, options?: RefreshOptions): Promise<void>;
+  /** Frees all weights; programs that use them must have been disposed of. What is compiled later loads them again. */
   dispose(): void;
+}
+
+/** Bytes that a backend holds, from buffers that it made and not destroyed; drivers may take more for themselves. */
+export interface MemoryMeter {
+  readonly deviceBytes: number;
+  /** The most since the last `restart`. */
+  readonly peakDeviceBytes: number;
+  /** The host's memory that the device reaches. */
+  readonly hostBytes: number;
+  readonly peakHostBytes: number;
+  /** Makes what is held now the peak. */
+  restart(): void;
 }
 
 /** Options of `WeightStore.refresh`. */
@@ -98,6 +113,8 @@ export interface CompileOptions {
   readonly weights: WeightStore;
   /** Tensors of other programs to use in place of tensors of its own, by the plan's tensor names. */
   readonly tensors?: ReadonlyMap<string, DeviceTensor>;
+  /** Which weights stay on the device as kernels read them; default all. One of `Backend.holds`. */
+  readonly placement?: WeightPlacement;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: CompileProgress) => void;
 }
@@ -165,6 +182,15 @@ export interface Backend {
   createWeights(reader: WeightReader): WeightStore;
   /** Uploads missing weights tensor by tensor, compiles kernels and records dispatches. */
   compile(plan: Plan, options: CompileOptions): Promise<Program>;
+  /**
+   * What a plan would take on the device.
+   * @param storedType the type that a tensor is stored in
+   */
+  demand?(plan: Plan, storedType: (tensor: string) => StoredDType): PlanDemand;
+  /** How it can hold weights otherwise than kernels read them; nothing if absent. */
+  readonly holds?: ReadonlySet<WeightHold>;
+  /** Absent where bytes are not counted. */
+  readonly memory?: MemoryMeter;
   /** Resolves when all queued work is done. */
   idle(): Promise<void>;
   /** What the device can do at best right now, for a storage type, if it can measure that. */

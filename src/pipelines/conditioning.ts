@@ -1,5 +1,6 @@
 /** @file What prompts become for a UNet: its prompt inputs, batched for guidance and several images a prompt. */
 
+import type { ComponentDemands } from '../plan/residency.ts';
 import type { ProgramOptions } from './network.ts';
 import type { PromptEncoder } from './text-encoder.ts';
 import type { CheckedOptions, TextOptions } from './options.ts';
@@ -46,7 +47,11 @@ export interface Conditioner {
   readonly encoders: readonly PromptEncoder[];
   /** Of the text embeddings. */
   readonly channels: number;
+  /** Tokens of a prompt that is not longer than usual. */
+  readonly tokens: number;
   encode(call: PromptCall, programs: ProgramOptions): Promise<EncodedPrompts>;
+  /** What the text encoders take to encode prompts, by the names of their folders. */
+  demands(options: Pick<TextOptions, 'clipSkip'>): ComponentDemands;
   /** Inputs besides `encoder_hidden_states` and `text_embeds`, for this many batch rows. */
   inputs(options: CheckedOptions, guided: boolean, rows: number): Readonly<Record<string, Float32Array>>;
   dispose(): void;

@@ -8,11 +8,12 @@
 
 import type { DeviceTensor, Program } from '../backends/backend.ts';
 import type { UNet2DConditionConfig } from '../loaders/configs/unet.ts';
+import type { PlanDemand } from '../plan/demand.ts';
 import { PROMPT_ROW, STEP_ROW } from '../passes/split-by-rate.ts';
 import { packCoefficients, type GuidanceCoefficients } from '../schedulers/coefficients.ts';
 import type { StepCoefficients } from '../schedulers/scheduler.ts';
 import { toNchw, toNhwc, type ImageShape } from '../tensor/layout.ts';
-import { denoiseParts, type DenoisePart, type DenoiseShape } from './denoise-parts.ts';
+import { denoiseParts, type DenoisePart, type DenoiseParts, type DenoiseShape } from './denoise-parts.ts';
 import { RecentCache, type Network, type ProgramOptions } from './network.ts';
 
 /** Tables are made for a multiple of this many steps, so that programs outlive small changes of the step count. */
@@ -30,26 +31,56 @@ export interface Repaint {
 
 /** A UNet on a device, with the programs of the latest shapes. */
 export class Denoiser {
-  readonly #network: Network;
+  readonly network: Network;
   readonly #config: UNet2DConditionConfig;
   readonly #programs = new RecentCache<DenoisePrograms>(2);
+  /** The graphs that were last asked for. */
+  #latest: { readonly key: string; readonly parts: DenoiseParts } | undefined;
 
   constructor(network: Network, config: UNet2DConditionConfig) {
-    this.#network = network;
+    this.network = network;
     this.#config = config;
   }
 
   /** Programs for a shape and at least this many steps; compiled now unless they are cached. */
   async prepare(shape: DenoiseShape, steps: number, options: ProgramOptions = {}): Promise<DenoisePrograms> {
-    const capacity = Math.ceil(Math.max(steps, 1) / STEP_BUCKET) * STEP_BUCKET;
+    const capacity = tableSteps(steps);
     return this.#programs.get(JSON.stringify([shape, capacity]), () =>
-      compilePrograms(this.#network, this.#config, shape, capacity, options),
+      compilePrograms(this.network, this.#config, shape, capacity, this.#parts(shape, capacity), options),
     );
+  }
+
+  /** What the programs of a shape take; the one that runs at every step comes last. */
+  demands(shape: DenoiseShape, steps: number): PlanDemand[] {
+    const { prompt, step, latent } = this.#parts(shape, tableSteps(steps));
+    return [prompt, step, latent].flatMap((part) =>
+      part ? [this.network.demand(part.graph, part.bindings)] : [],
+    );
+  }
+
+  /** Frees programs and weights; the next use makes them again. */
+  release(): void {
+    this.#programs.dispose();
+    this.network.dispose();
   }
 
   dispose(): void {
     this.#programs.dispose();
   }
+
+  #parts(shape: DenoiseShape, capacity: number): DenoiseParts {
+    const key = JSON.stringify([shape, capacity]);
+    if (this.#latest?.key !== key) {
+      const { backend, dtype } = this.network;
+      this.#latest = { key, parts: denoiseParts(this.#config, shape, capacity, backend.target(dtype)) };
+    }
+    return this.#latest.parts;
+  }
+}
+
+/** Steps that tables are made for. */
+function tableSteps(steps: number): number {
+  return Math.ceil(Math.max(steps, 1) / STEP_BUCKET) * STEP_BUCKET;
 }
 
 async function compilePrograms(
@@ -57,9 +88,9 @@ async function compilePrograms(
   config: UNet2DConditionConfig,
   shape: DenoiseShape,
   capacity: number,
+  parts: DenoiseParts,
   { signal, onProgress }: ProgramOptions,
 ): Promise<DenoisePrograms> {
-  const parts = denoiseParts(config, shape, capacity, network.backend.target(network.dtype));
   const shared = new Map<string, DeviceTensor>();
   const made: Program[] = [];
   const add = async ({ graph, bindings }: DenoisePart): Promise<Program> => {

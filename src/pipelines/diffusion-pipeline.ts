@@ -6,6 +6,7 @@
  */
 
 import type { Backend } from '../backends/backend.ts';
+import { OptionError } from '../errors.ts';
 import type { Scheduler } from '../schedulers/scheduler.ts';
 import { checkOptions, type CallOptions, type OptionDefaults } from './options.ts';
 import { taskDefaults, takesOption } from './families.ts';
@@ -23,7 +24,9 @@ import { LoraAdapters, type LoraMethods } from './lora/lora-adapters.ts';
 import type { ProgressListener } from './progress.ts';
 import type { VaeSettings } from './vae.ts';
 import type { RecommendedSettings } from './recommended-settings.ts';
-import { draw, type DenoisingStep, type PipelineOutput } from './draw.ts';
+import { phasesOf, textPhase } from './call-memory.ts';
+import { draw, planCall, type DenoisingStep, type PipelineOutput, type TextToImageParts } from './draw.ts';
+import { reportPlan, type MemoryReport } from './residency.ts';
 
 /** A running call: its steps as they are queued, and its result. */
 export interface PipelineStream extends AsyncGenerator<DenoisingStep, PipelineOutput, void> {
@@ -58,6 +61,13 @@ export interface DiffusionPipeline extends LoraMethods {
   loadTextualInversion(source: AddedFileSource, options?: LoadTextualInversionOptions): Promise<string[]>;
   /** Removes learned words, all of them by default. Throws OptionError for words that there are not. */
   unloadTextualInversion(tokens?: string | readonly string[]): Promise<void>;
+  /**
+   * What a call would have on the device when, if the pipeline was loaded with the option `memory`; nothing is read or
+   * allocated for it.
+   * @throws OptionError for a pipeline without a budget, and what the call itself throws before any work;
+   * OutOfMemoryError naming the smallest budget that works
+   */
+  memoryPlan(options: CallOptions): MemoryReport;
   /** Assign another to sample differently: `EulerDiscreteScheduler.fromConfig(pipe.scheduler.config)`. */
   scheduler: Scheduler;
   /** Settings of its VAE: `pipe.vae.enableTiling()`. */
@@ -160,7 +170,8 @@ export function makePipeline(
     enqueue: inTurn,
   });
 
-  async function* run(options: CallOptions): AsyncGenerator<DenoisingStep, PipelineOutput, void> {
+  /** A call's options, checked. */
+  const readCall = (options: CallOptions) => {
     const task = readTask(options, {
       latentChannels: vae.kind.config.latentChannels,
       inpaints: isInpaintingUNet(unet),
@@ -169,24 +180,39 @@ export function makePipeline(
     });
     const control = readControl(options, loaded.controlnets, task, className === 'StableDiffusionXLPipeline');
     const checked = checkOptions(options, defaultsOf(loaded, task, control), vae.scaleFactor, isTaken);
+    return { task, control, checked };
+  };
+
+  const partsFor = (control: Control | undefined): TextToImageParts => ({
+    lowResScheduler: loaded.lowRes?.scheduler,
+    className,
+    conditioner,
+    denoiser,
+    unet,
+    vae,
+    scheduler,
+    control,
+    residency: loaded.residency,
+    idle: () => backend.idle(),
+  });
+
+  async function* run(options: CallOptions): AsyncGenerator<DenoisingStep, PipelineOutput, void> {
+    const { task, control, checked } = readCall(options);
     const adapted = adapters.stateWith(promptLoras(checked));
     const release = await turn();
     try {
       checked.signal?.throwIfAborted();
       await adapters.apply(adapted, checked.signal);
-      const parts = {
-        lowResScheduler: loaded.lowRes?.scheduler,
-        className,
-        conditioner,
-        denoiser,
-        unet,
-        vae,
-        scheduler,
-        control,
-        idle: () => backend.idle(),
+      const { memory } = backend;
+      memory?.restart();
+      const output = yield* draw(partsFor(control), task, checked, { signal: checked.signal, onProgress });
+      return {
+        ...output,
+        adapters: adapters.used(adapted),
+        ...(memory && {
+          memory: { peakDeviceBytes: memory.peakDeviceBytes, peakHostBytes: memory.peakHostBytes },
+        }),
       };
-      const output = yield* draw(parts, task, checked, { signal: checked.signal, onProgress });
-      return { ...output, adapters: adapters.used(adapted) };
     } finally {
       release();
     }
@@ -233,16 +259,31 @@ export function makePipeline(
     }
   };
 
+  const memoryPlan = (options: CallOptions): MemoryReport => {
+    const { residency } = loaded;
+    if (!residency)
+      throw new OptionError('the pipeline was loaded without a budget', {
+        field: 'memory',
+        remedy: "Load it with fromPretrained(model, { memory: { budget: '4GB' } })",
+      });
+    const { task, control, checked } = readCall(options);
+    const parts = partsFor(control);
+    return reportPlan(residency.plan(phasesOf(parts, planCall(parts, task, checked).call)));
+  };
+
   const { notices, recommended } = loaded;
   const properties = {
     stream,
     encodePrompt: (options: EncodePromptOptions) => {
       const adapted = adapters.stateWith(promptLoras(options));
       return inTurn(async () => {
+        await loaded.residency?.begin([textPhase(conditioner, options)]);
+        await loaded.residency?.enter('text');
         await adapters.apply(adapted, options.signal);
         return encodePrompt(conditioner, options, isTaken, { signal: options.signal, onProgress });
       });
     },
+    memoryPlan,
     loadTextualInversion,
     unloadTextualInversion: (tokens?: string | readonly string[]) =>
       inTurn(() => forgetTokens(conditioner.encoders, tokens === undefined ? undefined : [tokens].flat())),

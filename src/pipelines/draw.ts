@@ -10,6 +10,7 @@ import { repaintSteps } from '../schedulers/repaint.ts';
 import type { NoiseCoefficients, Scheduler } from '../schedulers/scheduler.ts';
 import { batchPrompts, stack, type Conditioner } from './conditioning.ts';
 import { controlInputs, controlScales } from './control-inputs.ts';
+import { denoiseShape, phasesOf, promptCount, type CallShape } from './call-memory.ts';
 import { CONTROL_SCALES } from './control-graph.ts';
 import type { Control } from './control.ts';
 import type { Denoiser } from './denoiser.ts';
@@ -22,7 +23,8 @@ import { openNoise, randomSeed } from './noise.ts';
 import type { CheckedOptions, Seed, StepInfo, Tensor } from './options.ts';
 import type { PipelineClass } from '../loaders/configs/model-index.ts';
 import type { UNet2DConditionConfig } from '../loaders/configs/unet.ts';
-import { scheduleRun } from './schedule.ts';
+import type { Residency } from './residency.ts';
+import { scheduleRun, type RunSchedule } from './schedule.ts';
 import type { Vae } from './vae.ts';
 
 /** Seconds that each phase of a call took. */
@@ -40,6 +42,13 @@ export type UsedOptions = Omit<CheckedOptions, 'signal' | 'callbackOnStepEnd' | 
   readonly seed: Seed | readonly Seed[];
 };
 
+/** Bytes that a call took. */
+export interface UsedMemory {
+  readonly peakDeviceBytes: number;
+  /** Of the host's memory, what the device reaches. */
+  readonly peakHostBytes: number;
+}
+
 /** Result of a call. */
 export interface PipelineOutput {
   /** For outputType 'image'. */
@@ -52,6 +61,8 @@ export interface PipelineOutput {
   readonly options: UsedOptions;
   /** The LoRA adapters that were active. */
   readonly adapters: readonly UsedAdapter[];
+  /** The most bytes that the backend held during the call, where it counts them. */
+  readonly memory?: UsedMemory;
   /** Ends of prompts that were too long for the text encoder and had no effect. */
   readonly truncatedPrompts: readonly string[];
   readonly timings: Timings;
@@ -79,6 +90,8 @@ export interface TextToImageParts {
   readonly lowResScheduler: Scheduler | undefined;
   /** The ControlNets of the call, if they take part. */
   readonly control: Control | undefined;
+  /** Absent without a budget of memory. */
+  readonly residency: Residency | undefined;
   readonly idle: () => Promise<void>;
 }
 
@@ -91,20 +104,21 @@ export async function* draw(
   task: Task,
   options: CheckedOptions,
   programs: ProgramOptions,
-): AsyncGenerator<DenoisingStep, Omit<PipelineOutput, 'adapters'>, void> {
-  const { conditioner, denoiser, unet, vae, scheduler, control } = parts;
+): AsyncGenerator<DenoisingStep, Omit<PipelineOutput, 'adapters' | 'memory'>, void> {
+  const { conditioner, denoiser, unet, vae, scheduler, control, residency } = parts;
   const { signal, guidanceScale, guidanceRescale, numImagesPerPrompt } = options;
   const watch = new Stopwatch();
-  // A network with a guidance embedding (LCM) is guided by it and runs once a step.
-  const guided = guidanceScale > 1 && unet.timeCondProjDim === null;
+  const { begin, steps, planned, call } = planCall(parts, task, options);
+  const { guided } = call;
 
-  const { begin, steps, planned } = scheduleRun(parts.className, task, options, scheduler);
-
+  await residency?.begin(phasesOf(parts, call));
+  await residency?.enter('text');
   const prompts = await conditioner.encode(
     { options, guided, steps: steps.length, order: scheduler.order },
     programs,
   );
   watch.lap('encode');
+  if (prompts.tokens !== conditioner.tokens) await residency?.begin(phasesOf(parts, call, prompts.tokens));
   const images = prompts.positive.length * numImagesPerPrompt;
   const rows = (guided ? 2 : 1) * images;
   const [height, width] = [options.height / vae.scaleFactor, options.width / vae.scaleFactor];
@@ -116,6 +130,7 @@ export async function* draw(
   const controlRows = { images, imagesPerPrompt: numImagesPerPrompt, guided };
   const controlled = control && controlInputs(control, options, region, controlRows);
   const inpaints = isInpaintingUNet(unet);
+  await residency?.enter('image');
   const start = await prepareStart(task, {
     options,
     scheduler,
@@ -130,24 +145,11 @@ export async function* draw(
   });
   watch.lap('encode');
 
-  const session = await denoiser.prepare(
-    {
-      guided,
-      rescale: guided && guidanceRescale > 0,
-      slots: scheduler.slots,
-      noise: steps.some((step) => step.usesNoise),
-      repaint: start.repaint !== undefined,
-      microConditions: conditioner.microConditions,
-      ...(control && { controls: control.nets }),
-      images,
-      height,
-      width,
-      tokens: prompts.tokens,
-    },
-    steps.length,
-    programs,
-  );
-  if (options.outputType !== 'latent') await vae.prepare(shape, programs);
+  await residency?.enter('denoise');
+  const session = await denoiser.prepare(denoiseShape(parts, call, prompts.tokens), steps.length, programs);
+  const decodes = options.outputType !== 'latent';
+  // Where memory is scarce, the VAE comes when the steps are done.
+  if (decodes && !residency) await vae.prepare(shape, programs);
   watch.lap('compile');
 
   session.setPrompt({
@@ -209,7 +211,8 @@ export async function* draw(
     timings: watch.timings,
     ...(wantsLatents && { latents }),
   };
-  if (options.outputType === 'latent') return { ...base, images: [] };
+  if (!decodes) return { ...base, images: [] };
+  await residency?.enter('decode');
   const decoded = await vae.decode(final, shape, programs);
   signal?.throwIfAborted();
   watch.lap('decode');
@@ -221,6 +224,25 @@ export async function* draw(
     images:
       crop && region ? pictures.map((picture) => overlay(picture, crop.image, crop.mask, region)) : pictures,
   };
+}
+
+/** What is decided of a call before anything is computed. */
+export function planCall(
+  parts: TextToImageParts,
+  task: Task,
+  options: CheckedOptions,
+): RunSchedule & { readonly call: CallShape } {
+  const run = scheduleRun(parts.className, task, options, parts.scheduler);
+  const call = {
+    options,
+    task,
+    prompts: promptCount(options),
+    // A network with a guidance embedding (LCM) is guided by it and runs once a step.
+    guided: options.guidanceScale > 1 && parts.unet.timeCondProjDim === null,
+    steps: run.steps.length,
+    noise: run.steps.some((step) => step.usesNoise),
+  };
+  return { ...run, call };
 }
 
 class Stopwatch {

@@ -8,6 +8,7 @@ import type { StandaloneControlNet } from '../loaders/single-file/standalone-con
 import { withVae } from '../loaders/single-file/standalone-vae.ts';
 import { makePipeline, type DiffusionPipeline as Pipeline } from './diffusion-pipeline.ts';
 import { loadPipeline, type DTypeOption, type LoadPipelineOptions } from './load-pipeline.ts';
+import { readMemoryOption, type MemoryOption } from './memory-option.ts';
 import { checkOptionNames } from './option-names.ts';
 import type { ProgressListener } from './progress.ts';
 import { openControlNets } from './controlnet-option.ts';
@@ -35,6 +36,8 @@ export interface FromPretrainedOptions {
    * type of the UNet, with which they run as one graph.
    */
   readonly controlnet?: string | ModelSource | readonly (string | ModelSource)[];
+  /** How many bytes the pipeline may take. Default: as many as it needs to have everything on the device. */
+  readonly memory?: MemoryOption;
   /** Tried in order; the first that works is taken. Default: WebGPU on hardware, else the CPU. */
   readonly backends?: readonly BackendFactory[];
   readonly signal?: AbortSignal;
@@ -47,6 +50,7 @@ const OPTIONS = [
   'dtype',
   'vae',
   'controlnet',
+  'memory',
   'backends',
   'signal',
   'onProgress',
@@ -112,6 +116,7 @@ export async function startPipeline(
   notices: string[],
 ): Promise<Pipeline> {
   const { signal, variant, dtype, onProgress } = options;
+  const memory = readMemoryOption(options.memory);
   const onNotice = (notice: string): void => void notices.push(notice);
   const vae = options.vae && (await openVae(platform, options.vae, options, onNotice));
   let backend: Backend | undefined;
@@ -125,6 +130,7 @@ export async function startPipeline(
     const load: LoadPipelineOptions = {
       notices,
       controlnets,
+      memory,
       ...(variant !== undefined && { variant }),
       ...(dtype && { dtype }),
       ...(signal && { signal }),

@@ -31,6 +31,7 @@ const OPTIONS = [
   'dtype',
   'vae',
   'controlnet',
+  'memory',
   'config',
   'tokenizer',
   'backends',

@@ -36,6 +36,8 @@ import type { Network } from './network.ts';
 import { parseRecommendedSettings, type RecommendedSettings } from './recommended-settings.ts';
 import { StableDiffusionConditioner } from './stable-diffusion.ts';
 import { StableDiffusionXLConditioner } from './stable-diffusion-xl.ts';
+import type { MemoryBudget } from './memory-option.ts';
+import { Residency, type Component } from './residency.ts';
 import { PromptEncoder } from './text-encoder.ts';
 import { Vae, vaeGraphs, type VaeConfig } from './vae.ts';
 
@@ -50,6 +52,7 @@ export interface LoadPipelineOptions {
   readonly dtype?: DTypeOption;
   /** To be put beside the UNet, in place of those that the model has; closed with the pipeline. */
   readonly controlnets?: readonly StandaloneControlNet[];
+  readonly memory?: MemoryBudget | undefined;
   readonly signal?: AbortSignal;
   /** Where remarks go; the pipeline shows them as its `notices`. */
   readonly notices: string[];
@@ -69,6 +72,8 @@ export interface LoadedPipeline {
   /** For the x4 upscaler: what puts noise on the picture, and the most of it. */
   readonly lowRes: { readonly scheduler: Scheduler; readonly maxNoiseLevel: number } | undefined;
   readonly recommended: RecommendedSettings;
+  /** Absent without a budget of memory. */
+  readonly residency: Residency | undefined;
   /** The networks that adapters can change, by the names of their folders. */
   readonly networks: ReadonlyMap<LoraComponent, Network>;
   /** Grows where more is to be said later. */
@@ -337,6 +342,15 @@ export async function loadPipeline(
     const conditioner = await loader.conditioner(index, unet);
     for (const net of nets) checkFitsVae(net, vae.scaleFactor);
     const { notices, networks, dispose } = loader;
+    const components: readonly Component[] = [...conditioner.encoders, denoiser, vae];
+    const residency =
+      options.memory &&
+      new Residency(
+        options.memory,
+        backend,
+        new Map(components.map((component) => [component.network.name, component])),
+        (notice) => void notices.push(notice),
+      );
     const controlnets = nets.map(({ config }) => config);
     return {
       className,
@@ -349,6 +363,7 @@ export async function loadPipeline(
       scheduler,
       lowRes,
       recommended,
+      residency,
       networks,
       notices,
       dispose,

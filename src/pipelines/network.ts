@@ -3,10 +3,14 @@
  */
 
 import type { Backend, DeviceTensor, Program, WeightStore } from '../backends/backend.ts';
+import { estimateDemand } from '../backends/estimate-demand.ts';
 import { bindGraph, type Graph } from '../graph/graph.ts';
+import type { PlanDemand } from '../plan/demand.ts';
 import type { Plan } from '../plan/plan.ts';
 import { plan } from '../plan/planner.ts';
+import type { WeightPlacement } from '../plan/stream.ts';
 import type { Modules } from '../loaders/lora/layer-parts.ts';
+import type { StoredDType } from '../tensor/dtype.ts';
 import type { Bindings } from '../tensor/shape.ts';
 import type { AdaptedReader, LayersByTensor } from './lora/adapted-reader.ts';
 import type { ProgressListener } from './progress.ts';
@@ -26,6 +30,14 @@ export interface AdaptableTensors {
   readonly shapes: ReadonlyMap<string, readonly number[]>;
 }
 
+/** How a network keeps within a budget. */
+export interface NetworkMemory {
+  /** See `CompileOptions.placement`. */
+  readonly placement: WeightPlacement | undefined;
+  /** See `RefreshOptions.keepBases`. */
+  readonly keepBases: boolean;
+}
+
 /** Embeddings are tables, which no kind of adapter changes. */
 const EMBEDDING = /embedding\.weight$/;
 
@@ -39,6 +51,9 @@ export class Network {
   readonly #tensors: AdaptableTensors | undefined;
   /** Tensors that are other ones than those on the device. */
   readonly #stale = new Set<string>();
+  /** Plans that were made to be looked at before they are compiled. */
+  readonly #plans = new WeakMap<Graph, Map<string, Plan>>();
+  #memory: NetworkMemory | undefined;
 
   /** @param tensors what `weights` reads, where adapters may change it */
   constructor(
@@ -68,12 +83,19 @@ export class Network {
 
   /**
    * Puts these layers of adapters in place of all others. Weights that are on the device are rewritten, once what runs
-   * is done; programs stay. If that fails, or is stopped, it is made up for by the next call.
+   * is done; programs stay. If that fails, or is stopped, it is made up for by the next call. Within a budget they wait
+   * for `settle`: there may have to be room first.
    */
   async adapt(layers: LayersByTensor, signal?: AbortSignal): Promise<void> {
     for (const name of this.#tensors?.reader.setLayers(layers) ?? []) this.#stale.add(name);
+    if (this.#memory === undefined) await this.settle(signal);
+  }
+
+  /** Rewrites the weights on the device that are others now. */
+  async settle(signal?: AbortSignal): Promise<void> {
     if (this.#stale.size === 0) return;
-    await this.#weights.refresh(this.#stale, signal ? { signal } : {});
+    const keepBases = this.#memory?.keepBases ?? true;
+    await this.#weights.refresh(this.#stale, { keepBases, ...(signal && { signal }) });
     this.#stale.clear();
   }
 
@@ -81,16 +103,44 @@ export class Network {
   async compile(graph: Graph, bindings: Bindings, options: ProgramOptions = {}): Promise<Program> {
     const { tensors, signal, onProgress } = options;
     signal?.throwIfAborted();
-    const bound = bindGraph(graph, bindings);
-    const makePlan = (): Plan => plan(bound, this.backend.target(this.dtype));
-    const first = makePlan();
-    const planned = (await this.backend.tune?.(first)) === true ? makePlan() : first;
+    const planned =
+      this.#plans.get(graph)?.get(JSON.stringify(bindings)) ?? (await this.#tuned(graph, bindings));
+    const placement = this.#memory?.placement;
     return this.backend.compile(planned, {
       weights: this.#weights,
+      ...(placement && { placement }),
       ...(tensors && { tensors }),
       ...(signal && { signal }),
       ...(onProgress && { onProgress: (progress) => onProgress({ ...progress, item: this.name }) }),
     });
+  }
+
+  /** From now on it keeps within this. Programs that were compiled otherwise must have been disposed of. */
+  keepWithin(memory: NetworkMemory): void {
+    this.#memory = memory;
+  }
+
+  /**
+   * What a graph's program would take. It is planned as it will be compiled, with what is known of kernels' speed now:
+   * measuring more would take memory, too.
+   */
+  demand(graph: Graph, bindings: Bindings): PlanDemand {
+    const plans = this.#plans.get(graph) ?? new Map<string, Plan>();
+    this.#plans.set(graph, plans);
+    const key = JSON.stringify(bindings);
+    const planned = plans.get(key) ?? this.#plan(graph, bindings);
+    plans.set(key, planned);
+    const storedType = (tensor: string): StoredDType => this.#tensors?.reader.info(tensor).dtype ?? 'F32';
+    return this.backend.demand?.(planned, storedType) ?? estimateDemand(planned);
+  }
+
+  #plan(graph: Graph, bindings: Bindings): Plan {
+    return plan(bindGraph(graph, bindings), this.backend.target(this.dtype));
+  }
+
+  async #tuned(graph: Graph, bindings: Bindings): Promise<Plan> {
+    const first = this.#plan(graph, bindings);
+    return (await this.backend.tune?.(first)) === true ? this.#plan(graph, bindings) : first;
   }
 
   /** Frees the weights that hold a stored tensor; programs that use them must have been disposed of. */
@@ -98,9 +148,10 @@ export class Network {
     this.#weights.forget(tensor);
   }
 
-  /** Frees the weights; programs must have been disposed of. */
+  /** Frees the weights; programs must have been disposed of. Those that are compiled later load them again. */
   dispose(): void {
     this.#weights.dispose();
+    this.#stale.clear();
   }
 }
 
@@ -116,14 +167,15 @@ export class RecentCache<T extends { dispose(): void }> {
   /** The thing kept under `key`, made now if it is not there. */
   async get(key: string, make: () => Promise<T>): Promise<T> {
     const known = this.#items.get(key);
-    const item = known ?? (await make());
     this.#items.delete(key);
-    this.#items.set(key, item);
+    // Older ones go first, so that their memory can be used.
     for (const [oldest, old] of this.#items) {
-      if (this.#items.size <= this.#limit) break;
+      if (this.#items.size < this.#limit) break;
       this.#items.delete(oldest);
       old.dispose();
     }
+    const item = known ?? (await make());
+    this.#items.set(key, item);
     return item;
   }
 

@@ -8,6 +8,7 @@ import {
   type TokenizedPrompt,
 } from '../text/prompt-tokens.ts';
 import { stack, type PromptEmbedding } from './conditioning.ts';
+import type { ComponentDemands } from '../plan/residency.ts';
 import type { ProgramOptions } from './network.ts';
 import type { EncodedText, HiddenLayer, PromptEncoder } from './text-encoder.ts';
 
@@ -71,6 +72,11 @@ export class PromptEmbedder {
   /** Of the hidden states. */
   get channels(): number {
     return this.#encoders.reduce((sum, { config }) => sum + config.hiddenSize, 0);
+  }
+
+  /** What the encoders take to read the layers of prompts, by the names of their folders. */
+  demands(layers: readonly HiddenLayer[]): ComponentDemands {
+    return new Map(this.#encoders.map((encoder) => [encoder.network.name, encoder.demands(layers)]));
   }
 
   /**

@@ -3,10 +3,14 @@
 import { stack, type Conditioner, type EncodedPrompts, type PromptCall } from './conditioning.ts';
 import { encodePrompts } from './encode-prompts.ts';
 import type { ModelIndex } from '../loaders/configs/model-index.ts';
+import type { ComponentDemands } from '../plan/residency.ts';
 import type { ProgramOptions } from './network.ts';
-import type { CheckedOptions } from './options.ts';
+import type { CheckedOptions, TextOptions } from './options.ts';
 import { PromptEmbedder } from './prompt-embedder.ts';
-import type { PromptEncoder } from './text-encoder.ts';
+import type { HiddenLayer, PromptEncoder } from './text-encoder.ts';
+
+/** Hidden states come from the layer before the last, without the final norm; clipSkip counts from there. */
+const layer = (clipSkip: number): HiddenLayer => ({ skip: clipSkip + 1, normed: false });
 
 /** Conditioning of StableDiffusionXLPipeline (diffusers pipelines/stable_diffusion_xl/pipeline_stable_diffusion_xl.py). */
 export class StableDiffusionXLConditioner implements Conditioner {
@@ -36,9 +40,15 @@ export class StableDiffusionXLConditioner implements Conditioner {
     return this.#embedder.channels;
   }
 
-  /** Hidden states come from the layer before the last, without the final norm; clipSkip counts from there. */
+  get tokens(): number {
+    return this.encoders[0].tokenizer.modelMaxLength;
+  }
+
+  demands({ clipSkip = 0 }: Pick<TextOptions, 'clipSkip'>): ComponentDemands {
+    return this.#embedder.demands([layer(clipSkip), layer(0)]);
+  }
+
   encode(call: PromptCall, programs: ProgramOptions): Promise<EncodedPrompts> {
-    const layer = (clipSkip: number) => ({ skip: clipSkip + 1, normed: false });
     const reading = { embedder: this.#embedder, layer, pooled: true, forceZeros: this.#forceZeros };
     return encodePrompts(reading, call, programs);
   }

@@ -2,9 +2,14 @@
 
 import type { Conditioner, EncodedPrompts, PromptCall } from './conditioning.ts';
 import { encodePrompts } from './encode-prompts.ts';
+import type { ComponentDemands } from '../plan/residency.ts';
 import type { ProgramOptions } from './network.ts';
+import type { TextOptions } from './options.ts';
 import { PromptEmbedder } from './prompt-embedder.ts';
-import type { PromptEncoder } from './text-encoder.ts';
+import type { HiddenLayer, PromptEncoder } from './text-encoder.ts';
+
+/** clipSkip keeps the final norm, as in diffusers. */
+const layer = (clipSkip: number): HiddenLayer => ({ skip: clipSkip, normed: true });
 
 /** Conditioning of StableDiffusionPipeline (diffusers pipelines/stable_diffusion/pipeline_stable_diffusion.py). */
 export class StableDiffusionConditioner implements Conditioner {
@@ -23,14 +28,20 @@ export class StableDiffusionConditioner implements Conditioner {
     return this.#embedder.channels;
   }
 
-  /** clipSkip keeps the final norm, as in diffusers. */
+  get tokens(): number {
+    return this.encoders[0].tokenizer.modelMaxLength;
+  }
+
   encode(call: PromptCall, programs: ProgramOptions): Promise<EncodedPrompts> {
-    const layer = (clipSkip: number) => ({ skip: clipSkip, normed: true });
     return encodePrompts(
       { embedder: this.#embedder, layer, pooled: false, forceZeros: false },
       call,
       programs,
     );
+  }
+
+  demands({ clipSkip = 0 }: Pick<TextOptions, 'clipSkip'>): ComponentDemands {
+    return this.#embedder.demands([layer(clipSkip), layer(0)]);
   }
 
   inputs(): Readonly<Record<string, Float32Array>> {

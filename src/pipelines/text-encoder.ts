@@ -4,6 +4,7 @@ import type { Program } from '../backends/backend.ts';
 import { OptionError } from '../errors.ts';
 import type { Graph } from '../graph/graph.ts';
 import type { CLIPTextConfig } from '../loaders/configs/clip-text.ts';
+import type { PlanDemand } from '../plan/demand.ts';
 import { buildCLIPText, pooledTokenIndex, TOKEN_EMBEDDING } from '../models/clip-text.ts';
 import { selectOutputs } from '../models/select-outputs.ts';
 import type { InvertedToken } from '../text/inverted-tokens.ts';
@@ -49,12 +50,18 @@ export class PromptEncoder {
   readonly #programs = new RecentCache<Program>(2);
   #tokenizer: Tokenizer;
   #graph: Graph;
+  /** The graph without what leads to other outputs, by the hidden layer's name. */
+  readonly #readings = new Map<string, Graph>();
 
   constructor(parts: PromptEncoderParts) {
     this.#parts = parts;
     this.config = parts.config;
     this.#tokenizer = parts.tokenizer;
     this.#graph = buildCLIPText(parts.config, parts);
+  }
+
+  get network(): Network {
+    return this.#parts.network;
   }
 
   /** It knows the learned words. */
@@ -80,6 +87,7 @@ export class PromptEncoder {
     added.set(tokens);
     this.#tokenizer = added.teach(tokenizer, config.vocabSize);
     this.#graph = buildCLIPText(config, { projection, addedTokens: added.tensor });
+    this.#readings.clear();
   }
 
   /** Encodes one prompt. Throws OptionError where more layers are skipped than there are. */
@@ -88,12 +96,6 @@ export class PromptEncoder {
     layer: HiddenLayer,
     options: ProgramOptions = {},
   ): Promise<EncodedText> {
-    const { numHiddenLayers } = this.config;
-    if (layer.skip > numHiddenLayers)
-      throw new OptionError(`the text encoder has only ${numHiddenLayers} layers`, {
-        field: 'clipSkip',
-        remedy: `Leave out fewer than ${numHiddenLayers} of them`,
-      });
     const hidden: Float32Array[] = [];
     let pooled: Float32Array | undefined;
     for (const { ids, weights } of chunks) {
@@ -105,16 +107,33 @@ export class PromptEncoder {
     return { hidden: stack(hidden), tokens, pooled: pooled ?? new Float32Array() };
   }
 
-  async #run(ids: Int32Array, { skip, normed }: HiddenLayer, options: ProgramOptions) {
-    const hiddenName = `${normed ? 'normed_' : ''}hidden_states.${this.config.numHiddenLayers - skip}`;
-    const tokens = ids.length;
+  /** What the programs take that read these layers. */
+  demands(layers: readonly HiddenLayer[]): PlanDemand[] {
+    const tokens = this.#tokenizer.modelMaxLength;
+    const graphs = new Set(layers.map((layer) => this.#reading(layer).graph));
+    return [...graphs].map((graph) => this.network.demand(graph, { batch: 1, tokens }));
+  }
+
+  /** The graph that reads a layer, and the names of its outputs. */
+  #reading({ skip, normed }: HiddenLayer) {
+    const { numHiddenLayers } = this.config;
+    if (skip > numHiddenLayers)
+      throw new OptionError(`the text encoder has only ${numHiddenLayers} layers`, {
+        field: 'clipSkip',
+        remedy: `Leave out fewer than ${numHiddenLayers} of them`,
+      });
+    const hiddenName = `${normed ? 'normed_' : ''}hidden_states.${numHiddenLayers - skip}`;
     const pooledName = this.#parts.projection ? 'text_embeds' : 'pooler_output';
+    const graph = this.#readings.get(hiddenName) ?? selectOutputs(this.#graph, [hiddenName, pooledName]);
+    this.#readings.set(hiddenName, graph);
+    return { graph, hiddenName, pooledName };
+  }
+
+  async #run(ids: Int32Array, layer: HiddenLayer, options: ProgramOptions) {
+    const { graph, hiddenName, pooledName } = this.#reading(layer);
+    const tokens = ids.length;
     const program = await this.#programs.get(`${hiddenName}/${tokens}`, () =>
-      this.#parts.network.compile(
-        selectOutputs(this.#graph, [hiddenName, pooledName]),
-        { batch: 1, tokens },
-        options,
-      ),
+      this.network.compile(graph, { batch: 1, tokens }, options),
     );
     program.write('input_ids', ids);
     program.write('pooled_index', Int32Array.of(pooledTokenIndex(ids, this.config)));
@@ -123,8 +142,13 @@ export class PromptEncoder {
     return { hidden, pooled };
   }
 
-  dispose(): void {
+  /** Frees programs and weights; the next use makes them again. */
+  release(): void {
     this.#programs.dispose();
-    this.#parts.network.dispose();
+    this.network.dispose();
+  }
+
+  dispose(): void {
+    this.release();
   }
 }

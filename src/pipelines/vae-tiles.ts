@@ -39,8 +39,7 @@ export async function inTiles(
   run: (tile: Plane) => Promise<readonly Plane[]>,
 ): Promise<readonly Plane[]> {
   const { method, tileIn, tileOut, overlap } = tiling;
-  const blendIn = Math.trunc(tileIn * overlap);
-  const stride = method === 'averaged' ? Math.trunc(tileIn * (1 - overlap)) : tileIn - blendIn;
+  const stride = strideOf(tiling);
   const tiles = cut(input, tileIn, stride);
   const outputs = new Map<Tile, readonly Plane[]>();
   const sizeOf = ({ input: { height, width } }: Tile): string => `${height}x${width}`;
@@ -61,6 +60,24 @@ export async function inTiles(
       ? average(rowsOf(part), tileOut, Math.trunc(tileOut * overlap))
       : paint(rowsOf(part), tileOut, (stride * tileOut) / tileIn),
   );
+}
+
+/** The different sizes of the tiles that an input is cut into. */
+export function tileSizes({ height, width }: Size, tiling: Tiling): Size[] {
+  const stride = strideOf(tiling);
+  const sides = (length: number): number[] => [
+    ...new Set(
+      Array.from({ length: Math.ceil(length / stride) }, (_, i) =>
+        Math.min(tiling.tileIn, length - i * stride),
+      ),
+    ),
+  ];
+  return sides(height).flatMap((rows) => sides(width).map((columns) => ({ height: rows, width: columns })));
+}
+
+/** From where one tile begins to where the next does. */
+function strideOf({ method, tileIn, overlap }: Tiling): number {
+  return method === 'averaged' ? Math.trunc(tileIn * (1 - overlap)) : tileIn - Math.trunc(tileIn * overlap);
 }
 
 /** Tiles row by row; those at the end are what is left. */

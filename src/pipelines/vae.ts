@@ -10,8 +10,10 @@ import { buildAutoencoderKLDecoder, buildAutoencoderKLEncoder } from '../models/
 import { buildAutoencoderTinyDecoder, buildAutoencoderTinyEncoder } from '../models/autoencoder-tiny.ts';
 import { toNchw, toNhwc, type ImageShape } from '../tensor/layout.ts';
 import { stack } from './conditioning.ts';
+import { eitherOf, type PlanDemand } from '../plan/demand.ts';
+import type { PhaseOption } from '../plan/residency.ts';
 import { RecentCache, type Network, type ProgramOptions } from './network.ts';
-import { inTiles, type Plane, type Tiling } from './vae-tiles.ts';
+import { inTiles, tileSizes, type Plane, type Tiling } from './vae-tiles.ts';
 
 /** A VAE's class and configuration. */
 export type VaeConfig =
@@ -60,22 +62,38 @@ export interface VaeSettings {
 /** AutoencoderTiny's tiles, in pixels. */
 const TINY_TILE = 512;
 
+/** Tiles that are taken for want of memory are no smaller, in pixels. */
+const LEAST_TILE = 32;
+
+/** Into the latents, or out of them. */
+type Way = 'encode' | 'decode';
+
+/** How much goes through a VAE at once. */
+interface Portion {
+  /** One picture of a batch after the other. */
+  readonly isSliced: boolean;
+  /** Sides of tiles, in pixels; undefined for whole pictures. */
+  readonly tile: number | undefined;
+}
+
 /** A VAE on a device. */
 export class Vae implements VaeSettings {
   readonly kind: VaeConfig;
   /** Pixels to a latent, along each side. */
   readonly scaleFactor: number;
-  readonly #network: Network;
+  readonly network: Network;
   readonly #encoder: Graph;
   readonly #decoder: Graph;
   readonly #encoders = new RecentCache<Program>(1);
   readonly #programs = new RecentCache<Program>(1);
   #tiling = false;
   #slicing = false;
+  /** What memory leaves room for, where that was planned. */
+  readonly #planned = new Map<Way, Portion>();
 
   constructor(network: Network, kind: VaeConfig) {
     this.kind = kind;
-    this.#network = network;
+    this.network = network;
     const { className, config } = kind;
     const levels =
       className === 'AutoencoderKL' ? config.blockOutChannels.length : config.numDecoderBlocks.length;
@@ -107,10 +125,47 @@ export class Vae implements VaeSettings {
 
   /** Compiles the decoder for latents of this shape, or for its first tile. */
   async prepare([images, , height, width]: ImageShape, options: ProgramOptions = {}): Promise<Program> {
-    const { latent } = this.#tileSizes();
-    return this.#isTiled('decode', { height, width })
+    const portion = this.#portion('decode');
+    const { latent } = this.#tileSizes(portion);
+    return isCut(portion, { height, width }, latent)
       ? this.#decoderFor(1, Math.min(height, latent), Math.min(width, latent), options)
-      : this.#decoderFor(this.#slicing ? 1 : images, height, width, options);
+      : this.#decoderFor(portion.isSliced ? 1 : images, height, width, options);
+  }
+
+  /**
+   * The ways to decode latents of this shape, or to encode pictures that become such: as it is set up, then with less at
+   * once. Tiles halve until they are small.
+   */
+  options(way: Way, [images, , height, width]: ImageShape): PhaseOption[] {
+    const set = this.#setPortion();
+    const option = (kind: PhaseOption['kind'], label: string, portion: Portion): PhaseOption => ({
+      kind,
+      label,
+      demands: () => new Map([[this.network.name, [this.#demand(way, images, { height, width }, portion)]]]),
+      apply: () => void this.#planned.set(way, portion),
+    });
+    const what = way === 'decode' ? 'decoded' : 'encoded';
+    const options = [option('exact', `pictures ${what} as the VAE is set up`, set)];
+    const sliced = { ...set, isSliced: true };
+    if (images > 1 && !set.isSliced && way === 'decode')
+      options.push(option('exact', 'pictures decoded one by one', sliced));
+    const longest = Math.max(height, width) * this.scaleFactor;
+    const half = (tile: number): number => Math.floor(tile / 2 / this.scaleFactor) * this.scaleFactor;
+    for (let tile = set.tile ?? this.#defaultTile(); tile >= LEAST_TILE; tile = half(tile))
+      if (tile < longest && tile !== set.tile)
+        options.push(option('blended', `pictures ${what} in tiles of ${tile} pixels`, { ...sliced, tile }));
+    return options;
+  }
+
+  #demand(way: Way, images: number, size: Size, portion: Portion): PlanDemand {
+    const graph = way === 'decode' ? this.#decoder : this.#encoder;
+    const factor = way === 'decode' ? 1 : this.scaleFactor;
+    const input = { height: size.height * factor, width: size.width * factor };
+    const tiling = this.#tilingOf(way, portion);
+    const isTiled = isCut(portion, input, tiling.tileIn);
+    const batch = isTiled || portion.isSliced || way === 'encode' ? 1 : images;
+    const sizes = isTiled ? tileSizes(input, tiling) : [input];
+    return eitherOf(sizes.map(({ height, width }) => this.network.demand(graph, { batch, height, width })));
   }
 
   /** Decodes latents [images, channels, height, width] as pipelines hold them (scaled). */
@@ -120,8 +175,10 @@ export class Vae implements VaeSettings {
     options: ProgramOptions = {},
   ): Promise<DecodedImages> {
     const [images, channels, height, width] = shape;
-    const tiled = this.#isTiled('decode', { height, width });
-    const batch = tiled || this.#slicing ? 1 : images;
+    const portion = this.#portion('decode');
+    const tiling = this.#tilingOf('decode', portion);
+    const tiled = isCut(portion, { height, width }, tiling.tileIn);
+    const batch = tiled || portion.isSliced ? 1 : images;
     const all = toNhwc(this.#unscale(latents, shape), shape);
     const decodeBatch = async (data: Float32Array, size: Size): Promise<Plane> => {
       options.signal?.throwIfAborted();
@@ -143,9 +200,7 @@ export class Vae implements VaeSettings {
       const plane = { height, width, channels, data };
       planes.push(
         ...(tiled
-          ? await inTiles(plane, this.#tilingOf('decode'), async (tile) => [
-              await decodeBatch(tile.data, tile),
-            ])
+          ? await inTiles(plane, tiling, async (tile) => [await decodeBatch(tile.data, tile)])
           : [await decodeBatch(data, plane)]),
       );
     }
@@ -159,12 +214,14 @@ export class Vae implements VaeSettings {
     options: ProgramOptions = {},
   ): Promise<EncodedImages> {
     const { latentChannels } = this.kind.config;
-    const tiled = this.#isTiled('encode', { height, width });
+    const portion = this.#portion('encode');
+    const tiling = this.#tilingOf('encode', portion);
+    const tiled = isCut(portion, { height, width }, tiling.tileIn);
     const names = this.kind.className === 'AutoencoderTiny' ? ['latents'] : ['mean', 'logvar'];
     const encodePlane = async (plane: Plane): Promise<readonly Plane[]> => {
       options.signal?.throwIfAborted();
       const program = await this.#encoders.get([plane.height, plane.width].join('x'), () =>
-        this.#network.compile(this.#encoder, { batch: 1, height: plane.height, width: plane.width }, options),
+        this.network.compile(this.#encoder, { batch: 1, height: plane.height, width: plane.width }, options),
       );
       program.write('image', plane.data);
       program.run();
@@ -182,9 +239,7 @@ export class Vae implements VaeSettings {
     const length = height * width * channels;
     for (let image = 0; image < count; image++) {
       const plane = { height, width, channels, data: data.subarray(image * length, (image + 1) * length) };
-      const [mean, logvar] = tiled
-        ? await inTiles(plane, this.#tilingOf('encode'), encodePlane)
-        : await encodePlane(plane);
+      const [mean, logvar] = tiled ? await inTiles(plane, tiling, encodePlane) : await encodePlane(plane);
       means.push(toNchw(mean.data, shape));
       const std = logvar?.data.map((value) => Math.exp(0.5 * Math.min(Math.max(value, -30), 20)));
       if (std) deviations.push(toNchw(std, shape));
@@ -220,34 +275,54 @@ export class Vae implements VaeSettings {
 
   async #decoderFor(batch: number, height: number, width: number, options: ProgramOptions): Promise<Program> {
     return this.#programs.get([batch, height, width].join('x'), () =>
-      this.#network.compile(this.#decoder, { batch, height, width }, options),
+      this.network.compile(this.#decoder, { batch, height, width }, options),
     );
   }
 
-  /** Sides of a tile. */
-  #tileSizes(): { readonly sample: number; readonly latent: number } {
+  /** What goes through it at once: as memory was planned, else as it is set up. */
+  #portion(way: Way): Portion {
+    return this.#planned.get(way) ?? this.#setPortion();
+  }
+
+  #setPortion(): Portion {
+    return { isSliced: this.#slicing, tile: this.#tiling ? this.#defaultTile() : undefined };
+  }
+
+  /** Sides of diffusers' tiles, in pixels. */
+  #defaultTile(): number {
     const { className, config } = this.kind;
-    const sample = className === 'AutoencoderTiny' ? TINY_TILE : config.sampleSize[0];
+    return className === 'AutoencoderTiny' ? TINY_TILE : config.sampleSize[0];
+  }
+
+  /** Sides of a tile. */
+  #tileSizes({ tile: sample = this.#defaultTile() }: Portion): {
+    readonly sample: number;
+    readonly latent: number;
+  } {
     return { sample, latent: Math.floor(sample / this.scaleFactor) };
   }
 
-  /** Whether something of this size (pixels to encode, latents to decode) is cut. */
-  #isTiled(way: 'encode' | 'decode', { height, width }: Size): boolean {
-    const { sample, latent } = this.#tileSizes();
-    return this.#tiling && Math.max(height, width) > (way === 'encode' ? sample : latent);
-  }
-
-  #tilingOf(way: 'encode' | 'decode'): Tiling {
-    const { sample, latent } = this.#tileSizes();
+  #tilingOf(way: Way, portion: Portion): Tiling {
+    const { sample, latent } = this.#tileSizes(portion);
     const [tileIn, tileOut] = way === 'encode' ? [sample, latent] : [latent, sample];
     return this.className === 'AutoencoderTiny'
       ? { method: 'painted', overlap: 0.125, tileIn, tileOut }
       : { method: 'averaged', overlap: 0.25, tileIn, tileOut };
   }
 
-  dispose(): void {
+  /** Frees programs and weights; the next use makes them again. */
+  release(): void {
     this.#encoders.dispose();
     this.#programs.dispose();
-    this.#network.dispose();
+    this.network.dispose();
   }
+
+  dispose(): void {
+    this.release();
+  }
+}
+
+/** Whether something of this size (pixels to encode, latents to decode) is cut into tiles with sides of `tile`. */
+function isCut(portion: Portion, { height, width }: Size, tile: number): boolean {
+  return portion.tile !== undefined && Math.max(height, width) > tile;
 }

@@ -126,7 +126,7 @@ describe.each([
 
   test('share tensors, and free all memory when disposed of', () =>
     withEngine(options, async (engine) => {
-      const before = engine.memory.used;
+      const before = engine.memory.meter.deviceBytes;
       const first = linearGraph('first');
       const b = new GraphBuilder('second');
       b.output('z', b.activate(b.input('y', [4, 16], 'float', 'latent'), 'relu'));
@@ -139,7 +139,7 @@ describe.each([
       consumer.run();
       const y = await producer.read('y');
       expect(await consumer.read('z')).toEqual(y.map((value) => Math.max(0, value)));
-      expect(engine.memory.used).toBeGreaterThan(before + 16 * 8 * 4);
+      expect(engine.memory.meter.deviceBytes).toBeGreaterThan(before + 16 * 8 * 4);
       // A run that is queued still finds its memory.
       producer.run();
       producer.dispose();
@@ -147,7 +147,7 @@ describe.each([
       expect(() => producer.run()).toThrow(OptionError);
       weights.dispose();
       await engine.enqueue(() => undefined);
-      expect(engine.memory.used).toBe(before);
+      expect(engine.memory.meter.deviceBytes).toBe(before);
     }));
 
   test('time every dispatch', () =>
@@ -300,7 +300,7 @@ describe('cpu memory', () => {
         if (held.length > 100) memory.release(held.shift()!);
       }
     for (const range of held) memory.release(range);
-    expect(memory.used).toBe(0);
+    expect(memory.meter.deviceBytes).toBe(0);
     expect(memory.allocate(2 ** 20 - 1024, 'everything').address).toBe(1024);
     expect(() => memory.allocate(1, 'more')).toThrow(/more needs 1 MiB, but of the 1 MiB .* 0 MiB are free/);
   });

@@ -2,6 +2,7 @@
 import { OptionError, type CalotypeImage, SCHEDULER_PRESET_NAMES } from 'calotype';
 import { defineCommand } from 'citty';
 import { BACKEND_ARGS, prepareBackend } from '../backends.ts';
+import { BUDGET_ARGS } from '../budget.ts';
 import { readConfig } from '../config.ts';
 import { develop, type Developed } from '../develop.ts';
 import { interruptible } from '../interrupt.ts';
@@ -10,6 +11,7 @@ import { readPicture } from '../picture.ts';
 import { duration, Progress, type Advance } from '../progress.ts';
 import { readGenerateRequest } from '../request.ts';
 import { starterModel } from '../starter.ts';
+import { binaryBytes } from '../table.ts';
 
 export const generate = defineCommand({
   meta: { name: 'generate', description: 'Develop a picture from a prompt' },
@@ -45,6 +47,7 @@ export const generate = defineCommand({
       description: 'Storage of weights, and of activations where the device computes in f16 (auto)',
     },
     ...BACKEND_ARGS,
+    ...BUDGET_ARGS,
     negative: { type: 'string', alias: 'n', valueHint: 'text', description: 'What to steer away from' },
     'prompt-2': { type: 'string', valueHint: 'text', description: "For SDXL's second text encoder" },
     'negative-2': { type: 'string', valueHint: 'text', description: 'The same, to steer away from' },
@@ -162,8 +165,11 @@ function given(args: Readonly<Record<string, unknown>>): Record<string, unknown>
 }
 
 /** Where the picture is, what made it, and how long each phase took. */
-function summarize(output: string, { width, height, seed, backend, phases }: Developed): string {
+function summarize(output: string, { width, height, seed, backend, phases, memory }: Developed): string {
   const total = phases.reduce((sum, { seconds }) => sum + seconds, 0);
   const parts = phases.map(({ name, seconds }) => `${name} ${duration(seconds)}`).join(', ');
-  return `${output}: ${width}x${height}, seed ${seed}\n${backend}: ${duration(total)} (${parts})`;
+  const bytes = memory
+    ? `\nat most ${binaryBytes(memory.peakDeviceBytes)} on the device, ${binaryBytes(memory.peakHostBytes)} of the host's memory beside it`
+    : '';
+  return `${output}: ${width}x${height}, seed ${seed}\n${backend}: ${duration(total)} (${parts})${bytes}`;
 }

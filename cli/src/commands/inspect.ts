@@ -1,5 +1,6 @@
 /** @file `calotype inspect`: what a model will do: programs, fusions made and refused, memory, FLOPs. No weights are read. */
 import {
+  DiffusionPipeline,
   inspectModel,
   isWeightFile,
   openBackend,
@@ -11,6 +12,7 @@ import {
   type ProgramReport,
 } from 'calotype';
 import { defineCommand } from 'citty';
+import { BUDGET_ARGS, formatPlan, readBudget, slowdownOf } from '../budget.ts';
 import { BACKEND_ARGS, backendsOf, describeAttempt, prepareBackend, readBackend } from '../backends.ts';
 import { readChoice, readInteger, readSize } from '../options.ts';
 import { starterModel } from '../starter.ts';
@@ -36,12 +38,14 @@ export const inspect = defineCommand({
       description: 'Storage of weights, and of activations where the device computes in f16 (f16 if it does)',
     },
     ...BACKEND_ARGS,
+    ...BUDGET_ARGS,
     graph: { type: 'boolean', description: 'Also list every dispatch with its shape and place' },
   },
   async run({ args }) {
     const size = args.size === undefined ? {} : readSize('--size', args.size);
     const steps = args.steps === undefined ? {} : { steps: readInteger('--steps', args.steps, { min: 1 }) };
     const choice = readBackend(args);
+    const memory = readBudget(args);
     const dtype = args.dtype === undefined ? undefined : readChoice('--dtype', args.dtype, ['f16', 'f32']);
     await prepareBackend(choice);
     const { source, close } = await openSource(args.model ?? starterModel());
@@ -54,6 +58,27 @@ export const inspect = defineCommand({
       const report = await inspectModel(source, { target, ...size, ...steps });
       process.stdout.write(`for ${backend.name} (${backend.description}), ${storage}\n`);
       process.stdout.write(`${formatModel(report, args.graph === true)}\n`);
+      if (memory) {
+        const pipe = await DiffusionPipeline.fromPretrained(source, {
+          memory,
+          dtype: storage,
+          backends: backendsOf(choice),
+        });
+        try {
+          const plan = pipe.memoryPlan({
+            prompt: '',
+            ...size,
+            ...(steps.steps !== undefined && { numInferenceSteps: steps.steps }),
+          });
+          const step = report.networks
+            .flatMap(({ programs }) => programs)
+            .find(({ name }) => name === 'latent');
+          const slowdown = step && slowdownOf(plan, step.flops, await backend.measurePeak?.(storage));
+          process.stdout.write(`${formatPlan(plan, slowdown)}\n`);
+        } finally {
+          await pipe.dispose();
+        }
+      }
     } finally {
       backend.dispose();
       await close();

@@ -7,7 +7,7 @@ import type { Place, Plan, PlannedDispatch, PlannedValue } from '../../plan/plan
 import type { CompileOptions } from '../backend.ts';
 import { loadRequests } from '../weight-loading.ts';
 import type { Engine } from './engine.ts';
-import type { CpuContext, CpuLaunch } from './kernel.ts';
+import type { CpuContext, CpuLaunch, WeightType } from './kernel.ts';
 import { kernelById } from './kernels/index.ts';
 import { writeLaunches } from './launch-list.ts';
 import type { Range } from './memory.ts';
@@ -18,7 +18,7 @@ import { CpuTensor, sharedTensor } from './tensor.ts';
 import { CpuWeights, requestKey, type WeightRequest } from './weights.ts';
 
 /** The weights a dispatch reads, by input name, in the layouts that its kernel wants. */
-interface BoundDispatch {
+export interface BoundDispatch {
   readonly dispatch: PlannedDispatch;
   readonly weights: ReadonlyMap<string, WeightRequest>;
 }
@@ -80,7 +80,7 @@ export async function compileProgram(
     };
     const record = (): Recording => {
       const launches = bound.flatMap((one, index) =>
-        launchesOf(plan, one, context, weights).map((launch) => ({
+        launchesOf(plan, one, context, (request) => weights.typeOf(request)).map((launch) => ({
           dispatch: index,
           launch,
           addressOf: (operand: string) => operandAddress(plan, one, operand, addressAt, weights),
@@ -103,9 +103,9 @@ export async function compileProgram(
 }
 
 /** Kernels may read so far past a value's end. */
-const READ_AHEAD_BYTES = 16;
+export const READ_AHEAD_BYTES = 16;
 
-function planContext(plan: Plan): CpuContext {
+export function planContext(plan: Plan): CpuContext {
   const valueOf = (id: ValueId): PlannedValue => {
     const value = plan.values.get(id);
     if (value) return value;
@@ -117,7 +117,7 @@ function planContext(plan: Plan): CpuContext {
   return { shapeOf: (id) => valueOf(id).shape, dtypeOf: (id) => valueOf(id).dtype };
 }
 
-function bindWeights(plan: Plan, dispatch: PlannedDispatch, context: CpuContext): BoundDispatch {
+export function bindWeights(plan: Plan, dispatch: PlannedDispatch, context: CpuContext): BoundDispatch {
   const { node, kernel } = dispatch;
   const packings = kernelById(kernel, node).packing(node, context);
   const weights = new Map<string, WeightRequest>();
@@ -135,18 +135,18 @@ function bindWeights(plan: Plan, dispatch: PlannedDispatch, context: CpuContext)
   return { dispatch, weights };
 }
 
-function launchesOf(
+export function launchesOf(
   plan: Plan,
   { dispatch: { node, kernel, inPlace }, weights }: BoundDispatch,
   context: CpuContext,
-  store: CpuWeights,
+  typeOf: (request: WeightRequest) => WeightType,
 ): CpuLaunch[] {
   return kernelById(kernel, node).launches(node, {
     ...context,
     inPlace,
     weightType(input) {
       const request = weights.get(input);
-      if (request) return store.typeOf(request);
+      if (request) return typeOf(request);
       throw bug(node, `has no weight ${input} in plan "${plan.name}"`);
     },
   });
@@ -182,7 +182,7 @@ function bug(node: Node, problem: string): KernelError {
 }
 
 /** Weights that are outputs themselves, by index. */
-function plainOutputs(plan: Plan): Map<number, WeightRequest> {
+export function plainOutputs(plan: Plan): Map<number, WeightRequest> {
   const requests = new Map<number, WeightRequest>();
   for (const { value } of plan.outputs) {
     const place = plan.values.get(value)?.place;

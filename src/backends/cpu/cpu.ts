@@ -4,6 +4,7 @@ import { DeviceLostError, OptionError } from '../../errors.ts';
 import { canShareMemory, parallelism } from '../../platform/threads.ts';
 import type { Backend, BackendFactory } from '../backend.ts';
 import { compileProgram } from './compile.ts';
+import { demandOf } from './demand.ts';
 import { openEngine, type Engine } from './engine.ts';
 import { bestBuild, compileKernels, type SimdBuild } from './module.ts';
 import { measurePeak } from './peak.ts';
@@ -87,6 +88,8 @@ function createBackend(engine: Engine, build: SimdBuild, why?: string): Backend 
     dtypes: ['f32'],
     target: targetFor,
     createWeights: (reader) => new CpuWeights(engine, reader),
+    demand: demandOf,
+    memory: engine.memory.meter,
     compile: (plan, compileOptions) => compileProgram(engine, plan, compileOptions),
     idle: () => engine.enqueue(() => undefined),
     measurePeak: async () => ({ flops: await measurePeak(engine) }),

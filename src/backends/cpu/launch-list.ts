@@ -22,6 +22,23 @@ export interface LaunchList {
 
 const align = (bytes: number): number => Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
 
+/** Bytes of a launch list. */
+export function launchListBytes(launches: readonly CpuLaunch[]): number {
+  return listSize(launches.filter(({ tasks }) => tasks > 0)).bytes;
+}
+
+/** Where a list's parts begin: records, in slots of 4 bytes, then arguments, then constants, in bytes. */
+function listSize(launches: readonly CpuLaunch[]) {
+  const argumentCount = launches.reduce((sum, { args }) => sum + args.length, 0);
+  const recordSlots = (RECORD_BYTES / 4) * (launches.length + 1);
+  const head = align(4 * (recordSlots + argumentCount));
+  const constants = launches.flatMap(({ args }) =>
+    args.flatMap((arg) => (typeof arg === 'object' && 'data' in arg ? [arg.data] : [])),
+  );
+  const bytes = constants.reduce((sum, data) => sum + align(data.byteLength), head);
+  return { recordSlots, head, bytes };
+}
+
 /**
  * Writes a launch list; launches without tasks are left out.
  * @param stamps where each launch leaves the time at which it ended, f64; default: nowhere.
@@ -34,13 +51,7 @@ export function writeLaunches(
   stamps?: Range,
 ): LaunchList {
   const launches = bound.filter(({ launch }) => launch.tasks > 0);
-  const argumentCount = launches.reduce((sum, { launch }) => sum + launch.args.length, 0);
-  const recordSlots = (RECORD_BYTES / 4) * (launches.length + 1);
-  const head = align(4 * (recordSlots + argumentCount));
-  const constants = launches.flatMap(({ launch }) =>
-    launch.args.flatMap((arg) => (typeof arg === 'object' && 'data' in arg ? [arg.data] : [])),
-  );
-  const bytes = constants.reduce((sum, data) => sum + align(data.byteLength), head);
+  const { recordSlots, head, bytes } = listSize(launches.map(({ launch }) => launch));
   const range = engine.memory.allocate(bytes, what);
   const { address } = range;
   const integers = engine.memory.integers(address, head / 4);

@@ -6,6 +6,7 @@
  */
 
 import { OutOfMemoryError } from '../../errors.ts';
+import { ByteMeter } from '../byte-meter.ts';
 import { ALIGNMENT } from './kernel.ts';
 
 const PAGE_BYTES = 65536;
@@ -26,7 +27,8 @@ export class LinearMemory {
   readonly #free: { address: number; bytes: number }[] = [];
   /** Where memory begins that was never handed out. */
   #top: number;
-  #used = 0;
+  /** Bytes handed out. */
+  readonly meter = new ByteMeter();
   /** The most that can be in use. */
   readonly #capacity: number;
   readonly #limit: number;
@@ -51,17 +53,12 @@ export class LinearMemory {
     }
   }
 
-  /** Bytes handed out. */
-  get used(): number {
-    return this.#used;
-  }
-
   /**
    * Checks that some bytes could be handed out, free ranges taken as one.
    * @throws OutOfMemoryError naming `what` and the limit.
    */
   check(bytes: number, what: string): void {
-    if (this.#used + bytes > this.#capacity) throw this.#tooMuch(bytes, what);
+    if (this.meter.deviceBytes + bytes > this.#capacity) throw this.#tooMuch(bytes, what);
   }
 
   /**
@@ -80,13 +77,13 @@ export class LinearMemory {
     } else {
       address = this.#extend(size, bytes, what);
     }
-    this.#used += size;
+    this.meter.add('device', size);
     return { address, bytes: size };
   }
 
   /** Takes a range back. */
   release({ address, bytes }: Range): void {
-    this.#used -= bytes;
+    this.meter.remove('device', bytes);
     const free = this.#free;
     let at = free.findIndex((other) => other.address > address);
     if (at < 0) at = free.length;
@@ -138,7 +135,7 @@ export class LinearMemory {
   #tooMuch(bytes: number, what: string): OutOfMemoryError {
     return new OutOfMemoryError(
       `${what} needs ${mebibytes(bytes)}, but of the ${mebibytes(this.#limit)} that WebAssembly can use ` +
-        `${Math.floor((this.#capacity - this.#used) / 2 ** 20)} MiB are free`,
+        `${Math.floor((this.#capacity - this.meter.deviceBytes) / 2 ** 20)} MiB are free`,
       { remedy: 'Use a model with 16- or 8-bit weights, a smaller size or batch, or a GPU (webgpu)' },
     );
   }

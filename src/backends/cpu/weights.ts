@@ -36,8 +36,24 @@ export function requestKey({ weight, shape, half, packing }: WeightRequest): str
   return JSON.stringify([weight.parts.map((part) => part.name), shape, half, packing.key]);
 }
 
+/** The stored type if all parts have it and kernels can read it; what is wider than halves where those are asked for is not. */
+export function packedType(
+  { weight, half }: WeightRequest,
+  storedType: (tensor: string) => StoredDType,
+): WeightType {
+  const types = new Set(weight.parts.map(({ name }) => storedType(name)));
+  const [stored] = types;
+  const type = types.size === 1 && isWeightType(stored) ? stored : 'F32';
+  return half && (type === 'F32' || type === 'BF16') ? 'F16' : type;
+}
+
+/** Bytes that a request takes in memory. */
+export function packedBytes({ packing, shape }: WeightRequest, type: WeightType): number {
+  return packing.bytes(shape, type) + READ_AHEAD_BYTES;
+}
+
 /** Bytes of stored tensors that may wait to be packed before reading goes on. */
-const MAX_PENDING_BYTES = 32 * 1024 * 1024;
+export const MAX_PENDING_BYTES = 32 * 1024 * 1024;
 /** Kernels may read so far past a range's end. */
 const READ_AHEAD_BYTES = 16;
 
@@ -91,19 +107,13 @@ export class CpuWeights implements WeightStore {
     return this.#loaded.get(requestKey(request))!.range;
   }
 
-  /** The stored type if all parts have it and kernels can read it. */
-  #ownType({ weight, half }: WeightRequest): WeightType {
-    const types = new Set(weight.parts.map(({ name }) => this.#reader.info(name).dtype));
-    const [stored] = types;
-    const type = types.size === 1 && isWeightType(stored) ? stored : 'F32';
-    return half && (type === 'F32' || type === 'BF16') ? 'F16' : type;
+  #ownType(request: WeightRequest): WeightType {
+    return packedType(request, (name) => this.#reader.info(name).dtype);
   }
 
   /** Bytes that a request will take in memory; 0 if it is there. */
   missingBytes(request: WeightRequest): number {
-    return this.#loads.has(requestKey(request))
-      ? 0
-      : request.packing.bytes(request.shape, this.typeOf(request));
+    return this.#loads.has(requestKey(request)) ? 0 : packedBytes(request, this.typeOf(request));
   }
 
   /** The range of a request, loaded if it is not there. It may be used by what is queued from now on. */
@@ -151,9 +161,8 @@ export class CpuWeights implements WeightStore {
 
   async #load(request: WeightRequest, type: WeightType, signal?: AbortSignal): Promise<LoadedWeight> {
     const { memory } = this.engine;
-    const { weight, shape, packing } = request;
-    const name = weightName(weight);
-    const range = memory.allocate(packing.bytes(shape, type) + READ_AHEAD_BYTES, `weight "${name}"`);
+    const name = weightName(request.weight);
+    const range = memory.allocate(packedBytes(request, type), `weight "${name}"`);
     try {
       memory.bytes(range.address, range.bytes).fill(0);
       await this.#pack(request, type, range, signal);

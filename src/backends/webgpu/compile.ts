@@ -91,7 +91,7 @@ export async function compileProgram(
 }
 
 /** Weights that are outputs themselves, by index. */
-function plainOutputs(plan: Plan): Map<number, WeightRequest> {
+export function plainOutputs(plan: Plan): Map<number, WeightRequest> {
   const requests = new Map<number, WeightRequest>();
   for (const { value } of plan.outputs) {
     const place = plan.values.get(value)?.place;

@@ -7,6 +7,8 @@
 
 import { DeviceLostError, KernelError, OutOfMemoryError, type CalotypeError } from '../../errors.ts';
 import type { DeviceTraits } from '../../kernels/kernel.ts';
+import { ByteMeter } from '../byte-meter.ts';
+import { meterBuffers } from './metered.ts';
 import type { MemoryLimits } from './target.ts';
 
 /** A device in use by a backend, its programs and its weights. */
@@ -25,11 +27,14 @@ export class OpenDevice {
   readonly hasTimestamps: boolean;
   /** What keeps the device alive: Dawn aborts the process when the GPU object it came from is collected. */
   readonly origin: GPU;
+  /** Bytes of its buffers. */
+  readonly meter = new ByteMeter();
   #failure: CalotypeError | undefined;
 
   constructor(gpu: GPUDevice, info: GPUAdapterInfo, origin: GPU, traits: Partial<DeviceTraits> = {}) {
     this.gpu = gpu;
     this.origin = origin;
+    meterBuffers(gpu, this.meter);
     this.description = describeAdapter(info);
     this.vendor = info.vendor;
     this.architecture = info.architecture;

@@ -3,6 +3,7 @@
 /** GPUBufferUsage */
 export const BUFFER_USAGE = {
   MAP_READ: 0x0001,
+  MAP_WRITE: 0x0002,
   COPY_SRC: 0x0004,
   COPY_DST: 0x0008,
   UNIFORM: 0x0040,

@@ -6,6 +6,7 @@ import { FUSIONS } from '../../plan/target.ts';
 import type { Backend, BackendFactory } from '../backend.ts';
 import { acquireDevice, type WebGpuOptions } from './acquire.ts';
 import { compileProgram } from './compile.ts';
+import { demandOf } from './demand.ts';
 import type { OpenDevice } from './device.ts';
 import { measurePeak } from './peak.ts';
 import { Tuner } from './autotune.ts';
@@ -54,6 +55,8 @@ async function createBackend(device: OpenDevice, options: WebGpuOptions): Promis
     target: (dtype) => createTarget(dtype, { traits, limits, policy, fusions, int8 }),
     ...(tuner && { tune: (plan) => tuner.tune(plan, policy.without) }),
     createWeights: (reader) => new WebGpuWeights(device, reader),
+    demand: (plan, storedType) => demandOf(device, plan, storedType),
+    memory: device.meter,
     compile: (plan, compileOptions) => compileProgram(device, plan, compileOptions, recorded),
     async idle() {
       device.check();

@@ -38,6 +38,11 @@ export function requestKey({ weight, shape, dtype, packing }: WeightRequest): st
   return JSON.stringify([weight.parts.map((part) => part.name), shape, dtype, packing]);
 }
 
+/** Bytes of a request's buffer. */
+export function bufferBytes({ packing, shape, dtype }: WeightRequest): number {
+  return Math.ceil(packedBytes(packing, shape, dtype) / 16) * 16;
+}
+
 /** Bytes of staging memory that may wait in the queue before uploading goes on. */
 const MAX_PENDING_BYTES = 64 * 1024 * 1024;
 
@@ -108,9 +113,8 @@ export class WebGpuWeights implements WeightStore {
   }
 
   async #upload(request: WeightRequest, signal?: AbortSignal): Promise<GPUBuffer> {
-    const { weight, dtype, packing } = request;
-    const name = weightName(weight);
-    const bytes = Math.ceil(packedBytes(packing, request.shape, dtype) / 16) * 16;
+    const name = weightName(request.weight);
+    const bytes = bufferBytes(request);
     const { maxBufferBytes } = this.device.limits;
     if (bytes > maxBufferBytes)
       throw new KernelError(`takes ${bytes} bytes in one buffer, the device allows ${maxBufferBytes}`, {
