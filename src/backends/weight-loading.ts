@@ -71,19 +71,25 @@ export class SharedLoads<Loaded> {
   }
 }
 
-/** Loads one request after the other, with progress; the result has the same keys. */
+/**
+ * Loads requests, with progress; the result has the same keys.
+ * @param order one after the other, or all begun at once, for loads that wait for each other by themselves
+ */
 export async function loadRequests<Request, Loaded>(
   requests: ReadonlyMap<string, Request>,
   load: (request: Request) => Promise<Loaded>,
   { signal, onProgress }: CompileOptions,
+  order: 'in turn' | 'at once' = 'in turn',
 ): Promise<Map<string, Loaded>> {
   const total = requests.size;
   const loaded = new Map<string, Loaded>();
   onProgress?.({ phase: 'weights', done: 0, total });
-  for (const [key, request] of requests) {
+  const loadOne = async ([key, request]: readonly [string, Request]): Promise<void> => {
     signal?.throwIfAborted();
     loaded.set(key, await load(request));
     onProgress?.({ phase: 'weights', done: loaded.size, total });
-  }
+  };
+  if (order === 'at once') await Promise.all([...requests].map(loadOne));
+  else for (const request of requests) await loadOne(request);
   return loaded;
 }

@@ -81,6 +81,9 @@ export interface LoadedPipeline {
   dispose(): void;
 }
 
+/** Pipelines that decode in f32 where the VAE's `force_upcast` says so; diffusers' others do not look at it. */
+const UPCASTING: readonly PipelineClass[] = ['StableDiffusionXLPipeline', 'StableDiffusionUpscalePipeline'];
+
 /** diffusers sets it whatever the upscaler's VAE says; early files of it lack the field. */
 const UPSCALER_SCALING_FACTOR = 0.08333;
 
@@ -262,7 +265,11 @@ class PipelineLoader {
     return { config, denoiser: this.keep(new Denoiser(network, config)) };
   }
 
-  async vae(className: VaeConfig['className'], scalingFactor?: number): Promise<Vae> {
+  async vae(
+    pipeline: PipelineClass,
+    className: VaeConfig['className'],
+    scalingFactor?: number,
+  ): Promise<Vae> {
     const kind: VaeConfig =
       className === 'AutoencoderTiny'
         ? { className, config: await this.#json('vae/config.json', parseAutoencoderTinyConfig) }
@@ -278,7 +285,10 @@ class PipelineLoader {
       Object.values(vaeGraphs(kind)),
       this.#dtype('vae'),
       kind.className === 'AutoencoderKL'
-        ? { aliases: autoencoderKLAliases, upcast: kind.config.forceUpcast }
+        ? {
+            aliases: autoencoderKLAliases,
+            upcast: kind.config.forceUpcast && UPCASTING.includes(pipeline),
+          }
         : {},
     );
     return this.keep(new Vae(network, kind));
@@ -329,6 +339,7 @@ export async function loadPipeline(
       : undefined;
     const recommended = await loader.recommended();
     const vae = await loader.vae(
+      className,
       index.components.get('vae') === 'AutoencoderTiny' ? 'AutoencoderTiny' : 'AutoencoderKL',
       className === 'StableDiffusionUpscalePipeline' ? UPSCALER_SCALING_FACTOR : undefined,
     );

@@ -2,6 +2,7 @@
 
 import { describe, expect, test } from 'vitest';
 import {
+  isStoredOrder,
   packedBytes,
   packedColumns,
   packedDepth,
@@ -112,4 +113,18 @@ test('rows of bytes are scaled one by one, gates beside their values', () => {
       );
   });
   expect(scales[1]).toBe(0);
+});
+
+test.each([
+  [true, [32, 64], { sources: [64], gate: 0, columns: 16, depth: 32 }],
+  [false, [32, 64], { sources: [64], gate: 8, columns: 16, depth: 32 }],
+  [false, [24, 64], { sources: [64], gate: 0, columns: 16, depth: 32 }],
+  [false, [32, 40], { sources: [40], gate: 0, columns: 16, depth: 32 }],
+  [false, [32, 64, 3, 3], { sources: [64], gate: 0, columns: 16, depth: 32 }],
+])('%s: rows of %j as stored', (expected, shape, how) => {
+  const packing = { kind: 'rows', ...how } as const;
+  expect(isStoredOrder(packing, shape)).toBe(expected);
+  const packed = pack(packing, shape, 16);
+  const stored = numbered(shape);
+  expect(packed.length === stored.length && packed.every((value, i) => value === stored[i])).toBe(expected);
 });

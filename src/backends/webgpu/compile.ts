@@ -129,7 +129,8 @@ async function loadAndCompile(
   });
   // What is wrong with the weights is said first.
   compiling.catch(() => undefined);
-  const loaded = await loadRequests(requests, (request) => weights.load(request, signal), options);
+  const load = (request: WeightRequest): Promise<GPUBuffer> => weights.load(request, signal);
+  const loaded = await loadRequests(requests, load, options, 'at once');
   isLoading = false;
   if (latest) onProgress?.(latest);
   return [loaded, await compiling];

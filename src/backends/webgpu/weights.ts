@@ -1,13 +1,14 @@
 /**
  * @file Weights on the device: read tensor by tensor, converted and packed on the way, shared by programs.
  *
- * The host never holds more than one stored tensor and one packed weight. A weight that two kernels want in two
- * layouts is on the device twice.
+ * The host never holds more than `MAX_HELD_BYTES` of stored tensors, and as much of packed ones: the next few are read while
+ * one is packed. A weight that two kernels want in two layouts is on the device twice.
  */
 
 import { KernelError } from '../../errors.ts';
 import type { Weight } from '../../graph/graph.ts';
 import {
+  isStoredOrder,
   packedBytes,
   packedLength,
   packInt8Rows,
@@ -17,10 +18,11 @@ import {
 } from '../../kernels/packing.ts';
 import { elementCount } from '../../kernels/kernel.ts';
 import { decodeToF16, decodeToF32 } from '../../tensor/decode.ts';
-import type { StoredDType } from '../../tensor/dtype.ts';
+import { DEVICE_DTYPE_BYTES, type StoredDType } from '../../tensor/dtype.ts';
 import type { RefreshOptions, WeightReader, WeightStore } from '../backend.ts';
 import { checkWeight, isPartOf, lowRankSums, SharedLoads, weightName } from '../weight-loading.ts';
 import type { OpenDevice } from './device.ts';
+import { ByteGate } from './byte-gate.ts';
 import { BUFFER_USAGE } from './flags.ts';
 import { WeightMerger } from './weight-merge.ts';
 
@@ -43,6 +45,9 @@ export function bufferBytes({ packing, shape, dtype }: WeightRequest): number {
   return Math.ceil(packedBytes(packing, shape, dtype) / 16) * 16;
 }
 
+/** Bytes of weights that may be read and packed at a time. */
+const MAX_HELD_BYTES = 64 * 1024 * 1024;
+
 /** Bytes of staging memory that may wait in the queue before uploading goes on. */
 const MAX_PENDING_BYTES = 64 * 1024 * 1024;
 
@@ -53,6 +58,7 @@ export class WebGpuWeights implements WeightStore {
   readonly #buffers = new SharedLoads<GPUBuffer>();
   readonly #requests = new Map<string, WeightRequest>();
   readonly #merger: WeightMerger;
+  readonly #gate = new ByteGate(MAX_HELD_BYTES);
   #bytes = 0;
   #pendingBytes = 0;
 
@@ -139,8 +145,34 @@ export class WebGpuWeights implements WeightStore {
   }
 
   async #rewrite(request: WeightRequest, buffer: GPUBuffer, signal?: AbortSignal): Promise<void> {
-    this.device.gpu.queue.writeBuffer(buffer, 0, await this.#pack(request, buffer.size, signal));
-    await this.#drain(buffer.size);
+    await this.#gate.hold(buffer.size, async () => {
+      if (this.#isStoredAsPacked(request)) await this.#copy(request, buffer, signal);
+      else this.device.gpu.queue.writeBuffer(buffer, 0, await this.#pack(request, buffer.size, signal));
+      await this.#drain(buffer.size);
+    });
+  }
+
+  /** Whether a weight's bytes are in its files as they are to be on the device. */
+  #isStoredAsPacked({ weight, shape, dtype, packing }: WeightRequest): boolean {
+    const type = dtype === 'f16' ? 'F16' : 'F32';
+    return (
+      isStoredOrder(packing, shape) &&
+      weight.parts.every(
+        ({ name, shape: own }) =>
+          this.#reader.info(name).dtype === type && (elementCount(own) * DEVICE_DTYPE_BYTES[dtype]) % 4 === 0,
+      )
+    );
+  }
+
+  /** Writes a weight's parts one behind the other. */
+  async #copy({ weight }: WeightRequest, buffer: GPUBuffer, signal?: AbortSignal): Promise<void> {
+    let offset = 0;
+    for (const { name } of weight.parts) {
+      signal?.throwIfAborted();
+      const bytes = await this.#reader.read(name, signal);
+      this.device.gpu.queue.writeBuffer(buffer, offset, bytes.buffer, bytes.byteOffset, bytes.byteLength);
+      offset += bytes.byteLength;
+    }
   }
 
   /** Reads a weight's parts one after the other and packs each; the result is padded to `byteLength`. */
