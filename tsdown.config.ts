@@ -4,24 +4,46 @@ import { defineConfig } from 'tsdown';
 import { wasm } from './tools/wasm-plugin.ts';
 import { wgsl } from './tools/wgsl-plugin.ts';
 
+/** What `exports` in package.json names. */
+const LIBRARY = {
+  index: 'src/index.ts',
+  'backend-kit': 'src/backend-kit.ts',
+  cpu: 'src/cpu.ts',
+  node: 'src/node.ts',
+  worker: 'src/worker/index.ts',
+};
+
 export default defineConfig([
   {
     name: 'calotype',
-    // Workers are started from a file of their own beside the module that starts them.
     entry: {
-      index: 'src/index.ts',
-      'backend-kit': 'src/backend-kit.ts',
-      worker: 'src/worker/index.ts',
+      ...LIBRARY,
+      // Workers are started from a file of their own beside the module that starts them.
       'worker-script': 'src/worker/worker-script.ts',
       'cpu-worker': 'src/platform/cpu-worker.js',
+      // What `#node-platform` stands for, by package.json's `imports`.
+      'node-platform': 'src/platform/node-platform.ts',
+      'no-node': 'src/platform/no-node.ts',
     },
     platform: 'neutral',
     target: 'es2022',
-    dts: true,
+    dts: false,
+    fixedExtension: false,
+    deps: { neverBundle: [/^node:/, '#node-platform'] },
+    checks: { pluginTimings: false },
+    plugins: [wgsl, wasm],
+  },
+  {
+    // By itself, since modules and declarations that are built together may end up in one another's chunks.
+    name: 'types of calotype',
+    entry: LIBRARY,
+    platform: 'neutral',
+    target: 'es2022',
+    dts: { emitDtsOnly: true },
+    clean: false,
     publint: true,
     fixedExtension: false,
-    // Imported only where they exist: by src/platform, behind dynamic imports.
-    deps: { neverBundle: [/^node:/] },
+    deps: { neverBundle: [/^node:/, '#node-platform'] },
     checks: { pluginTimings: false },
     plugins: [wgsl, wasm],
   },
@@ -36,7 +58,7 @@ export default defineConfig([
     dts: false,
     publint: true,
     fixedExtension: false,
-    deps: { neverBundle: ['calotype', '@calotype/cuda', /^@calotype\/server/] },
+    deps: { neverBundle: [/^calotype/, '@calotype/cuda', /^@calotype\/server/] },
     checks: { pluginTimings: false },
     hooks: {
       // npm links the bin before `prepare` builds it, and a checkout may have lost the mode.

@@ -4,24 +4,22 @@ import { defineConfig } from 'vitest/config';
 import { wasm } from './tools/wasm-plugin.ts';
 import { wgsl } from './tools/wgsl-plugin.ts';
 
+const source = (find: RegExp, path: string) => ({
+  find,
+  replacement: fileURLToPath(new URL(path, import.meta.url)),
+});
+
 export default defineConfig({
   plugins: [wgsl, wasm],
   resolve: {
     // The sources, wherever a workspace asks for a package of this repository by name.
     alias: [
-      { find: /^calotype$/, replacement: fileURLToPath(new URL('src/index.ts', import.meta.url)) },
-      {
-        find: /^calotype\/backend-kit$/,
-        replacement: fileURLToPath(new URL('src/backend-kit.ts', import.meta.url)),
-      },
-      {
-        find: /^@calotype\/cuda$/,
-        replacement: fileURLToPath(new URL('native-cuda/src/index.ts', import.meta.url)),
-      },
-      {
-        find: /^@calotype\/server$/,
-        replacement: fileURLToPath(new URL('server/src/index.ts', import.meta.url)),
-      },
+      source(/^#node-platform$/, 'src/platform/node-platform.ts'),
+      source(/^calotype$/, 'src/index.ts'),
+      source(/^calotype\/node$/, 'src/node.ts'),
+      source(/^calotype\/backend-kit$/, 'src/backend-kit.ts'),
+      source(/^@calotype\/cuda$/, 'native-cuda/src/index.ts'),
+      source(/^@calotype\/server$/, 'server/src/index.ts'),
     ],
   },
   test: {

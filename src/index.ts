@@ -1,39 +1,22 @@
 /** @file The public API of calotype. */
 
-import { fromPretrainedOn } from './pipelines/from-pretrained.ts';
-import { fromSingleFileOn, openCheckpoint } from './pipelines/from-single-file.ts';
 import type { DiffusionPipeline as Pipeline } from './pipelines/diffusion-pipeline.ts';
 import type { ModelSource } from './loaders/model-source.ts';
 import type { ByteSource } from './loaders/byte-source.ts';
 import type { FromPretrainedOptions } from './pipelines/from-pretrained.ts';
 import type { FromSingleFileOptions, OpenCheckpoint } from './pipelines/from-single-file.ts';
+import { pipelineLoader, type PipelineLoader } from './pipelines/pipeline-loader.ts';
 import { platform } from './platform/platform.ts';
 
 /** Loads pipelines: `await DiffusionPipeline.fromPretrained('stabilityai/sdxl-turbo')`. */
-export const DiffusionPipeline = {
-  /**
-   * Loads a model for a backend. Only headers and configurations are read; weights follow with the first call.
-   * @param source a folder, a Hub id, a URL, or any `ModelSource`
-   * @throws NotFoundError, FileFormatError, ConfigError for the model's files; DownloadError; OptionError for an
-   * unknown option; BackendUnavailableError with the reason and remedy for every backend that was tried
-   */
-  fromPretrained: fromPretrainedOn(platform),
-  /**
-   * Loads a checkpoint: one safetensors file in the original layout, as sd-webui and ComfyUI use them (Stable
-   * Diffusion 1.x, 2.x, XL). Its kind and configurations are read off its tensors. It holds no tokenizer: that of the
-   * Hub repository published with its kind is taken unless `config` or `tokenizer` names another.
-   * @param source a path, a URL, `owner/name/file.safetensors` on the Hub, or any `ByteSource`
-   * @throws FileFormatError for pickles (.ckpt), GGUF, quantised weights and unknown layouts; ConfigError for models of
-   * kinds that are not supported; NotFoundError where there is no tokenizer; and what `fromPretrained` throws
-   */
-  fromSingleFile: fromSingleFileOn(platform),
-};
+export const DiffusionPipeline: PipelineLoader = /* @__PURE__ */ pipelineLoader(platform);
 /** A loaded pipeline; see `DiffusionPipeline.fromPretrained`. */
 export type DiffusionPipeline = Pipeline;
 
 export type { LoadTextualInversionOptions, PipelineStream } from './pipelines/diffusion-pipeline.ts';
 export type { AddedFileSource } from './pipelines/added-file.ts';
 export type { ControlOptions } from './pipelines/control-options.ts';
+export type { PipelineLoader } from './pipelines/pipeline-loader.ts';
 export type { FromPretrainedOptions } from './pipelines/from-pretrained.ts';
 export type { FromSingleFileOptions, OpenCheckpoint } from './pipelines/from-single-file.ts';
 export type { DTypeOption } from './pipelines/load-pipeline.ts';
@@ -100,12 +83,13 @@ export const openModel = (
   onNotice: (notice: string) => void = () => undefined,
 ): Promise<ModelSource> => platform.resolveModel(source, options, onNotice);
 /** A checkpoint in the original layout as a model folder, to be closed, as `fromSingleFile` finds it. */
-export const openSingleFile = (
+export const openSingleFile = async (
   source: string | ByteSource,
   options: FromSingleFileOptions = {},
   onNotice: (notice: string) => void = () => undefined,
-): Promise<OpenCheckpoint> => openCheckpoint(platform, source, options, onNotice);
-export { isWeightFile } from './pipelines/vae-option.ts';
+): Promise<OpenCheckpoint> =>
+  (await import('./pipelines/from-single-file.ts')).openCheckpoint(platform, source, options, onNotice);
+export { isWeightFile } from './pipelines/weight-file-name.ts';
 export { openBackend, type OpenBackendOptions } from './pipelines/from-pretrained.ts';
 export { inspectModel, type ModelReport } from './pipelines/inspect-model.ts';
 export type { NetworkReport, ProgramReport } from './pipelines/inspect.ts';

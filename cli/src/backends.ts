@@ -1,6 +1,4 @@
 /** @file What --backend and --adapter take, and what they stand for. */
-import { existsSync } from 'node:fs';
-import type * as CudaLibrary from '@calotype/cuda';
 import {
   cpu,
   OptionError,
@@ -11,6 +9,7 @@ import {
   type CpuOptions,
   type WebGpuOptions,
 } from 'calotype';
+import { cuda, hasNvidiaDriver } from 'calotype/node';
 import { readChoice, readInteger } from './options.ts';
 import { prepareAdapters } from './prepare.ts';
 import { lacksVulkanLoader } from './vulkan-loader.ts';
@@ -122,9 +121,9 @@ export function backendsOf(
   };
   switch (name) {
     case 'auto':
-      return [...(hasNvidiaDriver() ? [cuda] : []), webgpu(webgpuOptions), cpu()];
+      return [...(hasNvidiaDriver() ? [cuda()] : []), webgpu(webgpuOptions), cpu()];
     case 'cuda':
-      return [cuda];
+      return [cuda()];
     case 'webgpu':
       return [webgpu({ ...webgpuOptions, adapter })];
     case 'cpu':
@@ -133,26 +132,6 @@ export function backendsOf(
       return [reference()];
   }
 }
-
-/** Whether it is worth saying why the CUDA backend cannot be used. */
-export function hasNvidiaDriver(): boolean {
-  return existsSync('/dev/nvidiactl');
-}
-
-/** The CUDA backend, which is a package of its own: nothing but this imports it. */
-const cuda: BackendFactory = {
-  name: 'cuda',
-  async open(options) {
-    let library: typeof CudaLibrary;
-    try {
-      library = await import('@calotype/cuda');
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      return { backend: 'cuda', reason, remedy: 'Run `npm install @calotype/cuda` beside the command' };
-    }
-    return library.cuda().open(options);
-  },
-};
 
 /**
  * Does what must be done before a backend can be opened; it may restart the program, with SwiftShader where that was

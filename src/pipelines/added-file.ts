@@ -8,7 +8,7 @@ import { CONVERT_REMEDY } from '../loaders/file-sniff.ts';
 import type { ModelSource } from '../loaders/model-source.ts';
 import { openSafetensors, type SafetensorsFile } from '../loaders/safetensors.ts';
 import type { Platform } from './from-pretrained.ts';
-import { isWeightFile } from './vae-option.ts';
+import { isWeightFile } from './weight-file-name.ts';
 
 /** Where such a file can be. */
 export type AddedFileSource = string | ModelSource | ByteSource | Blob;

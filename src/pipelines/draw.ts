@@ -4,18 +4,15 @@
  */
 
 import { toImages, toUnitRange, type CalotypeImage } from '../image/image.ts';
-import { cropRegion, overlay } from '../image/padded-crop.ts';
 import { previewLatents } from '../image/preview.ts';
 import { repaintSteps } from '../schedulers/repaint.ts';
 import type { NoiseCoefficients, Scheduler } from '../schedulers/scheduler.ts';
 import { batchPrompts, stack, type Conditioner } from './conditioning.ts';
-import { controlInputs, controlScales } from './control-inputs.ts';
 import { denoiseShape, phasesOf, promptCount, type CallShape } from './call-memory.ts';
 import { CONTROL_SCALES } from './control-graph.ts';
 import type { Control } from './control.ts';
 import type { Denoiser } from './denoiser.ts';
 import { guidanceEmbedding } from './guidance-embedding.ts';
-import { prepareStart } from './image-latents.ts';
 import { isInpaintingUNet, type Task } from './image-options.ts';
 import type { UsedAdapter } from './lora/lora-adapters.ts';
 import type { ProgramOptions } from './network.ts';
@@ -25,6 +22,7 @@ import type { PipelineClass } from '../loaders/configs/model-index.ts';
 import type { UNet2DConditionConfig } from '../loaders/configs/unet.ts';
 import type { Residency } from './residency.ts';
 import { scheduleRun, type RunSchedule } from './schedule.ts';
+import { prepareStart } from './start.ts';
 import type { Vae } from './vae.ts';
 
 /** Seconds that each phase of a call took. */
@@ -126,9 +124,12 @@ export async function* draw(
   const seed = options.seed ?? randomSeed();
   const noise = openNoise(seed, images);
   const crop = task.kind === 'inpaint' ? task.crop : undefined;
-  const region = crop && cropRegion(crop.mask, options, crop.padding);
+  // What pictures and ControlNets need is loaded with the first of them.
+  const cropping = crop && (await import('../image/padded-crop.ts'));
+  const region = crop && cropping?.cropRegion(crop.mask, options, crop.padding);
   const controlRows = { images, imagesPerPrompt: numImagesPerPrompt, guided };
-  const controlled = control && controlInputs(control, options, region, controlRows);
+  const controlling = control && (await import('./control-inputs.ts'));
+  const controlled = control && controlling?.controlInputs(control, options, region, controlRows);
   const inpaints = isInpaintingUNet(unet);
   await residency?.enter('image');
   const start = await prepareStart(task, {
@@ -164,9 +165,10 @@ export async function* draw(
       timestep_cond: guidanceEmbedding(guidanceScale - 1, unet.timeCondProjDim, images),
     }),
   });
-  const stepInputs = control && {
-    [CONTROL_SCALES]: controlScales(control, { taken: steps.length, planned }, controlRows),
-  };
+  const stepInputs = control &&
+    controlling && {
+      [CONTROL_SCALES]: controlling.controlScales(control, { taken: steps.length, planned }, controlRows),
+    };
   const guidance = { scale: guidanceScale, rescale: guidanceRescale };
   if (start.repaint) {
     const { painted, kept } = repaintSteps(steps, mixesAfter(scheduler, begin, steps.length));
@@ -222,7 +224,9 @@ export async function* draw(
   return {
     ...base,
     images:
-      crop && region ? pictures.map((picture) => overlay(picture, crop.image, crop.mask, region)) : pictures,
+      crop && cropping && region
+        ? pictures.map((picture) => cropping.overlay(picture, crop.image, crop.mask, region))
+        : pictures,
   };
 }
 

@@ -5,14 +5,11 @@ import { BackendUnavailableError, type BackendAttempt } from '../errors.ts';
 import type { ByteSource } from '../loaders/byte-source.ts';
 import type { ModelSource } from '../loaders/model-source.ts';
 import type { StandaloneControlNet } from '../loaders/single-file/standalone-controlnet.ts';
-import { withVae } from '../loaders/single-file/standalone-vae.ts';
 import { makePipeline, type DiffusionPipeline as Pipeline } from './diffusion-pipeline.ts';
 import { loadPipeline, type DTypeOption, type LoadPipelineOptions } from './load-pipeline.ts';
 import { readMemoryOption, type MemoryOption } from './memory-option.ts';
 import { checkOptionNames } from './option-names.ts';
 import type { ProgressListener } from './progress.ts';
-import { openControlNets } from './controlnet-option.ts';
-import { openVae } from './vae-option.ts';
 
 /** Options of `fromPretrained`. */
 export interface FromPretrainedOptions {
@@ -118,11 +115,17 @@ export async function startPipeline(
   const { signal, variant, dtype, onProgress } = options;
   const memory = readMemoryOption(options.memory);
   const onNotice = (notice: string): void => void notices.push(notice);
-  const vae = options.vae && (await openVae(platform, options.vae, options, onNotice));
+  // What most calls do without is loaded with the options that ask for it.
+  const vae =
+    options.vae &&
+    (await (await import('./vae-option.ts')).openVae(platform, options.vae, options, onNotice));
   let backend: Backend | undefined;
   let controlnets: readonly StandaloneControlNet[] = [];
   try {
-    controlnets = await openControlNets(platform, options, onNotice);
+    if (options.controlnet !== undefined) {
+      const { openControlNets } = await import('./open-controlnets.ts');
+      controlnets = await openControlNets(platform, options, onNotice);
+    }
     backend = await openBackend(options.backends ?? platform.defaultBackends(), {
       signal,
       onSkipped: ({ backend: name, reason, remedy }) => onNotice(`${name} is not used: ${reason}. ${remedy}`),
@@ -135,7 +138,10 @@ export async function startPipeline(
       ...(dtype && { dtype }),
       ...(signal && { signal }),
     };
-    const loaded = await loadPipeline(vae ? withVae(model, vae) : model, backend, load);
+    const whole = vae
+      ? (await import('../loaders/single-file/standalone-vae.ts')).withVae(model, vae)
+      : model;
+    const loaded = await loadPipeline(whole, backend, load);
     return makePipeline(loaded, platform, onProgress);
   } catch (error) {
     backend?.dispose();

@@ -1,6 +1,6 @@
 /**
- * @file What a run starts from: noise, an image with noise, or an image to be painted into, as diffusers'
- * text-to-image, image-to-image and inpainting pipelines prepare them. Draws come in their order: the image's
+ * @file Runs that start from a picture: an image with noise, or an image to be painted into, as diffusers' image-to-image and
+ * inpainting pipelines prepare them; start.ts loads it with the first. Draws come in their order: the image's
  * posterior, the noise, the masked image's posterior.
  */
 
@@ -13,55 +13,18 @@ import {
   toFullRange,
   type ImageArray,
 } from '../image/preprocess.ts';
-import type { Box } from '../image/resize.ts';
-import type { NoiseCoefficients, Scheduler } from '../schedulers/scheduler.ts';
+import type { NoiseCoefficients } from '../schedulers/scheduler.ts';
 import { toNchw, toNhwc, type ImageShape } from '../tensor/layout.ts';
 import { stack } from './conditioning.ts';
-import type { Repaint } from './denoiser.ts';
 import type { PixelSource, Task } from './image-options.ts';
-import type { ProgramOptions } from './network.ts';
-import type { Noise } from './noise.ts';
-import type { CheckedOptions, Tensor } from './options.ts';
-import type { Vae } from './vae.ts';
-
-/** What the first step works on. */
-export interface Start {
-  /** [images, channels, height, width] */
-  readonly latents: Float32Array;
-  /** For masks and a UNet that is not made for inpainting. */
-  readonly repaint?: Repaint;
-  /** For one that is: mask and masked image [images, height, width, 1 + channels]. */
-  readonly condition?: Float32Array;
-  /** For the x4 upscaler: how much noise was put on the picture, which is its condition. */
-  readonly noiseLevel?: number;
-}
-
-/** What a start is made from. */
-export interface StartOptions {
-  readonly options: CheckedOptions;
-  readonly scheduler: Scheduler;
-  /** Index of the timestep that the run begins at. */
-  readonly begin: number;
-  readonly vae: Vae;
-  /** Whether the UNet is made for inpainting. */
-  readonly inpaints: boolean;
-  /** Of the run's latents. */
-  readonly shape: ImageShape;
-  readonly noise: Noise;
-  /** The x4 upscaler's second scheduler, which puts noise on the picture. */
-  readonly lowResScheduler?: Scheduler | undefined;
-  /** The part of the pictures to work on; default all. */
-  readonly region?: Box | undefined;
-  readonly programs: ProgramOptions;
-}
+import { givenLatents, type Start, type StartOptions } from './start.ts';
 
 /** @throws OptionError for images, masks and latents that do not fit the call. */
-export async function prepareStart(task: Task, context: StartOptions): Promise<Start> {
+export async function startFromImage(
+  task: Exclude<Task, { kind: 'text' }>,
+  context: StartOptions,
+): Promise<Start> {
   const { options, scheduler, shape, noise } = context;
-  if (task.kind === 'text') {
-    const initial = givenLatents(options.latents, shape) ?? noise.draw(shape);
-    return { latents: initial.map((value) => value * scheduler.initNoiseSigma) };
-  }
   if (task.kind === 'upscale') return startUpscale(task, context);
   if (task.kind === 'inpaint') return startInpaint(task, context);
   const images = shape[0];
@@ -251,15 +214,4 @@ function checkCount(field: string, count: number, images: number): void {
       field,
       remedy: 'Give one, or one for each prompt or image',
     });
-}
-
-/** Given latents do not move the generator on, as in diffusers. */
-function givenLatents(given: Tensor | undefined, shape: ImageShape): Float32Array | undefined {
-  if (!given) return undefined;
-  if (given.shape.length !== shape.length || given.shape.some((size, i) => size !== shape[i]))
-    throw new OptionError(`they are [${given.shape.join(', ')}], but this call needs [${shape.join(', ')}]`, {
-      field: 'latents',
-      remedy: 'Give latents of that shape, or change height, width or the number of images',
-    });
-  return given.data;
 }

@@ -13,10 +13,7 @@ import { parseUNet2DConditionConfig, type UNet2DConditionConfig } from '../loade
 import { LORA_COMPONENTS, type LoraComponent } from '../loaders/lora/layer-parts.ts';
 import { readJson, type ModelSource } from '../loaders/model-source.ts';
 import { joinWeights } from '../loaders/joined-weights.ts';
-import {
-  controlNetFromModel,
-  type StandaloneControlNet,
-} from '../loaders/single-file/standalone-controlnet.ts';
+import type { StandaloneControlNet } from '../loaders/single-file/standalone-controlnet.ts';
 import type { WeightSource } from '../loaders/weight-source.ts';
 import { autoencoderKLAliases } from '../models/autoencoder-kl.ts';
 import { buildCLIPText, clipTextAliases } from '../models/clip-text.ts';
@@ -218,6 +215,7 @@ class PipelineLoader {
       ...(signal && { signal }),
       ...(variant !== undefined && { variant }),
     };
+    const { controlNetFromModel } = await import('../loaders/single-file/standalone-controlnet.ts');
     add(await controlNetFromModel(this.#source, 'controlnet', options));
     const nextFolder = (): string => `controlnet_${nets.length}`;
     while (

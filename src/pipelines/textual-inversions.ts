@@ -2,7 +2,7 @@
 
 import { FileFormatError, OptionError } from '../errors.ts';
 import type { WeightSource } from '../loaders/weight-source.ts';
-import { readTextualInversion, type LearnedVectors } from '../loaders/textual-inversion.ts';
+import type { LearnedVectors } from '../loaders/textual-inversion.ts';
 import { vectorName } from '../text/inverted-tokens.ts';
 import type { LearnedToken } from './added-vectors.ts';
 import type { PromptEncoder } from './text-encoder.ts';
@@ -37,6 +37,7 @@ export async function learnTokens(
   file: WeightSource,
   { token, textEncoder = 'text_encoder', signal }: LearnOptions,
 ): Promise<string[]> {
+  const { readTextualInversion } = await import('../loaders/textual-inversion.ts');
   const { token: stored, encoders: learned } = await readTextualInversion(file, signal);
   const [first, second] = encoders;
   const lessons: Lesson[] = [];

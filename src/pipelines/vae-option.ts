@@ -4,14 +4,7 @@ import type { ModelSource } from '../loaders/model-source.ts';
 import { openSafetensors } from '../loaders/safetensors.ts';
 import { vaeFromFile, vaeFromModel, type StandaloneVae } from '../loaders/single-file/standalone-vae.ts';
 import type { FromPretrainedOptions, Platform } from './from-pretrained.ts';
-
-/** Names that can only be those of files; pickles are refused when they are opened, with what to do. */
-const FILE = /\.(safetensors|ckpt|pt|pth|bin|gguf)([?#].*)?$/i;
-
-/** Whether a name is that of a file rather than of a folder or repository. */
-export function isWeightFile(source: string): boolean {
-  return FILE.test(source);
-}
+import { isWeightFile } from './weight-file-name.ts';
 
 /** Finds a VAE: a file, a folder, a Hub id, a URL or any ModelSource. */
 export async function openVae(

@@ -1,7 +1,9 @@
 /** @file Finds the WebGPU entry point of this runtime: `navigator.gpu` in pages and Deno, Dawn in Node. */
 
+import { node } from '#node-platform';
+
 /** Why there is nothing, and what to do about it. */
-interface Missing {
+export interface Missing {
   readonly reason: string;
   readonly remedy: string;
 }
@@ -35,11 +37,9 @@ export async function findGpu(toggles?: readonly string[]): Promise<FoundGpu | M
         remedy: 'Update the GPU driver, or turn on hardware acceleration; chrome://gpu says what is blocked',
       },
     };
-  if (typeof process === 'undefined' || process.versions?.node === undefined)
-    return {
-      reason: 'this runtime has no navigator.gpu',
-      remedy: 'Use a browser with WebGPU over https or localhost, Deno, or Node with the package webgpu',
-    };
-  const { nodeGpu } = await import('./node-gpu.ts');
-  return nodeGpu(toggles);
+  if (node) return node.gpu(toggles);
+  return {
+    reason: 'this runtime has no navigator.gpu',
+    remedy: 'Use a browser with WebGPU over https or localhost, Deno, or Node with the package webgpu',
+  };
 }

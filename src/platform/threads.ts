@@ -1,5 +1,7 @@
 /** @file Threads of this runtime: `worker_threads` in Node, Web Workers in pages and Deno. */
 
+import { node } from '#node-platform';
+
 /** What a worker of the CPU backend tells. */
 export type WorkerMessage =
   { readonly ready: true } | { readonly finished: true } | { readonly failed: string };
@@ -41,17 +43,9 @@ declare const MessageChannel: new () => {
   readonly port2: { postMessage(message: unknown): void };
 };
 
-function isNode(): boolean {
-  return (
-    typeof process === 'object' &&
-    process.versions?.node !== undefined &&
-    typeof Reflect.get(globalThis, 'Deno') === 'undefined'
-  );
-}
-
 /** Whether memory can be shared with workers: always in Node and Deno, in pages that are cross-origin isolated. */
 export function canShareMemory(): boolean {
-  if (isNode()) return true;
+  if (node?.threads) return true;
   const isolated: unknown = Reflect.get(globalThis, 'crossOriginIsolated');
   return (
     typeof Reflect.get(globalThis, 'Worker') === 'function' &&
@@ -61,8 +55,8 @@ export function canShareMemory(): boolean {
 }
 
 /** Threads that can run at once, hyper-threads counted; 1 if the runtime does not say. */
-export async function parallelism(): Promise<number> {
-  if (isNode()) return (await import('node:os')).availableParallelism();
+export function parallelism(): number {
+  if (node?.threads) return node.threads.parallelism();
   const navigator: unknown = Reflect.get(globalThis, 'navigator');
   const count: unknown =
     typeof navigator === 'object' && navigator !== null ? Reflect.get(navigator, 'hardwareConcurrency') : 1;
@@ -70,23 +64,8 @@ export async function parallelism(): Promise<number> {
 }
 
 /** Starts a worker; `listener` hears of it when it cannot be started. */
-export async function startThread(listener: ThreadListener): Promise<Thread> {
-  return isNode() ? startNodeThread(listener) : startWebThread(listener);
-}
-
-async function startNodeThread(listener: ThreadListener): Promise<Thread> {
-  const { Worker: NodeWorker } = await import('node:worker_threads');
-  // Its own flags, so that one that this process was started with (a loader, say) cannot keep it from starting.
-  const worker = new NodeWorker(new URL('./cpu-worker.js', import.meta.url), { execArgv: [] });
-  worker.on('message', (message: WorkerMessage) => listener.message(message));
-  worker.on('error', (error) => listener.died(String(error)));
-  worker.on('exit', (code) => listener.died(`it ended with code ${code}`));
-  worker.unref();
-  return {
-    post: (message) => worker.postMessage(message),
-    keepAlive: (alive) => (alive ? worker.ref() : worker.unref()),
-    terminate: () => void worker.terminate(),
-  };
+export function startThread(listener: ThreadListener): Thread {
+  return node?.threads?.start(listener) ?? startWebThread(listener);
 }
 
 function startWebThread(listener: ThreadListener): Thread {
@@ -117,10 +96,7 @@ export function nextTurn(): Promise<void> {
   });
 }
 
-/** Node 20 has relaxed SIMD behind a flag, which may be set until the first module that uses it is compiled. */
-export async function allowRelaxedSimd(): Promise<void> {
-  if (!isNode()) return;
-  const { setFlagsFromString } = await import('node:v8');
-  const [major] = process.versions.node.split('.');
-  if (Number(major) < 22) setFlagsFromString('--experimental-wasm-relaxed-simd');
+/** Makes relaxed SIMD usable where it is behind a flag; to be called before the first module that uses it is compiled. */
+export function allowRelaxedSimd(): void {
+  node?.threads?.allowRelaxedSimd();
 }

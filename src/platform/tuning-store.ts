@@ -3,6 +3,7 @@
  * in Node the user's cache folder.
  */
 
+import { node } from '#node-platform';
 import * as v from 'valibot';
 import type { ChunkStore } from '../loaders/cache/chunk-store.ts';
 import { readSealed, writeSealed } from '../loaders/cache/sealed-json.ts';
@@ -48,10 +49,7 @@ export async function openTuningStore(
 }
 
 async function openRuntimeFiles(): Promise<TuningFiles | undefined> {
-  if (typeof process === 'object' && process.versions?.node !== undefined) {
-    const { nodeCacheFiles } = await import('./node-cache-files.ts');
-    return nodeCacheFiles(process.env);
-  }
+  if (node) return node.cacheFiles();
   const { openOpfsStore } = await import('./opfs-store.ts');
   return openOpfsStore();
 }

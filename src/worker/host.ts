@@ -9,8 +9,8 @@ import { readRecipe, type Recipe, recipeTexts } from '../image/recipe.ts';
 import { blobModelSource } from '../loaders/model-source.ts';
 import { blobSource } from '../loaders/byte-source.ts';
 import type { DiffusionPipeline } from '../pipelines/diffusion-pipeline.ts';
-import { fromPretrainedOn, type FromPretrainedOptions } from '../pipelines/from-pretrained.ts';
-import { fromSingleFileOn } from '../pipelines/from-single-file.ts';
+import type { FromPretrainedOptions } from '../pipelines/from-pretrained.ts';
+import { pipelineLoader } from '../pipelines/pipeline-loader.ts';
 import type { ProgressListener } from '../pipelines/progress.ts';
 import { openModelCache } from '../platform/opfs-store.ts';
 import { platform } from '../platform/platform.ts';
@@ -185,13 +185,11 @@ async function uncache(name: string): Promise<undefined> {
 }
 
 function openPipeline(model: WorkerModel, options: FromPretrainedOptions): Promise<DiffusionPipeline> {
-  if (typeof model === 'string') return fromPretrainedOn(platform)(model, options);
-  if ('files' in model) return fromPretrainedOn(platform)(blobModelSource(model.name, model.files), options);
+  const { fromPretrained, fromSingleFile } = pipelineLoader(platform);
+  if (typeof model === 'string') return fromPretrained(model, options);
+  if ('files' in model) return fromPretrained(blobModelSource(model.name, model.files), options);
   const { name, checkpoint } = model;
-  return fromSingleFileOn(platform)(
-    typeof checkpoint === 'string' ? checkpoint : blobSource(name, checkpoint),
-    options,
-  );
+  return fromSingleFile(typeof checkpoint === 'string' ? checkpoint : blobSource(name, checkpoint), options);
 }
 
 function openableBackend(name: 'webgpu' | 'webgpu-software' | 'cpu'): BackendFactory {

@@ -22,7 +22,7 @@ const PAGES = [
 describe.skipIf(missing)(`in Chromium${missing ? ` (skipped: ${missing})` : ''}`, () => {
   let program: Bundle;
   beforeAll(async () => {
-    program = await bundle('browser/page.ts');
+    program = await bundle('browser/page.ts', 'page');
   });
   afterAll(() => program.remove());
 

@@ -1,13 +1,8 @@
 /** @file What --backend and --adapter stand for, and that nobody gets a software adapter unasked. */
 import { OptionError } from 'calotype';
+import { hasNvidiaDriver } from 'calotype/node';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import {
-  backendsOf,
-  describeAttempt,
-  hasNvidiaDriver,
-  prepareBackend,
-  readBackend,
-} from '../../cli/src/backends.ts';
+import { backendsOf, describeAttempt, prepareBackend, readBackend } from '../../cli/src/backends.ts';
 import { runProgram } from '../../cli/src/command.ts';
 import * as adapters from '../../cli/src/prepare.ts';
 import { program } from '../../cli/src/program.ts';

@@ -68,7 +68,7 @@ for (const { backend, needs, environment, description, dtypes, drawings } of BAC
 
     beforeAll(async () => {
       if ('missing' in deno) throw new Error('this suite is skipped');
-      program = await bundle('deno/program.ts');
+      program = await bundle('deno/program.ts', 'deno');
       guest = startDeno(deno.path, program, [STARTER, fixturePath('pipelines')], environment);
     });
 

@@ -12,8 +12,11 @@ export interface Bundle {
   remove(): Promise<void>;
 }
 
-/** Bundles an entry given by its path below test/; it becomes `program.js` in a new temporary folder. */
-export async function bundle(entry: string): Promise<Bundle> {
+/** What `#node-platform` stands for in a runtime, as package.json's `imports` have it. */
+const PLATFORMS = { deno: 'src/platform/node-platform.ts', page: 'src/platform/no-node.ts' } as const;
+
+/** Bundles an entry given by its path below test/ for a runtime; it becomes `program.js` in a new temporary folder. */
+export async function bundle(entry: string, runtime: keyof typeof PLATFORMS): Promise<Bundle> {
   const library = builds.find(({ name }) => name === 'calotype');
   if (!library) throw new Error('tsdown.config.ts has no build of the library');
   const folder = await mkdtemp(join(tmpdir(), 'calotype-bundle-'));
@@ -30,6 +33,7 @@ export async function bundle(entry: string): Promise<Bundle> {
     dts: false,
     publint: false,
     logLevel: 'error',
+    alias: { '#node-platform': fileURLToPath(new URL(`../../${PLATFORMS[runtime]}`, import.meta.url)) },
     deps: { neverBundle: [/^node:/, 'webgpu'], alwaysBundle: [/.*/] },
   });
   return { folder, remove: () => rm(folder, { recursive: true, force: true }) };

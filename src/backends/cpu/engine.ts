@@ -168,14 +168,13 @@ export class Engine {
         reject(error);
         this.#fail(error);
       };
-      startThread({
+      const thread = startThread({
         message: (message) => ('ready' in message ? resolve() : this.#hear(message)),
         died: (reason) => fail(lost(`a worker thread is gone: ${reason}`)),
-      }).then((thread) => {
-        this.#threads.push(thread);
-        thread.keepAlive(true);
-        thread.post({ module: this.#module, memory: this.memory.memory, control: this.#control, scratch });
-      }, reject);
+      });
+      this.#threads.push(thread);
+      thread.keepAlive(true);
+      thread.post({ module: this.#module, memory: this.memory.memory, control: this.#control, scratch });
     });
   }
 

@@ -20,9 +20,9 @@ const SIMD_PROBE = moduleOf(...VECTOR, 0xfd, 0x62, 0x1a);
 const RELAXED_PROBE = moduleOf(...VECTOR, ...VECTOR, ...VECTOR, 0xfd, 0x85, 0x02, 0x1a);
 
 /** The best build that this runtime accepts; undefined if it has no SIMD at all. */
-export async function bestBuild(): Promise<SimdBuild | undefined> {
+export function bestBuild(): SimdBuild | undefined {
   if (!WebAssembly.validate(SIMD_PROBE)) return undefined;
-  await allowRelaxedSimd();
+  allowRelaxedSimd();
   return WebAssembly.validate(RELAXED_PROBE) ? 'relaxed-simd' : 'simd128';
 }
 

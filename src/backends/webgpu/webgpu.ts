@@ -8,7 +8,6 @@ import { acquireDevice, type WebGpuOptions } from './acquire.ts';
 import { compileProgram } from './compile.ts';
 import { demandOf } from './demand.ts';
 import type { OpenDevice } from './device.ts';
-import { measurePeak } from './peak.ts';
 import { Tuner } from './autotune.ts';
 import { createTarget } from './target.ts';
 import { WebGpuWeights } from './weights.ts';
@@ -63,7 +62,7 @@ async function createBackend(device: OpenDevice, options: WebGpuOptions): Promis
       await device.gpu.queue.onSubmittedWorkDone();
       device.check();
     },
-    measurePeak: (dtype) => measurePeak(device, dtype),
+    measurePeak: async (dtype) => (await import('./peak.ts')).measurePeak(device, dtype),
     dispose: () => device.destroy(),
   };
 }

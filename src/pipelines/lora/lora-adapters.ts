@@ -7,7 +7,6 @@
 
 import { OptionError } from '../../errors.ts';
 import { LORA_COMPONENTS, type LoraComponent, type Modules } from '../../loaders/lora/layer-parts.ts';
-import { readLoraFile } from '../../loaders/lora/lora-file.ts';
 import type { PromptLora } from '../../text/webui/networks.ts';
 import type { Platform } from '../from-pretrained.ts';
 import type { Network } from '../network.ts';
@@ -180,6 +179,7 @@ export class LoraAdapters {
     this.#checkFree(adapterName);
     const file = await openAddedFile(platform, LORA_FILE, source, options, onNotice);
     try {
+      const { readLoraFile } = await import('../../loaders/lora/lora-file.ts');
       const { layers, notices } = await readLoraFile(file, this.#modules(), {
         ownAlphas,
         signal,
