@@ -88,7 +88,7 @@ const planned = (graph: Graph) => layOutGraph(graph, CPU_TARGET);
 
 /** What a small engine computes; disposed of after the test. */
 async function withEngine(options: EngineOptions, use: (engine: Engine) => Promise<void>): Promise<void> {
-  const build = await bestBuild();
+  const build = bestBuild();
   if (!build) throw new Error('no WebAssembly SIMD');
   const engine = await openEngine(await compileKernels(build), options);
   try {
