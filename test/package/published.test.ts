@@ -35,8 +35,9 @@ describe('packages', () => {
     const whole = PACKAGES[name] === '.' ? await readFile((await pack(name, folder)).tarball) : undefined;
     const { messages } = await publint({
       level: 'suggestion',
-      pack: whole ? { tarball: new Uint8Array(whole).buffer } : false,
-      pkgDir: join(ROOT, PACKAGES[name]),
+      ...(whole
+        ? { pack: { tarball: new Uint8Array(whole).buffer } }
+        : { pack: false, pkgDir: join(ROOT, PACKAGES[name]) }),
     });
     expect(messages).toEqual([]);
     const { scripts = {} } = await readManifest(PACKAGES[name]);

@@ -6,9 +6,9 @@ import { build } from 'vite';
 
 /** The most bytes, gzip, that each part may take. */
 export const LIMITS = {
-  'text to image on WebGPU, all that is loaded': 165_000,
-  'the CPU backend besides, without WebAssembly': 14_000,
-  'WebAssembly kernels (one of two builds is loaded)': 20_000,
+  'text to image on WebGPU, all that is loaded': 175_000,
+  'the CPU backend besides, without WebAssembly': 16_000,
+  'WebAssembly kernels (one of two builds is loaded)': 26_000,
   'LoRA files': 7_000,
   'single-file checkpoints, other VAEs, ControlNets': 14_000,
   'textual inversions': 2_000,
