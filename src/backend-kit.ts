@@ -38,6 +38,6 @@ export type { ExternalTensor, Place, Plan, PlannedDispatch, PlannedValue } from 
 export { FUSIONS, type DeviceType, type Target } from './plan/target.ts';
 export { coefficientColumns } from './schedulers/coefficients.ts';
 export { decodeToF16, decodeToF32 } from './tensor/decode.ts';
-export { DEVICE_DTYPE_BYTES, type DeviceDType, type StoredDType } from './tensor/dtype.ts';
+export { DEVICE_DTYPE_BYTES, type DeviceDType, type FloatDType, type StoredDType } from './tensor/dtype.ts';
 export { elementCount } from './tensor/shape.ts';
-export { encodeF16, f16ToF32 } from './tensor/float16.ts';
+export { bf16ToF32, encodeBF16, encodeF16, f16ToF32 } from './tensor/float16.ts';

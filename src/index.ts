@@ -33,6 +33,7 @@ export type { RecommendedSettings } from './pipelines/recommended-settings.ts';
 export type { DenoisingStep, PipelineOutput, Timings, UsedMemory, UsedOptions } from './pipelines/draw.ts';
 
 export type { Backend, BackendFactory, Peak } from './backends/backend.ts';
+export type { FloatDType } from './tensor/dtype.ts';
 export { cpu, type CpuOptions } from './backends/cpu/cpu.ts';
 export { reference } from './backends/reference/reference.ts';
 export { webgpu } from './backends/webgpu/webgpu.ts';

@@ -5,7 +5,7 @@ import { readBudget } from './budget.ts';
 import { readChoice, readInteger, readNumber, readSize } from './options.ts';
 
 /** Storage types by the names that --dtype takes. */
-const DTYPES = ['auto', 'f16', 'f32'] as const;
+const DTYPES = ['auto', 'f16', 'bf16', 'f32'] as const;
 const SYNTAXES = ['plain', 'webui'] as const;
 /** The arguments as citty gives them: text, or nothing. */
 type GenerateArguments = Readonly<Record<string, unknown>>;

@@ -10,6 +10,7 @@
 #include "../kernels/layer_norm.h"
 #include "../kernels/norms.h"
 #include "../kernels/pack.h"
+#include "../kernels/quantize.h"
 #include "../kernels/rows.h"
 #include "../kernels/sampling.h"
 #include "../kernels/weights.h"
@@ -55,6 +56,7 @@ const KernelEntry KERNELS[] = {
     KERNEL(pack_filters, PackFiltersArgs),
     KERNEL(pack_geglu, CalotypePackArgs),
     KERNEL(pool_mean, PoolMeanArgs),
+    KERNEL(quantize_rows, QuantizeRowsArgs),
     KERNEL(timestep_embedding, TimestepEmbeddingArgs),
     KERNEL(upsample_nearest, UpsampleNearestArgs),
 };

@@ -125,5 +125,7 @@ int launch_of(const AttentionOnlineArgs& args, cudaStream_t stream) {
 }  // namespace
 
 int calotype_attention_online(const AttentionOnlineArgs* args, cudaStream_t stream) {
-  return args->half ? launch_of<__half>(*args, stream) : launch_of<float>(*args, stream);
+  int status = 0;
+  by_type(args->element, [&](auto zero) { status = launch_of<decltype(zero)>(*args, stream); });
+  return status;
 }

@@ -24,7 +24,7 @@ typedef struct AttentionOnlineArgs {
   int32_t v_pitch;
   float scale;
   int32_t causal;
-  int32_t half;
+  int32_t element;
 } AttentionOnlineArgs;
 int calotype_attention_online(const AttentionOnlineArgs* args, cudaStream_t stream);
 

@@ -4,11 +4,13 @@
 #include "attention_sm80.h"
 #include "attention_sm90.cuh"
 #include "attention_sm90.h"
+#include "lib/element.cuh"
 
 namespace calotype {
 
-#define EXTERN(...) \
-  extern template int launch_attention<AttentionTile<__VA_ARGS__>>(const CalotypeAttentionArgs &, cudaStream_t);
+#define EXTERN(...)                                                                                                     \
+  extern template int launch_attention<AttentionTile<__VA_ARGS__>, __half>(const CalotypeAttentionArgs &, cudaStream_t); \
+  extern template int launch_attention<AttentionTile<__VA_ARGS__>, __nv_bfloat16>(const CalotypeAttentionArgs &, cudaStream_t);
 CALOTYPE_ATTENTION_NARROW(EXTERN)
 CALOTYPE_ATTENTION_MIDDLE(EXTERN)
 CALOTYPE_ATTENTION_BROAD(EXTERN)
@@ -23,8 +25,9 @@ struct Choice {
   int (*launch)(const CalotypeAttentionArgs &, cudaStream_t);
 };
 
+template <class E>
 constexpr Choice kChoices[] = {
-#define CHOICE(width, ...) {width, launch_attention<AttentionTile<width, __VA_ARGS__>>},
+#define CHOICE(width, ...) {width, launch_attention<AttentionTile<width, __VA_ARGS__>, E>},
     CALOTYPE_ATTENTION_NARROW(CHOICE) CALOTYPE_ATTENTION_MIDDLE(CHOICE) CALOTYPE_ATTENTION_BROAD(CHOICE)};
 
 /**
@@ -38,10 +41,11 @@ int best_config(const CalotypeAttentionArgs &a) {
   return a.headDim <= 64 && blocks < 0.85 * rounds * places ? 2 : 0;
 }
 
+template <class E>
 int launch_hopper(const CalotypeAttentionArgs &a, cudaStream_t stream) {
   const int config = a.config >= 0 ? a.config : best_config(a);
   int skip = a.headDim > 160 ? 0 : config;
-  for (const Choice &choice : kChoices)
+  for (const Choice &choice : kChoices<E>)
     if (choice.width >= a.headDim && skip-- == 0) return choice.launch(a, stream);
   return CALOTYPE_UNSUPPORTED;
 }
@@ -58,5 +62,6 @@ extern "C" int calotype_attention(const CalotypeAttentionArgs *args, cudaStream_
   if (a.batch < 1 || a.heads < 1 || a.headDim < 1 || a.queries < 1 || a.keys < 1 || a.config >= kConfigs)
     return CALOTYPE_INVALID;
   if (a.headDim % 8 || a.headDim > kWidest || a.qStride % 8 || a.kStride % 8 || a.vStride % 8) return CALOTYPE_UNSUPPORTED;
-  return is_hopper() ? launch_hopper(a, stream) : attention_sm80(a, stream);
+  if (!is_hopper()) return attention_sm80(a, stream);
+  return by_narrow_type(a.element, [&](auto zero) { return launch_hopper<decltype(zero)>(a, stream); });
 }

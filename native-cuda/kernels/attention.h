@@ -7,9 +7,9 @@ extern "C" {
 #endif
 
 typedef struct CalotypeAttentionArgs {
-  /** First element of head 0: the tensor's address plus the op's offset. Heads lie headDim channels apart. f16. */
+  /** First element of head 0: the tensor's address plus the op's offset. Heads lie headDim channels apart. 16 bits. */
   const void *q, *k, *v;
-  /** [batch, queries, heads * headDim] f16 */
+  /** [batch, queries, heads * headDim] 16 bits */
   void *out;
   /** Channels of the tensors that q, k and v lie in: the distance between tokens, a multiple of 8. */
   int32_t qStride, kStride, vStride;
@@ -21,6 +21,8 @@ typedef struct CalotypeAttentionArgs {
   float scale;
   /** Not 0: a query sees only keys at its own position and before. */
   int32_t causal;
+  /** CalotypeElement, of 16 bits. */
+  int32_t element;
   /** CalotypeFlags. */
   int32_t flags;
   /** -1: the measured choice; otherwise one of 0 .. calotype_attention_configs() - 1, for tuning. */

@@ -2,6 +2,7 @@
 #include "attention_sm80.h"
 
 #include "launch.h"
+#include "lib/element.cuh"
 #include "mma.cuh"
 #include "ptx.cuh"
 #include "softmax.cuh"
@@ -18,9 +19,9 @@ struct SmallAttention {
   float scale;
 };
 
-/** Copies up to 64 tokens of a head into rows of Width + 8 halves, which puts eight rows in different banks. */
-template <int Width>
-__device__ __forceinline__ void copy_rows(uint32_t to, const __half *from, int stride, int tokens, int headDim) {
+/** Copies up to 64 tokens of a head into rows of Width + 8 elements, which puts eight rows in different banks. */
+template <int Width, class E>
+__device__ __forceinline__ void copy_rows(uint32_t to, const E *from, int stride, int tokens, int headDim) {
   for (int i = threadIdx.x; i < kRows * (Width / 8); i += kThreads) {
     const int row = i / (Width / 8), column = i % (Width / 8) * 8;
     const bool isInside = row < tokens && column < headDim;
@@ -28,7 +29,7 @@ __device__ __forceinline__ void copy_rows(uint32_t to, const __half *from, int s
   }
 }
 
-template <int Width>
+template <class E, int Width>
 __global__ void __launch_bounds__(kThreads) small_attention_kernel(const __grid_constant__ SmallAttention p) {
   extern __shared__ __align__(128) char shared[];
   constexpr int Pitch = (Width + 8) * 2, Bytes = kRows * Pitch, Stages = Width <= 128 ? 2 : 1;
@@ -37,9 +38,9 @@ __global__ void __launch_bounds__(kThreads) small_attention_kernel(const __grid_
   const int pair = blockIdx.x / p.tiles, query = (blockIdx.x - pair * p.tiles) * kRows;
   const int image = pair / a.heads, head = pair - image * a.heads;
   const auto source = [&](const void *base, int stride, int tokens) {
-    return static_cast<const __half *>(base) + int64_t(image) * tokens * stride + head * a.headDim;
+    return static_cast<const E *>(base) + int64_t(image) * tokens * stride + head * a.headDim;
   };
-  const __half *keysFrom = source(a.k, a.kStride, a.keys), *valuesFrom = source(a.v, a.vStride, a.keys);
+  const E *keysFrom = source(a.k, a.kStride, a.keys), *valuesFrom = source(a.v, a.vStride, a.keys);
   const uint32_t queries = shared_address(shared), ring = queries + Bytes;
   const int keyTiles = ceil_div(a.causal ? min(a.keys, query + kRows) : a.keys, kRows);
   wait_for_previous_kernel();
@@ -72,8 +73,8 @@ __global__ void __launch_bounds__(kThreads) small_attention_kernel(const __grid_
 #pragma unroll
       for (int i = 0; i < kRows / 16; i++) {
         load_blocks(y, keys + (i * 16 + lane % 8 + lane / 16 * 8) * Pitch + (k * 2 + lane / 8 % 2) * 16);
-        multiply_16x8(score + 8 * i, x, y);
-        multiply_16x8(score + 8 * i + 4, x, y + 2);
+        multiply_16x8<E>(score + 8 * i, x, y);
+        multiply_16x8<E>(score + 8 * i + 4, x, y + 2);
       }
     }
     mask_scores<kRows>(score, a.keys, a.causal, query + warpRow, tile * kRows);
@@ -81,15 +82,15 @@ __global__ void __launch_bounds__(kThreads) small_attention_kernel(const __grid_
 #pragma unroll
     for (int i = 0; i < Width / 2; i++) out[i] *= factor[i / 2 % 2];
     uint32_t weight[kRows / 4];
-    to_operand<kRows>(score, weight);
+    to_operand<E, kRows>(score, weight);
 #pragma unroll
     for (int k = 0; k < kRows / 16; k++)
 #pragma unroll
       for (int i = 0; i < Width / 16; i++) {
         uint32_t y[4];
         load_blocks_transposed(y, values + (k * 16 + lane % 16) * Pitch + (i * 2 + lane / 16) * 16);
-        multiply_16x8(out + 8 * i, weight + 4 * k, y);
-        multiply_16x8(out + 8 * i + 4, weight + 4 * k, y + 2);
+        multiply_16x8<E>(out + 8 * i, weight + 4 * k, y);
+        multiply_16x8<E>(out + 8 * i + 4, weight + 4 * k, y + 2);
       }
     __syncthreads();
     if (Stages == 1 && tile + 1 < keyTiles) {
@@ -103,32 +104,37 @@ __global__ void __launch_bounds__(kThreads) small_attention_kernel(const __grid_
     const int row = query + warpRow + lane / 4 + (i & 2) * 4, column = i / 4 * 8 + lane % 4 * 2;
     if (row >= a.queries || column >= a.headDim) continue;
     const int64_t at = ((int64_t(image) * a.queries + row) * a.heads + head) * a.headDim + column;
-    *reinterpret_cast<uint32_t *>(static_cast<__half *>(a.out) + at) =
-        pack2(out[i] * scale[i / 2 % 2], out[i + 1] * scale[i / 2 % 2]);
+    *reinterpret_cast<uint32_t *>(static_cast<E *>(a.out) + at) =
+        pack2<E>(out[i] * scale[i / 2 % 2], out[i + 1] * scale[i / 2 % 2]);
   }
 }
 
-template <int Width>
-int run(const CalotypeAttentionArgs &a, cudaStream_t stream) {
+template <class E, int Width>
+int run_width(const CalotypeAttentionArgs &a, cudaStream_t stream) {
   constexpr int Stages = Width <= 128 ? 2 : 1;
   const SmallAttention p = {a, ceil_div(a.queries, kRows), a.scale * 1.44269504f};
   LaunchShape shape;
   shape.blocks = p.tiles * a.heads * a.batch;
   shape.threads = kThreads;
   shape.sharedBytes = kRows * (Width + 8) * 2 * (1 + 2 * Stages);
-  return launch(small_attention_kernel<Width>, shape, a.flags, stream, p);
+  return launch(small_attention_kernel<E, Width>, shape, a.flags, stream, p);
+}
+
+template <class E>
+int run(const CalotypeAttentionArgs &a, cudaStream_t stream) {
+  if (a.headDim <= 48) return run_width<E, 48>(a, stream);
+  if (a.headDim <= 64) return run_width<E, 64>(a, stream);
+  if (a.headDim <= 80) return run_width<E, 80>(a, stream);
+  if (a.headDim <= 96) return run_width<E, 96>(a, stream);
+  if (a.headDim <= 128) return run_width<E, 128>(a, stream);
+  if (a.headDim <= 160) return run_width<E, 160>(a, stream);
+  return CALOTYPE_UNSUPPORTED;
 }
 
 }  // namespace
 
 int attention_sm80(const CalotypeAttentionArgs &a, cudaStream_t stream) {
-  if (a.headDim <= 48) return run<48>(a, stream);
-  if (a.headDim <= 64) return run<64>(a, stream);
-  if (a.headDim <= 80) return run<80>(a, stream);
-  if (a.headDim <= 96) return run<96>(a, stream);
-  if (a.headDim <= 128) return run<128>(a, stream);
-  if (a.headDim <= 160) return run<160>(a, stream);
-  return CALOTYPE_UNSUPPORTED;
+  return by_narrow_type(a.element, [&](auto zero) { return run<decltype(zero)>(a, stream); });
 }
 
 }  // namespace calotype

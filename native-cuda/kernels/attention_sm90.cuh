@@ -46,7 +46,7 @@ struct AttentionTile {
 
 struct AttentionParameters {
   CUtensorMap q, k, v;
-  __half *out;
+  void *out;
   int heads, width, queries, keys, causal, tiles;
   /** The op's scale times log2(e). */
   float scale;
@@ -100,26 +100,26 @@ __device__ void produce_attention(const AttentionParameters &p, const AttentionP
   }
 }
 
-template <class T>
+template <class T, class E>
 __device__ __forceinline__ void multiply_keys(float (&score)[T::Keys / 2], uint32_t queries, uint32_t keys) {
 #pragma unroll
   for (int k = 0; k < ceil_div(T::Width, 16); k++) {
     const int chunk = k / 4, inside = k % 4 * 32;
-    Product<T::Keys>::multiply_scaled(score, operand(queries + chunk * T::Queries * 128 + inside),
-                                      operand(keys + chunk * T::Keys * 128 + inside), k > 0);
+    Product<E, T::Keys>::multiply_scaled(score, operand(queries + chunk * T::Queries * 128 + inside),
+                                         operand(keys + chunk * T::Keys * 128 + inside), k > 0);
   }
 }
 
-template <class T>
+template <class T, class E>
 __device__ __forceinline__ void multiply_values(float (&out)[T::Columns / 2], uint32_t (&weight)[T::Keys / 4],
                                                 uint32_t values) {
 #pragma unroll
   for (int k = 0; k < T::Keys / 16; k++)
-    Product<T::Columns>::multiply_registers(out, weight + 4 * k, operand(values + k * 16 * 128, 1024, T::Keys * 128));
+    Product<E, T::Columns>::multiply_registers(out, weight + 4 * k, operand(values + k * 16 * 128, 1024, T::Keys * 128));
 }
 
 /** Divides by the rows' sums and stores, through the shared memory that this warp's queries lay in. */
-template <class T>
+template <class T, class E>
 __device__ __forceinline__ void store_attention(const AttentionParameters &p, const AttentionPlace &place,
                                                 const float (&out)[T::Columns / 2], const SoftmaxRows &rows,
                                                 char *queryBytes) {
@@ -134,7 +134,7 @@ __device__ __forceinline__ void store_attention(const AttentionParameters &p, co
       const int row = lane / 4 + half * 8;
       char *at = queryBytes + (i / 8) * T::Queries * 128 + (first + row) * 128 + ((i % 8) ^ (row % 8)) * 16;
       *reinterpret_cast<uint32_t *>(at + lane % 4 * 4) =
-          pack2(out[4 * i + 2 * half] * scale[half], out[4 * i + 2 * half + 1] * scale[half]);
+          pack2<E>(out[4 * i + 2 * half] * scale[half], out[4 * i + 2 * half + 1] * scale[half]);
     }
   __syncwarp();
   constexpr int Units = T::Columns / 8;
@@ -143,12 +143,12 @@ __device__ __forceinline__ void store_attention(const AttentionParameters &p, co
     if (query >= p.queries || firstColumn + i * 8 >= p.width) continue;
     const char *at = queryBytes + (i / 8) * T::Queries * 128 + (first + row) * 128 + ((i % 8) ^ (row % 8)) * 16;
     const size_t token = size_t(place.image) * p.queries + query;
-    *reinterpret_cast<uint4 *>(p.out + (token * p.heads + place.head) * p.width + firstColumn + i * 8) =
+    *reinterpret_cast<uint4 *>(static_cast<E *>(p.out) + (token * p.heads + place.head) * p.width + firstColumn + i * 8) =
         *reinterpret_cast<const uint4 *>(at);
   }
 }
 
-template <class T>
+template <class T, class E>
 __device__ __forceinline__ void consume_attention(const AttentionParameters &p, const AttentionPlace &place,
                                                   char *queryBytes, uint32_t ring,
                                                   AttentionBarriers<T::Stages> barriers) {
@@ -177,13 +177,13 @@ __device__ __forceinline__ void consume_attention(const AttentionParameters &p, 
     if (T::TakesTurns) named_barrier(1 + group, 256);
     pin(score);
     products_begin();
-    multiply_keys<T>(score, queries, keys);
+    multiply_keys<T, E>(score, queries, keys);
     products_commit();
     if (tile > 0) {
       barrier_wait(barriers.valuesFull(last), (tile - 1) / T::Stages % 2);
       pin(out);
       products_begin();
-      multiply_values<T>(out, weight, values + last * 2 * T::TileBytes);
+      multiply_values<T, E>(out, weight, values + last * 2 * T::TileBytes);
       products_commit();
       end_turn(tile);
       products_wait<1>();
@@ -202,22 +202,23 @@ __device__ __forceinline__ void consume_attention(const AttentionParameters &p, 
     if (tile > 0 && signals) barrier_arrive(barriers.valuesEmpty(last));
 #pragma unroll
     for (int i = 0; i < T::Columns / 2; i++) out[i] *= factor[i / 2 % 2];
-    to_operand<T::Keys>(score, weight);
+    to_operand<E, T::Keys>(score, weight);
   }
   const int stage = (place.keyTiles - 1) % T::Stages;
   barrier_wait(barriers.valuesFull(stage), (place.keyTiles - 1) / T::Stages % 2);
   pin(out);
   products_begin();
-  multiply_values<T>(out, weight, values + stage * 2 * T::TileBytes);
+  multiply_values<T, E>(out, weight, values + stage * 2 * T::TileBytes);
   products_commit();
   products_wait<0>();
   pin(out);
   // The result takes the place of queries that another group may still be reading.
   if constexpr (T::Sharing > 1) named_barrier(1, T::Groups * 128);
-  store_attention<T>(p, place, out, rows, queryBytes);
+  store_attention<T, E>(p, place, out, rows, queryBytes);
 }
 
-template <class T>
+/** E is the type of all elements. */
+template <class T, class E>
 __global__ void __launch_bounds__(T::Threads, T::Resident)
     attention_kernel(const __grid_constant__ AttentionParameters p) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
@@ -251,24 +252,24 @@ __global__ void __launch_bounds__(T::Threads, T::Resident)
     if (threadIdx.x == ProducerThread) produce_attention<T>(p, place, queries, ring, barriers);
   } else {
     if constexpr (T::Wide) asm volatile("setmaxnreg.inc.sync.aligned.u32 232;");
-    consume_attention<T>(p, place, queryBytes, ring, barriers);
+    consume_attention<T, E>(p, place, queryBytes, ring, barriers);
   }
 #endif
 }
 
-template <class T>
+template <class T, class E>
 int launch_attention(const CalotypeAttentionArgs &a, cudaStream_t stream) {
   AttentionParameters p;
   const auto encode = [&](CUtensorMap *map, const void *base, int tokenStride, int tokens, int boxTokens) {
     const uint64_t size[] = {uint64_t(a.headDim), uint64_t(a.heads), uint64_t(tokens), uint64_t(a.batch)};
-    const uint64_t token = uint64_t(tokenStride) * 2, stride[] = {uint64_t(a.headDim) * 2, token, token * tokens};
+    const uint64_t token = tokenStride * sizeof(E), stride[] = {a.headDim * sizeof(E), token, token * tokens};
     const uint32_t box[] = {64, 1, uint32_t(boxTokens), 1};
-    return encode_tiled(map, base, 4, size, stride, box);
+    return encode_tiled<E>(map, base, 4, size, stride, box);
   };
   if (!encode(&p.q, a.q, a.qStride, a.queries, T::Queries) || !encode(&p.k, a.k, a.kStride, a.keys, T::Keys) ||
       !encode(&p.v, a.v, a.vStride, a.keys, T::Keys))
     return CALOTYPE_UNSUPPORTED;
-  p.out = static_cast<__half *>(a.out);
+  p.out = a.out;
   p.heads = a.heads;
   p.width = a.headDim;
   p.queries = a.queries;
@@ -280,7 +281,7 @@ int launch_attention(const CalotypeAttentionArgs &a, cudaStream_t stream) {
   shape.blocks = p.tiles * a.heads * a.batch;
   shape.threads = T::Threads;
   shape.sharedBytes = T::SharedBytes;
-  return launch(attention_kernel<T>, shape, a.flags, stream, p);
+  return launch(attention_kernel<T, E>, shape, a.flags, stream, p);
 }
 
 }  // namespace calotype

@@ -4,7 +4,9 @@
 
 namespace calotype {
 
-#define INSTANCE(...) template int launch_attention<AttentionTile<__VA_ARGS__>>(const CalotypeAttentionArgs &, cudaStream_t);
+#define INSTANCE(...)                                                                                                  \
+  template int launch_attention<AttentionTile<__VA_ARGS__>, __half>(const CalotypeAttentionArgs &, cudaStream_t); \
+  template int launch_attention<AttentionTile<__VA_ARGS__>, __nv_bfloat16>(const CalotypeAttentionArgs &, cudaStream_t);
 CALOTYPE_ATTENTION_NARROW(INSTANCE)
 
 }  // namespace calotype

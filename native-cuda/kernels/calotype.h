@@ -1,10 +1,11 @@
 /**
- * @file What all kernels share: status codes, activations, and the rules of a call.
+ * @file What all kernels share: status codes, element types, activations, and the rules of a call.
  *
  * Every kernel is `int calotype_<kernel>(const <Kernel>Args *, cudaStream_t)`. It launches and returns: it allocates
  * nothing, keeps no state, never waits for the device, and may be captured into a graph. Pointers are device
- * addresses of the current context's device, aligned to 16 bytes. Tensors are dense and row-major; "f16" is IEEE half.
- * All sums are in f32.
+ * addresses of the current context's device, aligned to 16 bytes. Tensors are dense and row-major; their
+ * elements are of the type that the field `element` names, CALOTYPE_F16 or CALOTYPE_BF16 where a header says "16 bits".
+ * All sums are in f32, of int8 in i32.
  */
 #pragma once
 #include <stdint.h>
@@ -23,6 +24,13 @@ enum CalotypeStatus {
   CALOTYPE_UNSUPPORTED = -1,
   /** The arguments contradict each other; a bug of the caller. */
   CALOTYPE_INVALID = -2,
+};
+
+/** Types of a value's elements; numbers of src/kernel.ts. */
+enum CalotypeElement {
+  CALOTYPE_F32 = 0,
+  CALOTYPE_F16 = 1,
+  CALOTYPE_BF16 = 2,
 };
 
 /** The graph's activations in the order of src/graph/op.ts, then those that exist as epilogues only. */

@@ -7,22 +7,22 @@ extern "C" {
 #endif
 
 typedef struct CalotypeConvArgs {
-  /** [batch, height, width, channels] f16 */
+  /** [batch, height, width, channels] 16 bits */
   const void *x;
-  /** [batch, height, width, channels2] f16 or null: read as if concatenated to x along channels. */
+  /** [batch, height, width, channels2] 16 bits or null: read as if concatenated to x along channels. */
   const void *x2;
-  /** [outChannels, kernelHeight, kernelWidth, channels + channels2] f16, packed by calotype_pack_conv; if `upsample`,
+  /** [outChannels, kernelHeight, kernelWidth, channels + channels2] 16 bits, packed by calotype_pack_conv; if `upsample`,
    *  [4, outChannels, 2, 2, channels] by calotype_pack_conv_upsample. */
   const void *weight;
-  /** [outChannels] f16 or null */
+  /** [outChannels] 16 bits or null */
   const void *bias;
-  /** [rows, outChannels] f16 or null: a vector added to every pixel of an image (time embedding). */
+  /** [rows, outChannels] 16 bits or null: a vector added to every pixel of an image (time embedding). */
   const void *rows;
   /** [batch] i32 or null: which of `rows` each image takes; without it, its own. */
   const int32_t *rowIndex;
   /** As the output, or null; added before the activation; may be `out` itself. */
   const void *residual;
-  /** [batch, outHeight, outWidth, outChannels] f16 */
+  /** [batch, outHeight, outWidth, outChannels] 16 bits */
   void *out;
   /** Of the input as it lies in memory. */
   int32_t batch, height, width;
@@ -37,6 +37,8 @@ typedef struct CalotypeConvArgs {
   int32_t upsample;
   /** CalotypeActivation, not CALOTYPE_GEGLU. */
   int32_t activation;
+  /** CalotypeElement, of 16 bits. */
+  int32_t element;
   /** CalotypeFlags. */
   int32_t flags;
   /** As in CalotypeGemmArgs. */

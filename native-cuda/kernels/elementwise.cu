@@ -13,7 +13,7 @@ __global__ void activate_kernel(ActivateArgs args) {
   const int64_t at = global_thread() * N;
   if (at >= args.count) return;
   auto x = load_pack<T, N>(args.x, at);
-  for (int i = 0; i < N; i++) x.at[i] = from_float<T>(activate(to_float(x.at[i]), args.activation));
+  for (int i = 0; i < N; i++) x.at[i] = from_float<T>(activate<Exact>(to_float(x.at[i]), args.activation));
   store_pack(args.y, at, x);
 }
 
@@ -75,7 +75,7 @@ __global__ void geglu_kernel(GegluArgs args) {
 }  // namespace
 
 int calotype_activate(const ActivateArgs* args, cudaStream_t stream) {
-  by_type(args->half, [&](auto zero) {
+  by_type(args->element, [&](auto zero) {
     using T = decltype(zero);
     by_width<T>(
         [&](auto n) {
@@ -87,7 +87,7 @@ int calotype_activate(const ActivateArgs* args, cudaStream_t stream) {
 }
 
 int calotype_add(const AddArgs* args, cudaStream_t stream) {
-  by_type(args->half, [&](auto zero) {
+  by_type(args->element, [&](auto zero) {
     using T = decltype(zero);
     by_width<T>(
         [&](auto n) { add_kernel<T, n><<<blocks_for(args->count / n, THREADS), THREADS, 0, stream>>>(*args); },
@@ -97,7 +97,7 @@ int calotype_add(const AddArgs* args, cudaStream_t stream) {
 }
 
 int calotype_affine(const AffineArgs* args, cudaStream_t stream) {
-  by_type(args->half, [&](auto zero) {
+  by_type(args->element, [&](auto zero) {
     using T = decltype(zero);
     by_width<T>(
         [&](auto n) { affine_kernel<T, n><<<blocks_for(args->count / n, THREADS), THREADS, 0, stream>>>(*args); },
@@ -107,7 +107,7 @@ int calotype_affine(const AffineArgs* args, cudaStream_t stream) {
 }
 
 int calotype_add_vectors(const AddVectorsArgs* args, cudaStream_t stream) {
-  by_type(args->half, [&](auto zero) {
+  by_type(args->element, [&](auto zero) {
     using T = decltype(zero);
     by_width<T>(
         [&](auto n) {
@@ -119,7 +119,7 @@ int calotype_add_vectors(const AddVectorsArgs* args, cudaStream_t stream) {
 }
 
 int calotype_add_scaled(const AddScaledArgs* args, cudaStream_t stream) {
-  by_type(args->half, [&](auto zero) {
+  by_type(args->element, [&](auto zero) {
     using T = decltype(zero);
     by_width<T>(
         [&](auto n) {
@@ -131,7 +131,7 @@ int calotype_add_scaled(const AddScaledArgs* args, cudaStream_t stream) {
 }
 
 int calotype_geglu(const GegluArgs* args, cudaStream_t stream) {
-  by_type(args->half, [&](auto zero) {
+  by_type(args->element, [&](auto zero) {
     using T = decltype(zero);
     by_width<T>(
         [&](auto n) {

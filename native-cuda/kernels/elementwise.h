@@ -14,7 +14,7 @@ typedef struct ActivateArgs {
   void* y;
   int64_t count;
   int32_t activation;
-  int32_t half;
+  int32_t element;
 } ActivateArgs;
 int calotype_activate(const ActivateArgs* args, cudaStream_t stream);
 
@@ -24,7 +24,7 @@ typedef struct AddArgs {
   const void* b;
   void* y;
   int64_t count;
-  int32_t half;
+  int32_t element;
 } AddArgs;
 int calotype_add(const AddArgs* args, cudaStream_t stream);
 
@@ -35,7 +35,7 @@ typedef struct AffineArgs {
   int64_t count;
   float scale;
   float shift;
-  int32_t half;
+  int32_t element;
 } AffineArgs;
 int calotype_affine(const AffineArgs* args, cudaStream_t stream);
 
@@ -49,7 +49,7 @@ typedef struct AddVectorsArgs {
   int64_t image_elements;
   int32_t channels;
   int32_t table_rows;
-  int32_t half;
+  int32_t element;
 } AddVectorsArgs;
 int calotype_add_vectors(const AddVectorsArgs* args, cudaStream_t stream);
 
@@ -65,7 +65,7 @@ typedef struct AddScaledArgs {
   int32_t columns;
   int32_t column;
   int32_t vectors;
-  int32_t half;
+  int32_t element;
 } AddScaledArgs;
 int calotype_add_scaled(const AddScaledArgs* args, cudaStream_t stream);
 
@@ -75,7 +75,7 @@ typedef struct GegluArgs {
   void* y;
   int64_t rows;
   int32_t channels;
-  int32_t half;
+  int32_t element;
 } GegluArgs;
 int calotype_geglu(const GegluArgs* args, cudaStream_t stream);
 

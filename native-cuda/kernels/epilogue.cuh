@@ -1,5 +1,6 @@
-/** @file The end of the matrix kernels: bias, time embedding, residual and activation on eight columns of one row. */
+/** @file The end of the matrix kernels: scales, bias, time embedding, residual and activation on eight columns of a row. */
 #pragma once
+#include "lib/element.cuh"
 #include "math.cuh"
 #include "matrix.h"
 
@@ -9,7 +10,8 @@ constexpr int kChunk = 32;  // columns a warp hands to the epilogue at a time
 constexpr int kChunkPitch = kChunk + 8;
 
 /** Offset in `out` of row m of the product: for an upsampled image the pixels of a phase lie two apart. */
-__device__ __forceinline__ size_t out_offset(const Epilogue &e, int m, int column, int phase) {
+template <class T>
+__device__ __forceinline__ size_t out_offset(const Epilogue<T> &e, int m, int column, int phase) {
   size_t row = m;
   if (e.phases > 1) {
     const int image = m / e.pixels, pixel = m - image * e.pixels, y = pixel / e.width, x = pixel - y * e.width;
@@ -26,76 +28,101 @@ struct Early {
   uint4 extra[2];
 };
 
-__device__ __forceinline__ uint4 load_eight(const __half *from) { return *reinterpret_cast<const uint4 *>(from); }
+template <class T>
+__device__ __forceinline__ uint4 load_eight(const T *from) { return *reinterpret_cast<const uint4 *>(from); }
 
 /** The time embedding of eight columns of row m. */
-__device__ __forceinline__ uint4 load_rows(const Epilogue &e, int m, int column) {
+template <class T>
+__device__ __forceinline__ uint4 load_rows(const Epilogue<T> &e, int m, int column) {
   const int image = m / e.pixels, row = e.rowIndex ? __ldg(e.rowIndex + image) : image;
   return load_eight(e.rows + size_t(row) * e.outColumns + column);
 }
 
-__device__ __forceinline__ uint4 load_extra(const Epilogue &e, int m, int column, int phase) {
+template <class T>
+__device__ __forceinline__ uint4 load_extra(const Epilogue<T> &e, int m, int column, int phase) {
   if (m >= e.m || column >= e.outColumns || e.outColumns % 8) return make_uint4(0, 0, 0, 0);
   if (e.residual) return load_eight(e.residual + out_offset(e, m, column, phase));
   return e.rows ? load_rows(e, m, column) : make_uint4(0, 0, 0, 0);
 }
 
-__device__ __forceinline__ uint4 load_bias(const Epilogue &e, int column) {
+template <class T>
+__device__ __forceinline__ uint4 load_bias(const Epilogue<T> &e, int column) {
   if (!e.bias || column >= e.n || e.n % 8) return make_uint4(0, 0, 0, 0);
   return load_eight(e.bias + column);
 }
 
+/** Sums of a Scaled format become values: each has a factor for its row and one for its column. */
+template <class F>
+__device__ __forceinline__ void scale_eight(const Epilogue<typename F::Value> &e, int m, int column, float (&v)[8]) {
+  if constexpr (F::Scaled) {
+    const float row = __ldg(e.rowScale + m);
+    const float4 *columns = reinterpret_cast<const float4 *>(e.columnScale + column);
+    const float4 low = __ldg(columns), high = __ldg(columns + 1);
+    const float factors[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
+#pragma unroll
+    for (int i = 0; i < 8; i++) v[i] *= row * factors[i];
+  }
+}
+
 /** One by one: the few columns of a last layer, whose rows are not aligned. */
-inline __device__ __noinline__ void finish_unaligned(const Epilogue &e, int m, int column, int phase, float4 low,
-                                                     float4 high) {
+template <class T>
+__device__ __noinline__ void finish_unaligned(const Epilogue<T> &e, int m, int column, int phase, float4 low,
+                                              float4 high) {
   const int image = m / e.pixels, row = e.rows && e.rowIndex ? e.rowIndex[image] : image;
   const size_t offset = out_offset(e, m, column, phase);
   const float sums[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
   for (int i = 0; i < 8 && column + i < e.outColumns; i++) {
     float v[8] = {sums[i]};
-    if (e.bias) v[0] += __half2float(e.bias[column + i]);
-    if (e.rows) v[0] += __half2float(e.rows[size_t(row) * e.outColumns + column + i]);
-    if (e.residual) v[0] += __half2float(e.residual[offset + i]);
+    if (e.bias) v[0] += to_float(e.bias[column + i]);
+    if (e.rows) v[0] += to_float(e.rows[size_t(row) * e.outColumns + column + i]);
+    if (e.residual) v[0] += to_float(e.residual[offset + i]);
     activate(v, e.activation);
-    e.out[offset + i] = __float2half(v[0]);
+    e.out[offset + i] = from_float<T>(v[0]);
   }
 }
 
 /** Finishes and stores eight columns from `column` on. */
-__device__ __forceinline__ void finish(const Epilogue &e, int m, int column, int phase, float (&v)[8],
-                                       const uint4 &bias, const uint4 &extra) {
+template <class F>
+__device__ __forceinline__ void finish(const Epilogue<typename F::Value> &e, int m, int column, int phase,
+                                       float (&v)[8], const uint4 &bias, const uint4 &extra) {
+  using T = typename F::Value;
   if (m >= e.m || column >= e.outColumns) return;
-  if (e.outColumns % 8) {
+  if (!F::Scaled && e.outColumns % 8) {
     finish_unaligned(e, m, column, phase, make_float4(v[0], v[1], v[2], v[3]), make_float4(v[4], v[5], v[6], v[7]));
     return;
   }
-  if (e.bias) add(v, bias);
-  if (e.residual || e.rows) add(v, extra);
-  if (e.residual && e.rows) add(v, load_rows(e, m, column));
+  scale_eight<F>(e, m, column, v);
+  if (e.bias) add<T>(v, bias);
+  if (e.residual || e.rows) add<T>(v, extra);
+  if (e.residual && e.rows) add<T>(v, load_rows(e, m, column));
   activate(v, e.activation);
-  *reinterpret_cast<uint4 *>(e.out + out_offset(e, m, column, phase)) = pack(v);
+  *reinterpret_cast<uint4 *>(e.out + out_offset(e, m, column, phase)) = pack<T>(v);
 }
 
 /** CALOTYPE_GEGLU: eight values from column n of the product on, and the eight gates after them. */
-__device__ __forceinline__ void finish_geglu(const Epilogue &e, int m, int n, float (&v)[8], float (&gate)[8],
-                                             const uint4 &valueBias, const uint4 &gateBias) {
+template <class F>
+__device__ __forceinline__ void finish_geglu(const Epilogue<typename F::Value> &e, int m, int n, float (&v)[8],
+                                             float (&gate)[8], const uint4 &valueBias, const uint4 &gateBias) {
+  using T = typename F::Value;
   if (m >= e.m || n >= e.n) return;
-  add(v, valueBias);
-  add(gate, gateBias);
+  scale_eight<F>(e, m, n, v);
+  scale_eight<F>(e, m, n + 8, gate);
+  add<T>(v, valueBias);
+  add<T>(gate, gateBias);
 #pragma unroll
   for (int i = 0; i < 8; i++) v[i] *= gelu(gate[i]);
-  *reinterpret_cast<uint4 *>(e.out + size_t(m) * e.outColumns + n / 2) = pack(v);
+  *reinterpret_cast<uint4 *>(e.out + size_t(m) * e.outColumns + n / 2) = pack<T>(v);
 }
 
 /** Writes [16, columns] of a warp's sums as rows; half the lanes' pairs land in other banks than the rest. */
-template <int Columns>
-__device__ __forceinline__ void spill_rows(const float *sum, float *to, int pitch) {
+template <int Columns, class Sum>
+__device__ __forceinline__ void spill_rows(const Sum *sum, float *to, int pitch) {
   const int lane = threadIdx.x % 32;
 #pragma unroll
   for (int i = 0; i < Columns / 8; i++) {
     float *at = to + (lane / 4) * pitch + i * 8 + lane % 4 * 2;
-    *reinterpret_cast<float2 *>(at) = make_float2(sum[4 * i], sum[4 * i + 1]);
-    *reinterpret_cast<float2 *>(at + 8 * pitch) = make_float2(sum[4 * i + 2], sum[4 * i + 3]);
+    *reinterpret_cast<float2 *>(at) = make_float2(float(sum[4 * i]), float(sum[4 * i + 1]));
+    *reinterpret_cast<float2 *>(at + 8 * pitch) = make_float2(float(sum[4 * i + 2]), float(sum[4 * i + 3]));
   }
 }
 
@@ -119,7 +146,7 @@ struct ChunkLane {
   static_assert(Columns == 16 || Columns == 32, "a lane has one or two rows");
   int row, column;
   bool isGeglu;
-  __device__ __forceinline__ explicit ChunkLane(const Epilogue &e) : isGeglu(e.activation == CALOTYPE_GEGLU) {
+  __device__ __forceinline__ explicit ChunkLane(int activation) : isGeglu(activation == CALOTYPE_GEGLU) {
     const int lane = threadIdx.x % 32, groups = isGeglu ? Groups / 2 : Groups;
     row = lane / groups;
     column = lane % groups * (isGeglu ? 16 : 8);
@@ -128,9 +155,9 @@ struct ChunkLane {
   static constexpr int Step = 32 / Groups;
 };
 
-template <int Columns>
-__device__ __forceinline__ Early load_early(const Epilogue &e, int m, int n, int phase) {
-  const ChunkLane<Columns> lane(e);
+template <int Columns, class T>
+__device__ __forceinline__ Early load_early(const Epilogue<T> &e, int m, int n, int phase) {
+  const ChunkLane<Columns> lane(e.activation);
   Early early = {load_bias(e, n + lane.column), {}};
   if (lane.isGeglu) {
     early.extra[0] = load_bias(e, n + lane.column + 8);
@@ -142,11 +169,11 @@ __device__ __forceinline__ Early load_early(const Epilogue &e, int m, int n, int
   return early;
 }
 
-/** One chunk of columns of a warp's 16 rows, from sums to stored halves. */
-template <int Columns>
-__device__ __forceinline__ void finish_chunk(const Epilogue &e, const float *sum, float *stage, int m, int n, int phase,
-                                             const Early &early) {
-  const ChunkLane<Columns> lane(e);
+/** One chunk of columns of a warp's 16 rows, from sums to stored values. */
+template <class F, int Columns>
+__device__ __forceinline__ void finish_chunk(const Epilogue<typename F::Value> &e, const typename F::Sum *sum,
+                                             float *stage, int m, int n, int phase, const Early &early) {
+  const ChunkLane<Columns> lane(e.activation);
   __syncwarp();
   spill_rows<Columns>(sum, stage, kChunkPitch);
   __syncwarp();
@@ -157,7 +184,7 @@ __device__ __forceinline__ void finish_chunk(const Epilogue &e, const float *sum
     float gate[8];
     read_eight(from, v);
     read_eight(from + 8, gate);
-    finish_geglu(e, m + lane.row, n + lane.column, v, gate, early.bias, early.extra[0]);
+    finish_geglu<F>(e, m + lane.row, n + lane.column, v, gate, early.bias, early.extra[0]);
     return;
   }
   // Not unrolled: the code of all activations is long, and should stay in the instruction cache.
@@ -165,7 +192,7 @@ __device__ __forceinline__ void finish_chunk(const Epilogue &e, const float *sum
 #pragma unroll 1
   for (int pass = 0; pass < lane.Passes; pass++) {
     read_eight(from + pass * lane.Step * kChunkPitch, v);
-    finish(e, m + lane.row + pass * lane.Step, n + lane.column, phase, v, early.bias, extra);
+    finish<F>(e, m + lane.row + pass * lane.Step, n + lane.column, phase, v, early.bias, extra);
     extra = early.extra[1];
   }
 }

@@ -123,7 +123,7 @@ __global__ void __launch_bounds__(THREADS) gemm_tiled_kernel(const __grid_consta
         value *= gelu(epilogue<T>(args, sums[i][j + 2], row, column + out_columns));
       } else {
         if (args.residual) value += load_float<T>(args.residual, to);
-        value = activate(value, args.activation);
+        value = activate<Exact>(value, args.activation);
       }
       static_cast<T*>(args.y)[to] = from_float<T>(value);
     }
@@ -133,7 +133,7 @@ __global__ void __launch_bounds__(THREADS) gemm_tiled_kernel(const __grid_consta
 }  // namespace
 
 int calotype_gemm_tiled(const GemmTiledArgs* args, cudaStream_t stream) {
-  by_type(args->half, [&](auto zero) {
+  by_type(args->element, [&](auto zero) {
     const int columns = args->gated ? args->columns / 2 : args->columns;
     const dim3 grid(blocks_for(args->output_rows, TILE), blocks_for(columns, args->gated ? TILE / 2 : TILE));
     gemm_tiled_kernel<decltype(zero)><<<grid, THREADS, 0, stream>>>(*args);

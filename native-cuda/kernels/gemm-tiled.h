@@ -1,4 +1,4 @@
-// Convolutions and linear layers of any shape, in f32 and f16, without tensor cores.
+// Convolutions and linear layers of any shape, of any type, without tensor cores.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -38,7 +38,7 @@ typedef struct GemmTiledArgs {
   int32_t table_rows;
   int32_t activation;
   int32_t gated;
-  int32_t half;
+  int32_t element;
 } GemmTiledArgs;
 int calotype_gemm_tiled(const GemmTiledArgs* args, cudaStream_t stream);
 

@@ -1,4 +1,4 @@
-/** @file Matrix product with the epilogues of the graph's `linear`: out = act(x * weight^T + bias + rows + residual). */
+/** @file Matrix product with the epilogues of the graph's `linear`: out = act(x * weight^T + bias + residual). */
 #pragma once
 #include "calotype.h"
 
@@ -6,31 +6,47 @@
 extern "C" {
 #endif
 
+/** What a matrix product multiplies. */
+enum CalotypeOperands {
+  /** Values as they are. */
+  CALOTYPE_VALUES = 0,
+  /** Both in eight bits, made by calotype_quantize_rows: signed integers, or e4m3 (Hopper only). */
+  CALOTYPE_INT8 = 1,
+  CALOTYPE_FP8 = 2,
+};
+
 typedef struct CalotypeGemmArgs {
-  /** [m, k] f16 */
+  /** [m, k] 16 bits, or as `operands` says. */
   const void *x;
-  /** [n, k] f16, as torch stores it; for CALOTYPE_GEGLU packed by calotype_pack_geglu. */
+  /** [n, k] likewise, as torch stores it; for CALOTYPE_GEGLU packed by calotype_pack_geglu. */
   const void *weight;
-  /** [n] f16 or null; packed likewise for CALOTYPE_GEGLU. */
+  /** [n] 16 bits or null; packed likewise for CALOTYPE_GEGLU. */
   const void *bias;
-  /** [m, nOut] f16 or null, added before the activation; may be `out` itself. */
+  /** [m, nOut] 16 bits or null, added before the activation; may be `out` itself. */
   const void *residual;
-  /** [m, nOut] f16, where nOut is n / 2 for CALOTYPE_GEGLU, else n. */
+  /** [m, nOut] 16 bits, where nOut is n / 2 for CALOTYPE_GEGLU, else n. */
   void *out;
-  /** k is a multiple of 8, n of 16 for CALOTYPE_GEGLU; other n need not be of 8, but are quicker so. */
+  /** [m] and [n] f32: what rows of x and of the weight were divided by. Null for CALOTYPE_VALUES. */
+  const float *xScales;
+  const float *weightScales;
+  /** k is a multiple of 8 (of 16 for eight bits), n of 16 for CALOTYPE_GEGLU; other n need not be of 8, but are quicker so. */
   int32_t m, n, k;
+  /** CalotypeOperands. */
+  int32_t operands;
   /** CalotypeActivation. */
   int32_t activation;
+  /** CalotypeElement of `out` and of what is added to it, of 16 bits. */
+  int32_t element;
   /** CalotypeFlags. */
   int32_t flags;
   /** -1: the measured choice for this shape; otherwise one of 0 .. calotype_gemm_configs() - 1, for tuning. */
   int32_t config;
 } CalotypeGemmArgs;
 
-/** Launches one kernel. CALOTYPE_UNSUPPORTED if `config` cannot do this shape. */
+/** Launches one kernel. CALOTYPE_UNSUPPORTED if `config` or the card cannot do this. */
 int calotype_gemm(const CalotypeGemmArgs *args, cudaStream_t stream);
 
-/** Number of configurations, the same for calotype_conv. */
+/** Number of configurations for CALOTYPE_VALUES, the same for calotype_conv. */
 int calotype_gemm_configs(void);
 
 /** The configuration that -1 stands for on this device. */

@@ -16,6 +16,7 @@
 #include <algorithm>
 
 #include "launch.h"
+#include "lib/element.cuh"
 #include "math.cuh"
 #include "ptx.cuh"
 
@@ -27,9 +28,10 @@ constexpr int kKept = 6;          // vectors of a thread that stay in registers 
 constexpr int kMostVectors = 32;  // of a slice
 constexpr int kMostGroups = 256;  // of a slice
 
+template <class T>
 struct GroupNormParameters {
-  const __half *x, *x2, *weight, *bias;
-  __half *out;
+  const T *x, *x2, *weight, *bias;
+  T *out;
   /** [batch, blocks, groups] of (sum, sum of squares) */
   float2 *partial;
   int pixels, channels, channels2, groups, groupWidth, sliceVectors, slices, blocks;
@@ -46,7 +48,8 @@ struct Lane {
   int channel, first, end, step;
 };
 
-__device__ __forceinline__ Lane lane_of(const GroupNormParameters &p, int image, int slice, int block) {
+template <class T>
+__device__ __forceinline__ Lane lane_of(const GroupNormParameters<T> &p, int image, int slice, int block) {
   Lane lane;
   const int vector = threadIdx.x % p.sliceVectors;
   lane.step = kThreads / p.sliceVectors;
@@ -56,7 +59,7 @@ __device__ __forceinline__ Lane lane_of(const GroupNormParameters &p, int image,
   lane.first = row < lane.step ? block * perBlock + row : lane.end;
   const bool second = lane.channel >= p.channels;
   const int width = second ? p.channels2 : p.channels, all = p.channels + p.channels2;
-  const __half *source = second ? p.x2 + (lane.channel - p.channels) : p.x + lane.channel;
+  const T *source = second ? p.x2 + (lane.channel - p.channels) : p.x + lane.channel;
   lane.from = reinterpret_cast<const uint4 *>(source + size_t(image) * p.pixels * width);
   lane.fromStride = width / 8;
   lane.to = reinterpret_cast<uint4 *>(p.out + size_t(image) * p.pixels * all + lane.channel);
@@ -71,9 +74,10 @@ struct Shared {
   float2 moments[kMostGroups];
 };
 
-__device__ __forceinline__ void accumulate(const uint4 &halves, float (&sum)[16]) {
+template <class T>
+__device__ __forceinline__ void accumulate(const uint4 &elements, float (&sum)[16]) {
   float v[8];
-  unpack(halves, v);
+  unpack<T>(elements, v);
 #pragma unroll
   for (int i = 0; i < 8; i++) {
     sum[i] += v[i];
@@ -91,7 +95,8 @@ __device__ __forceinline__ float2 warp_sum(float2 x) {
 }
 
 /** Leaves the sums of this block's pixels, of each group of the slice, in `shared.group`. */
-__device__ void sum_groups(const GroupNormParameters &p, const Lane &lane, uint4 (&kept)[kKept], Shared &shared) {
+template <class T>
+__device__ void sum_groups(const GroupNormParameters<T> &p, const Lane &lane, uint4 (&kept)[kKept], Shared &shared) {
   float sum[16] = {};
 #pragma unroll
   for (int i = 0; i < kKept; i++) {
@@ -99,10 +104,10 @@ __device__ void sum_groups(const GroupNormParameters &p, const Lane &lane, uint4
     kept[i] = pixel < lane.end ? lane.from[pixel * lane.fromStride] : make_uint4(0, 0, 0, 0);
   }
 #pragma unroll
-  for (int i = 0; i < kKept; i++) accumulate(kept[i], sum);
+  for (int i = 0; i < kKept; i++) accumulate<T>(kept[i], sum);
 #pragma unroll 4
   for (int pixel = lane.first + kKept * lane.step; pixel < lane.end; pixel += lane.step)
-    accumulate(lane.from[pixel * lane.fromStride], sum);
+    accumulate<T>(lane.from[pixel * lane.fromStride], sum);
 
   // Sums of all threads of a vector: by columns, in as many parts as there are threads for, then the parts.
   const int columns = p.sliceVectors * 16, rows = lane.step, parts = min(rows, kThreads * 2 / columns);
@@ -139,32 +144,32 @@ __device__ void sum_groups(const GroupNormParameters &p, const Lane &lane, uint4
 }
 
 /** A group's mean and reciprocal deviation. */
-__device__ __forceinline__ float2 moments_of(const GroupNormParameters &p, float2 total) {
+template <class T>
+__device__ __forceinline__ float2 moments_of(const GroupNormParameters<T> &p, float2 total) {
   const float count = float(p.pixels) * p.groupWidth, mean = total.x / count;
   return make_float2(mean, rsqrtf(fmaxf(total.y / count - mean * mean, 0.0f) + p.eps));
 }
 
 /** Normalises this thread's pixels by `shared.moments`; the first of them come from `kept` if `HasKept`. */
-template <bool HasKept>
-__device__ void apply(const GroupNormParameters &p, const Lane &lane, int slice, const uint4 (&kept)[kKept],
+template <bool HasKept, class T>
+__device__ void apply(const GroupNormParameters<T> &p, const Lane &lane, int slice, const uint4 (&kept)[kKept],
                       const Shared &shared) {
   float scale[8], shift[8];
-  unpack(__ldg(reinterpret_cast<const uint4 *>(p.weight + lane.channel)), scale);
-  unpack(__ldg(reinterpret_cast<const uint4 *>(p.bias + lane.channel)), shift);
+  unpack<T>(__ldg(reinterpret_cast<const uint4 *>(p.weight + lane.channel)), scale);
+  unpack<T>(__ldg(reinterpret_cast<const uint4 *>(p.bias + lane.channel)), shift);
 #pragma unroll
   for (int i = 0; i < 8; i++) {
     const float2 moments = shared.moments[(lane.channel - slice * p.sliceVectors * 8 + i) / p.groupWidth];
     scale[i] *= moments.y;
     shift[i] -= moments.x * scale[i];
   }
-  const bool isSilu = p.activation == CALOTYPE_SILU;
-  const auto store = [&](int pixel, const uint4 &halves) {
+  const auto store = [&](int pixel, const uint4 &elements) {
     float v[8];
-    unpack(halves, v);
+    unpack<T>(elements, v);
 #pragma unroll
     for (int i = 0; i < 8; i++) v[i] = fmaf(v[i], scale[i], shift[i]);
-    if (isSilu) each(v, [](float x) { return silu(x); });
-    lane.to[pixel * lane.toStride] = pack(v);
+    activate(v, p.activation);
+    lane.to[pixel * lane.toStride] = pack<T>(v);
   };
   int next = lane.first;
   if constexpr (HasKept) {
@@ -178,7 +183,8 @@ __device__ void apply(const GroupNormParameters &p, const Lane &lane, int slice,
 }
 
 /** One launch: a cluster is (image, slice), its blocks share the pixels. */
-__global__ void __launch_bounds__(kThreads, 2) group_norm_cluster_kernel(const __grid_constant__ GroupNormParameters p) {
+template <class T>
+__global__ void __launch_bounds__(kThreads, 2) group_norm_cluster_kernel(const __grid_constant__ GroupNormParameters<T> p) {
 #if __CUDA_ARCH__ >= 900
   __shared__ Shared shared;
   const int block = blockIdx.x % p.blocks, slice = blockIdx.x / p.blocks % p.slices;
@@ -208,7 +214,8 @@ __global__ void __launch_bounds__(kThreads, 2) group_norm_cluster_kernel(const _
 }
 
 /** First of two launches: a block is (image, slice, range of pixels). */
-__global__ void __launch_bounds__(kThreads, 2) group_norm_sums_kernel(const __grid_constant__ GroupNormParameters p) {
+template <class T>
+__global__ void __launch_bounds__(kThreads, 2) group_norm_sums_kernel(const __grid_constant__ GroupNormParameters<T> p) {
   __shared__ Shared shared;
   const int block = blockIdx.x % p.blocks, slice = blockIdx.x / p.blocks % p.slices;
   const int image = blockIdx.x / (p.blocks * p.slices);
@@ -223,7 +230,8 @@ __global__ void __launch_bounds__(kThreads, 2) group_norm_sums_kernel(const __gr
 }
 
 /** Second: the same blocks, in the opposite order, so that what the first read last is still in the cache. */
-__global__ void __launch_bounds__(kThreads, 2) group_norm_apply_kernel(const __grid_constant__ GroupNormParameters p) {
+template <class T>
+__global__ void __launch_bounds__(kThreads, 2) group_norm_apply_kernel(const __grid_constant__ GroupNormParameters<T> p) {
   __shared__ Shared shared;
   const int index = gridDim.x - 1 - blockIdx.x;
   const int block = index % p.blocks, slice = index / p.blocks % p.slices, image = index / (p.blocks * p.slices);
@@ -284,6 +292,36 @@ Division divide(const CalotypeGroupNormArgs &a) {
   return d;
 }
 
+template <class T>
+int run(const CalotypeGroupNormArgs &a, const Division &d, cudaStream_t stream) {
+  GroupNormParameters<T> p;
+  p.x = static_cast<const T *>(a.x);
+  p.x2 = static_cast<const T *>(a.x2);
+  p.weight = static_cast<const T *>(a.weight);
+  p.bias = static_cast<const T *>(a.bias);
+  p.out = static_cast<T *>(a.out);
+  p.partial = static_cast<float2 *>(a.scratch);
+  p.pixels = a.pixels;
+  p.channels = a.channels;
+  p.channels2 = a.channels2;
+  p.groups = a.groups;
+  p.groupWidth = (a.channels + a.channels2) / a.groups;
+  p.sliceVectors = d.vectors;
+  p.slices = d.slices;
+  p.blocks = d.blocks;
+  p.eps = a.eps;
+  p.activation = a.activation;
+  LaunchShape shape;
+  shape.blocks = a.batch * d.slices * d.blocks;
+  shape.threads = kThreads;
+  if (d.isOneLaunch) {
+    shape.cluster = d.blocks;
+    return launch(group_norm_cluster_kernel<T>, shape, a.flags, stream, p);
+  }
+  const int status = launch(group_norm_sums_kernel<T>, shape, a.flags, stream, p);
+  return status ? status : launch(group_norm_apply_kernel<T>, shape, a.flags, stream, p);
+}
+
 }  // namespace
 }  // namespace calotype
 
@@ -305,30 +343,5 @@ extern "C" int calotype_group_norm(const CalotypeGroupNormArgs *args, cudaStream
   const Division d = divide(a);
   if (!d.vectors) return CALOTYPE_UNSUPPORTED;
   if (!d.isOneLaunch && !a.scratch) return CALOTYPE_INVALID;
-  GroupNormParameters p;
-  p.x = static_cast<const __half *>(a.x);
-  p.x2 = static_cast<const __half *>(a.x2);
-  p.weight = static_cast<const __half *>(a.weight);
-  p.bias = static_cast<const __half *>(a.bias);
-  p.out = static_cast<__half *>(a.out);
-  p.partial = static_cast<float2 *>(a.scratch);
-  p.pixels = a.pixels;
-  p.channels = a.channels;
-  p.channels2 = a.channels2;
-  p.groups = a.groups;
-  p.groupWidth = channels / a.groups;
-  p.sliceVectors = d.vectors;
-  p.slices = d.slices;
-  p.blocks = d.blocks;
-  p.eps = a.eps;
-  p.activation = a.activation;
-  LaunchShape shape;
-  shape.blocks = a.batch * d.slices * d.blocks;
-  shape.threads = kThreads;
-  if (d.isOneLaunch) {
-    shape.cluster = d.blocks;
-    return launch(group_norm_cluster_kernel, shape, a.flags, stream, p);
-  }
-  const int status = launch(group_norm_sums_kernel, shape, a.flags, stream, p);
-  return status ? status : launch(group_norm_apply_kernel, shape, a.flags, stream, p);
+  return by_narrow_type(a.element, [&](auto zero) { return run<decltype(zero)>(a, d, stream); });
 }

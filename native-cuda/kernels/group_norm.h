@@ -7,13 +7,13 @@ extern "C" {
 #endif
 
 typedef struct CalotypeGroupNormArgs {
-  /** [batch, pixels, channels] f16 */
+  /** [batch, pixels, channels] 16 bits */
   const void *x;
-  /** [batch, pixels, channels2] f16 or null: read as if concatenated to x along channels. */
+  /** [batch, pixels, channels2] 16 bits or null: read as if concatenated to x along channels. */
   const void *x2;
-  /** [channels + channels2] f16 */
+  /** [channels + channels2] 16 bits */
   const void *weight, *bias;
-  /** [batch, pixels, channels + channels2] f16; may be x where there is no x2. */
+  /** [batch, pixels, channels + channels2] 16 bits; may be x where there is no x2. */
   void *out;
   /** calotype_group_norm_scratch() bytes, or null where that is 0. Need not be cleared. */
   void *scratch;
@@ -23,6 +23,8 @@ typedef struct CalotypeGroupNormArgs {
   float eps;
   /** CALOTYPE_NONE or CALOTYPE_SILU; others are CALOTYPE_UNSUPPORTED. */
   int32_t activation;
+  /** CalotypeElement, of 16 bits. */
+  int32_t element;
   /** CalotypeFlags. */
   int32_t flags;
 } CalotypeGroupNormArgs;

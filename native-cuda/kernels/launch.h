@@ -1,8 +1,12 @@
 /** @file The host's side of a launch: what device this is, tensor maps, and the attributes kernels need. */
 #pragma once
 #include <cuda.h>
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
 #include <cuda_runtime.h>
 #include <stdint.h>
+
+#include <type_traits>
 
 #include "calotype.h"
 
@@ -43,27 +47,39 @@ Function driver_function(const char *name) {
   return reinterpret_cast<Function>(found);
 }
 
-/** A box of an array of f16 for the copy engine: sizes in elements, innermost first; strides in bytes, of all but it. */
-inline bool encode_tiled(CUtensorMap *map, const void *base, int rank, const uint64_t *size, const uint64_t *strideBytes,
-                         const uint32_t *box) {
+/** The copy engine's type for T; elements of eight bits are bytes to it. */
+template <class T>
+constexpr CUtensorMapDataType map_type() {
+  if (sizeof(T) == 1) return CU_TENSOR_MAP_DATA_TYPE_UINT8;
+  return std::is_same_v<T, __half> ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16 : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
+}
+
+/** Bytes of the rows that the copy engine swizzles: the innermost length of all boxes. */
+constexpr int kRowBytes = 128;
+
+/** A box of an array of T for the copy engine: sizes in elements, innermost first; strides in bytes, of all but it. */
+template <class T>
+bool encode_tiled(CUtensorMap *map, const void *base, int rank, const uint64_t *size, const uint64_t *strideBytes,
+                  const uint32_t *box) {
   static const auto encode =
       driver_function<decltype(&cuTensorMapEncodeTiled)>("cuTensorMapEncodeTiled");
   const uint32_t ones[5] = {1, 1, 1, 1, 1};
-  return encode && !encode(map, CU_TENSOR_MAP_DATA_TYPE_FLOAT16, rank, const_cast<void *>(base),
+  return encode && !encode(map, map_type<T>(), rank, const_cast<void *>(base),
                            reinterpret_cast<const cuuint64_t *>(size),
                            reinterpret_cast<const cuuint64_t *>(strideBytes), box, ones,
                            CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
                            CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
 }
 
-/** Boxes of [rows, 64] of a dense matrix. */
-inline bool encode_matrix(CUtensorMap *map, const void *base, uint64_t rows, uint64_t columns, uint32_t boxRows) {
-  const uint64_t size[] = {columns, rows}, stride[] = {columns * 2};
-  const uint32_t box[] = {64, boxRows};
-  return encode_tiled(map, base, 2, size, stride, box);
+/** Boxes of [rows, 128 bytes] of a dense matrix. */
+template <class T>
+bool encode_matrix(CUtensorMap *map, const void *base, uint64_t rows, uint64_t columns, uint32_t boxRows) {
+  const uint64_t size[] = {columns, rows}, stride[] = {columns * sizeof(T)};
+  const uint32_t box[] = {kRowBytes / sizeof(T), boxRows};
+  return encode_tiled<T>(map, base, 2, size, stride, box);
 }
 
-/** What one tap of a convolution reads of an NHWC image: `pixels` output pixels in a row, 64 channels of each. */
+/** What one tap of a convolution reads of an NHWC image: `pixels` output pixels in a row, 128 bytes of each. */
 struct Im2colShape {
   int batch, height, width, channels;
   int stride;
@@ -72,16 +88,17 @@ struct Im2colShape {
   int pixels;
 };
 
-inline bool encode_im2col(CUtensorMap *map, const void *base, const Im2colShape &s) {
+template <class T>
+bool encode_im2col(CUtensorMap *map, const void *base, const Im2colShape &s) {
   static const auto encode =
       driver_function<decltype(&cuTensorMapEncodeIm2col)>("cuTensorMapEncodeIm2col");
   const cuuint64_t size[] = {cuuint64_t(s.channels), cuuint64_t(s.width), cuuint64_t(s.height), cuuint64_t(s.batch)};
-  const cuuint64_t row = size[0] * 2;
+  const cuuint64_t row = size[0] * sizeof(T);
   const cuuint64_t stride[] = {row, row * size[1], row * size[1] * size[2]};
   const int lower[] = {s.lowerX, s.lowerY}, upper[] = {s.upperX, s.upperY};
   const cuuint32_t steps[] = {1, cuuint32_t(s.stride), cuuint32_t(s.stride), 1};
-  if (!encode || encode(map, CU_TENSOR_MAP_DATA_TYPE_FLOAT16, 4, const_cast<void *>(base), size, stride, lower, upper,
-                        64, s.pixels, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+  if (!encode || encode(map, map_type<T>(), 4, const_cast<void *>(base), size, stride, lower, upper,
+                        kRowBytes / sizeof(T), s.pixels, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
                         CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE))
     return false;
   // Drivers up to 13.1 set a bit for tensors under 128 KB that makes the engine read beyond them (CUTLASS clears it too).

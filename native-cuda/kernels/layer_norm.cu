@@ -2,6 +2,8 @@
 #include "layer_norm.h"
 
 #include "launch.h"
+#include "lib/element.cuh"
+#include "lib/reduce.cuh"
 #include "math.cuh"
 #include "ptx.cuh"
 
@@ -10,13 +12,7 @@ namespace {
 
 constexpr int kWarps = 4;
 
-__device__ __forceinline__ float warp_sum(float x) {
-#pragma unroll
-  for (int step = 16; step > 0; step /= 2) x += __shfl_xor_sync(~0u, x, step);
-  return x;
-}
-
-template <int Vectors>
+template <class T, int Vectors>
 __global__ void __launch_bounds__(kWarps * 32) layer_norm_kernel(const uint4 *x, const uint4 *weight, const uint4 *bias,
                                                                 uint4 *out, int rows, int channels, float eps) {
   const int lane = threadIdx.x % 32, row = blockIdx.x * kWarps + threadIdx.x / 32, count = channels / 8;
@@ -29,7 +25,7 @@ __global__ void __launch_bounds__(kWarps * 32) layer_norm_kernel(const uint4 *x,
 #pragma unroll
   for (int i = 0; i < Vectors; i++) {
     const int at = i * 32 + lane;
-    unpack(at < count ? from[at] : make_uint4(0, 0, 0, 0), v[i]);
+    unpack<T>(at < count ? from[at] : make_uint4(0, 0, 0, 0), v[i]);
   }
 #pragma unroll
   for (int i = 0; i < Vectors; i++)
@@ -50,22 +46,33 @@ __global__ void __launch_bounds__(kWarps * 32) layer_norm_kernel(const uint4 *x,
     const int at = i * 32 + lane;
     if (at >= count) continue;
     float w[8], b[8];
-    unpack(__ldg(weight + at), w);
-    unpack(__ldg(bias + at), b);
+    unpack<T>(__ldg(weight + at), w);
+    unpack<T>(__ldg(bias + at), b);
 #pragma unroll
     for (int j = 0; j < 8; j++) w[j] = fmaf((v[i][j] - mean) * scale, w[j], b[j]);
-    out[size_t(row) * count + at] = pack(w);
+    out[size_t(row) * count + at] = pack<T>(w);
   }
 }
 
-template <int Vectors>
-int run(const CalotypeLayerNormArgs &a, cudaStream_t stream) {
+template <class T, int Vectors>
+int run_vectors(const CalotypeLayerNormArgs &a, cudaStream_t stream) {
   LaunchShape shape;
   shape.blocks = ceil_div(a.rows, kWarps);
   shape.threads = kWarps * 32;
-  return launch(layer_norm_kernel<Vectors>, shape, a.flags, stream, static_cast<const uint4 *>(a.x),
+  return launch(layer_norm_kernel<T, Vectors>, shape, a.flags, stream, static_cast<const uint4 *>(a.x),
                 static_cast<const uint4 *>(a.weight), static_cast<const uint4 *>(a.bias), static_cast<uint4 *>(a.out),
                 a.rows, a.channels, a.eps);
+}
+
+template <class T>
+int run(const CalotypeLayerNormArgs &a, cudaStream_t stream) {
+  const int vectors = ceil_div(a.channels, 256);
+  if (vectors <= 1) return run_vectors<T, 1>(a, stream);
+  if (vectors <= 2) return run_vectors<T, 2>(a, stream);
+  if (vectors <= 3) return run_vectors<T, 3>(a, stream);
+  if (vectors <= 5) return run_vectors<T, 5>(a, stream);
+  if (vectors <= 8) return run_vectors<T, 8>(a, stream);
+  return vectors <= 16 ? run_vectors<T, 16>(a, stream) : run_vectors<T, 32>(a, stream);
 }
 
 }  // namespace
@@ -75,11 +82,5 @@ extern "C" int calotype_layer_norm(const CalotypeLayerNormArgs *args, cudaStream
   using namespace calotype;
   if (args->rows < 1 || args->channels < 1) return CALOTYPE_INVALID;
   if (args->channels % 8 || args->channels > 8192) return CALOTYPE_UNSUPPORTED;
-  const int vectors = ceil_div(args->channels, 256);
-  if (vectors <= 1) return run<1>(*args, stream);
-  if (vectors <= 2) return run<2>(*args, stream);
-  if (vectors <= 3) return run<3>(*args, stream);
-  if (vectors <= 5) return run<5>(*args, stream);
-  if (vectors <= 8) return run<8>(*args, stream);
-  return vectors <= 16 ? run<16>(*args, stream) : run<32>(*args, stream);
+  return by_narrow_type(args->element, [&](auto zero) { return run<decltype(zero)>(*args, stream); });
 }

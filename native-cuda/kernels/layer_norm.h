@@ -7,15 +7,17 @@ extern "C" {
 #endif
 
 typedef struct CalotypeLayerNormArgs {
-  /** [rows, channels] f16 */
+  /** [rows, channels] 16 bits */
   const void *x;
-  /** [channels] f16 */
+  /** [channels] 16 bits */
   const void *weight, *bias;
-  /** [rows, channels] f16; may be x. */
+  /** [rows, channels] 16 bits; may be x. */
   void *out;
   /** channels: a multiple of 8, at most 8192. */
   int32_t rows, channels;
   float eps;
+  /** CalotypeElement, of 16 bits. */
+  int32_t element;
   /** CalotypeFlags. */
   int32_t flags;
 } CalotypeLayerNormArgs;

@@ -8,23 +8,27 @@
 namespace calotype {
 namespace {
 
-const __half *halves(const void *pointer) { return static_cast<const __half *>(pointer); }
-
 int problem_of(const CalotypeGemmArgs &a, MatrixProblem *p) {
   if (a.m < 1 || a.n < 1 || a.k < 1 || (a.activation == CALOTYPE_GEGLU && (a.residual || a.n % 16)))
     return CALOTYPE_INVALID;
-  if (a.k % 8) return CALOTYPE_UNSUPPORTED;
+  const bool isNarrow = a.operands != CALOTYPE_VALUES;
+  if (isNarrow && (!a.xScales || !a.weightScales)) return CALOTYPE_INVALID;
+  if (a.k % (isNarrow ? 16 : 8) || (isNarrow && a.n % 8)) return CALOTYPE_UNSUPPORTED;
   *p = {};
-  p->x = halves(a.x);
-  p->weight = halves(a.weight);
-  p->bias = halves(a.bias);
-  p->residual = halves(a.residual);
-  p->out = static_cast<__half *>(a.out);
+  p->x = a.x;
+  p->weight = a.weight;
+  p->bias = a.bias;
+  p->residual = a.residual;
+  p->out = a.out;
+  p->rowScale = a.xScales;
+  p->columnScale = a.weightScales;
+  p->operands = a.operands;
   p->m = a.m;
   p->n = a.n;
   p->channels = a.k;
   p->kernelHeight = p->kernelWidth = p->phases = p->stride = p->batch = 1;
   p->activation = a.activation;
+  p->element = a.element;
   p->flags = a.flags;
   p->config = a.config;
   return CALOTYPE_OK;
@@ -39,14 +43,14 @@ int problem_of(const CalotypeConvArgs &a, MatrixProblem *p) {
     return CALOTYPE_INVALID;
   if (a.channels % 8 || a.channels2 % 8 || a.stride > 8) return CALOTYPE_UNSUPPORTED;
   *p = {};
-  p->x = halves(a.x);
-  p->x2 = halves(a.x2);
-  p->weight = halves(a.weight);
-  p->bias = halves(a.bias);
-  p->rows = halves(a.rows);
+  p->x = a.x;
+  p->x2 = a.x2;
+  p->weight = a.weight;
+  p->bias = a.bias;
+  p->rows = a.rows;
   p->rowIndex = a.rowIndex;
-  p->residual = halves(a.residual);
-  p->out = static_cast<__half *>(a.out);
+  p->residual = a.residual;
+  p->out = a.out;
   p->n = a.outChannels;
   p->channels = a.channels;
   p->channels2 = a.channels2;
@@ -63,6 +67,7 @@ int problem_of(const CalotypeConvArgs &a, MatrixProblem *p) {
   p->padBottom = a.padBottom;
   p->padRight = a.padRight;
   p->activation = a.activation;
+  p->element = a.element;
   p->flags = a.flags;
   p->config = a.config;
   p->phases = 1;
@@ -83,7 +88,7 @@ int problem_of(const CalotypeConvArgs &a, MatrixProblem *p) {
 int run(const MatrixProblem &p, cudaStream_t stream) {
   const bool hopper = is_hopper();
   const int config = p.config >= 0 ? p.config : hopper ? matrix_sm90_choice(p) : matrix_sm80_choice(p);
-  if (config >= (hopper ? matrix_sm90_configs() : matrix_sm80_configs())) return CALOTYPE_INVALID;
+  if (config >= (hopper ? matrix_sm90_configs(p.operands) : matrix_sm80_configs())) return CALOTYPE_INVALID;
   return hopper ? matrix_sm90(p, config, stream) : matrix_sm80(p, config, stream);
 }
 
@@ -100,7 +105,7 @@ extern "C" int calotype_gemm(const CalotypeGemmArgs *args, cudaStream_t stream) 
   return status ? status : run(p, stream);
 }
 
-extern "C" int calotype_gemm_configs(void) { return is_hopper() ? matrix_sm90_configs() : matrix_sm80_configs(); }
+extern "C" int calotype_gemm_configs(void) { return is_hopper() ? matrix_sm90_configs(CALOTYPE_VALUES) : matrix_sm80_configs(); }
 
 extern "C" int calotype_gemm_choice(const CalotypeGemmArgs *args) {
   MatrixProblem p;

@@ -1,12 +1,13 @@
 /**
  * @file Matrix product and implicit-GEMM convolution for cards without wgmma: mma.sync fed by cp.async.
  *
- * A block keeps a ring of three pairs of tiles [BM, 32] and [BN, 32], whose 64-byte rows are swizzled so that eight
+ * A block keeps a ring of three pairs of tiles of BM and BN rows, whose 64 bytes are swizzled so that eight
  * rows of 16 bytes lie in different banks. Each thread copies the same column of a few rows all along, so a
  * convolution's pixels are found once, and a tap only moves them.
  */
 #include "epilogue.cuh"
 #include "launch.h"
+#include "lib/element.cuh"
 #include "matrix.h"
 #include "mma.cuh"
 #include "ptx.cuh"
@@ -14,27 +15,28 @@
 namespace calotype {
 namespace {
 
-constexpr int kStep = 32;  // channels a stage
+constexpr int kStepBytes = 64;  // of a row, a stage
 constexpr int kStages = 3;
 
 template <int BM_, int BN_, int WarpsM_, int WarpsN_>
 struct SmallTile {
   static constexpr int BM = BM_, BN = BN_, WarpsM = WarpsM_, WarpsN = WarpsN_;
   static constexpr int Threads = WarpsM * WarpsN * 32, Slabs = BM / WarpsM / 16;
-  static constexpr int StageBytes = (BM + BN) * kStep * 2;
+  static constexpr int StageBytes = (BM + BN) * kStepBytes;
   static constexpr int RowsX = BM * 4 / Threads, RowsWeight = BN * 4 / Threads;
   static_assert(BN / WarpsN == kChunk, "a warp has one chunk of columns");
   static_assert(WarpsM * WarpsN * 16 * kChunkPitch * 4 <= kStages * StageBytes, "the ring holds the epilogue's rows");
 };
 
+template <class F>
 struct SmallParameters {
   MatrixProblem problem;
-  Epilogue epilogue;
+  Epilogue<typename F::Value> epilogue;
   int tilesM, tilesN;
 };
 
 __device__ __forceinline__ uint32_t swizzled(uint32_t tile, int row, int unit) {
-  return tile + row * (kStep * 2) + ((unit ^ (row / 2 % 4)) * 16);
+  return tile + row * kStepBytes + ((unit ^ (row / 2 % 4)) * 16);
 }
 
 /** A row of the left operand: the pixel of its first tap, and its image's first pixel. */
@@ -44,18 +46,23 @@ struct SourceRow {
   bool isInside;
 };
 
-__device__ __forceinline__ SourceRow source_row(const MatrixProblem &p, const Epilogue &e, int m, int phase) {
+template <class T>
+__device__ __forceinline__ SourceRow source_row(const MatrixProblem &p, const Epilogue<T> &e, int m, int phase) {
   if (!p.isConvolution) return {m, 0, 0, m < p.m};
   const int image = m / e.pixels, pixel = m - image * e.pixels, y = pixel / e.width;
   return {int64_t(image) * p.height * p.width, y * p.stride - p.padTop + (phase >> 1),
           (pixel - y * e.width) * p.stride - p.padLeft + (phase & 1), m < p.m};
 }
 
-template <class T>
-__global__ void __launch_bounds__(T::Threads) small_matrix_kernel(const __grid_constant__ SmallParameters parameters) {
+template <class T, class F>
+__global__ void __launch_bounds__(T::Threads)
+    small_matrix_kernel(const __grid_constant__ SmallParameters<F> parameters) {
+  using Input = typename F::Input;
+  constexpr int Step = kStepBytes / sizeof(Input), Unit = 16 / sizeof(Input);  // channels a stage, and 16 bytes
   extern __shared__ __align__(128) char ring[];
   const MatrixProblem &p = parameters.problem;
-  const Epilogue &e = parameters.epilogue;
+  const Epilogue<typename F::Value> &e = parameters.epilogue;
+  const Input *weights = static_cast<const Input *>(p.weight);
   const int thread = threadIdx.x, lane = thread % 32, warp = thread / 32, unit = thread % 4;
   const int tileM = blockIdx.x % parameters.tilesM, rest = blockIdx.x / parameters.tilesM;
   const int tileN = rest % parameters.tilesN, phase = rest / parameters.tilesN;
@@ -66,7 +73,7 @@ __global__ void __launch_bounds__(T::Threads) small_matrix_kernel(const __grid_c
 #pragma unroll
   for (int i = 0; i < T::RowsX; i++)
     rows[i] = source_row(p, e, tileM * T::BM + thread / 4 + i * (T::Threads / 4), phase);
-  const int chunks = ceil_div(p.channels, kStep), chunksOfTap = chunks + ceil_div(p.channels2, kStep);
+  const int chunks = ceil_div(p.channels, Step), chunksOfTap = chunks + ceil_div(p.channels2, Step);
   const int taps = p.kernelHeight * p.kernelWidth, steps = taps * chunksOfTap, depth = p.channels + p.channels2;
   const uint32_t base = shared_address(ring);
   int loadTap = 0, loadChunk = 0;
@@ -74,10 +81,10 @@ __global__ void __launch_bounds__(T::Threads) small_matrix_kernel(const __grid_c
   const auto load = [&](int stage) {
     const bool second = loadChunk >= chunks;
     const int width = second ? p.channels2 : p.channels;
-    const int channel = (second ? loadChunk - chunks : loadChunk) * kStep + unit * 8;
+    const int channel = (second ? loadChunk - chunks : loadChunk) * Step + unit * Unit;
     const int tapY = loadTap / p.kernelWidth, tapX = loadTap - tapY * p.kernelWidth;
-    const __half *source = second ? p.x2 : p.x;
-    const uint32_t x = base + stage * T::StageBytes, weight = x + T::BM * kStep * 2;
+    const Input *source = static_cast<const Input *>(second ? p.x2 : p.x);
+    const uint32_t x = base + stage * T::StageBytes, weight = x + T::BM * kStepBytes;
 #pragma unroll
     for (int i = 0; i < T::RowsX; i++) {
       const int y = rows[i].y + tapY, column = rows[i].x + tapX;
@@ -95,7 +102,7 @@ __global__ void __launch_bounds__(T::Threads) small_matrix_kernel(const __grid_c
       const int row = thread / 4 + i * (T::Threads / 4), n = tileN * T::BN + row;
       const bool isInside = n < p.n && channel < width;
       const int64_t at = (int64_t(phase) * p.n + n) * taps * depth + loadTap * depth + (second ? p.channels : 0) + channel;
-      copy_async(swizzled(weight, row, unit), isInside ? p.weight + at : p.weight, isInside);
+      copy_async(swizzled(weight, row, unit), isInside ? weights + at : weights, isInside);
     }
     if (++loadChunk == chunksOfTap) {
       loadChunk = 0;
@@ -103,7 +110,7 @@ __global__ void __launch_bounds__(T::Threads) small_matrix_kernel(const __grid_c
     }
   };
 
-  float sum[T::Slabs][kChunk / 2] = {};
+  typename F::Sum sum[T::Slabs][kChunk / 2] = {};
   const int warpM = warp / T::WarpsN * T::Slabs * 16, warpN = warp % T::WarpsN * kChunk;
   for (int i = 0; i < kStages - 1; i++) {
     if (i < steps) load(i);
@@ -114,9 +121,9 @@ __global__ void __launch_bounds__(T::Threads) small_matrix_kernel(const __grid_c
     __syncthreads();
     if (step + kStages - 1 < steps) load((step + kStages - 1) % kStages);
     copies_commit();
-    const uint32_t x = base + step % kStages * T::StageBytes, weight = x + T::BM * kStep * 2;
+    const uint32_t x = base + step % kStages * T::StageBytes, weight = x + T::BM * kStepBytes;
 #pragma unroll
-    for (int k = 0; k < kStep / 16; k++) {
+    for (int k = 0; k < kStepBytes / 32; k++) {
       uint32_t a[T::Slabs][4], b[kChunk / 16][4];
 #pragma unroll
       for (int slab = 0; slab < T::Slabs; slab++)
@@ -127,7 +134,7 @@ __global__ void __launch_bounds__(T::Threads) small_matrix_kernel(const __grid_c
 #pragma unroll
       for (int slab = 0; slab < T::Slabs; slab++)
 #pragma unroll
-        for (int i = 0; i < kChunk / 8; i++) multiply_16x8(sum[slab] + 4 * i, a[slab], b[i / 2] + i % 2 * 2);
+        for (int i = 0; i < kChunk / 8; i++) multiply_16x8<Input>(sum[slab] + 4 * i, a[slab], b[i / 2] + i % 2 * 2);
     }
   }
   copies_wait<0>();
@@ -136,22 +143,22 @@ __global__ void __launch_bounds__(T::Threads) small_matrix_kernel(const __grid_c
 #pragma unroll
   for (int slab = 0; slab < T::Slabs; slab++) {
     const int m = tileM * T::BM + warpM + slab * 16, n = tileN * T::BN + warpN;
-    finish_chunk<kChunk>(e, sum[slab], stage, m, n, phase, load_early<kChunk>(e, m, n, phase));
+    finish_chunk<F, kChunk>(e, sum[slab], stage, m, n, phase, load_early<kChunk>(e, m, n, phase));
   }
 }
 
-template <class T>
+template <class T, class F>
 int launch_small(const MatrixProblem &problem, cudaStream_t stream) {
-  SmallParameters p;
+  SmallParameters<F> p;
   p.problem = problem;
-  p.epilogue = epilogue_of(problem);
+  p.epilogue = epilogue_of<typename F::Value>(problem);
   p.tilesM = ceil_div(problem.m, T::BM);
   p.tilesN = ceil_div(problem.n, T::BN);
   LaunchShape shape;
   shape.blocks = p.tilesM * p.tilesN * problem.phases;
   shape.threads = T::Threads;
   shape.sharedBytes = kStages * T::StageBytes;
-  return launch(small_matrix_kernel<T>, shape, problem.flags, stream, p);
+  return launch(small_matrix_kernel<T, F>, shape, problem.flags, stream, p);
 }
 
 using Large = SmallTile<128, 128, 2, 4>;
@@ -167,7 +174,15 @@ int matrix_sm80_choice(const MatrixProblem &p) {
 }
 
 int matrix_sm80(const MatrixProblem &problem, int config, cudaStream_t stream) {
-  return config == 0 ? launch_small<Large>(problem, stream) : launch_small<Small>(problem, stream);
+  if (problem.operands == CALOTYPE_FP8) return CALOTYPE_UNSUPPORTED;
+  return by_narrow_type(problem.element, [&](auto zero) {
+    using T = decltype(zero);
+    const auto launch = [&](auto format) {
+      using F = decltype(format);
+      return config == 0 ? launch_small<Large, F>(problem, stream) : launch_small<Small, F>(problem, stream);
+    };
+    return problem.operands == CALOTYPE_INT8 ? launch(Int8<T>{}) : launch(Plain<T>{});
+  });
 }
 
 }  // namespace calotype

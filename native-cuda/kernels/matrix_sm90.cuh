@@ -2,7 +2,7 @@
  * @file Matrix product and implicit-GEMM convolution on wgmma, fed by the copy engine.
  *
  * A block is one producer warp and `Groups` warp groups of consumers. The producer keeps a ring of `Stages` pairs of
- * tiles [BM, 64] and [BN, 64] filled: rows of the left operand come from a matrix or, for convolutions, through
+ * tiles [BM, 128 bytes] and [BN, 128 bytes] filled: rows of the left operand come from a matrix or, for convolutions, through
  * the engine's im2col mode, which finds the pixels under a tap and zeroes what lies outside. Consumers multiply and
  * hand their sums to the epilogue through shared memory, so that rows are stored in whole sectors.
  * Blocks of a cluster share loads (ClusterN blocks side by side the left operand, ClusterM blocks below each other
@@ -29,7 +29,9 @@
 
 namespace calotype {
 
-constexpr int kDepth = 64;  // channels a stage: one swizzled row of 128 bytes
+/** Channels a stage: one swizzled row. */
+template <class F>
+constexpr int kDepth = kRowBytes / sizeof(typename F::Input);
 
 template <int BM_, int BN_, int Groups_, int Stages_, int ClusterM_, int ClusterN_, int Split_, int Resident_,
           int TakesTurns_ = 0>
@@ -48,7 +50,7 @@ struct Tile {
   static constexpr int Threads = Groups * 128 + (Wide ? 128 : 32);
   static constexpr int ProducerRegisters = 40, ConsumerRegisters = Resident > 1 ? 208 : 232;
   static_assert(!Wide || (Groups * ConsumerRegisters + ProducerRegisters) * 128 * Resident <= 65536, "registers");
-  static constexpr int StageBytes = (BM + BN) * kDepth * 2;
+  static constexpr int StageBytes = (BM + BN) * kRowBytes;
   static constexpr bool OneTile = Split > 1 || Resident > 1;
   static_assert(!TakesTurns || (!OneTile && Groups == 2), "no turns to take");
   /** Columns of a chunk of the epilogue, and whether registers allow asking for the next one's inputs early. */
@@ -63,9 +65,10 @@ struct Tile {
   static_assert(BM / ClusterN % 8 == 0 && BN / ClusterM % 8 == 0, "shared loads are whole atoms");
 };
 
+template <class F>
 struct MatrixParameters {
   CUtensorMap x, x2, weight;
-  Epilogue epilogue;
+  Epilogue<typename F::Value> epilogue;
   int tilesM, tilesN, tiles;
   int chunks, chunks2, channels, channels2, taps, kernelWidth;
   bool isConvolution;
@@ -77,8 +80,8 @@ struct TilePlace {
   int m, n, phase;
 };
 
-template <class T>
-__device__ __forceinline__ TilePlace tile_place(const MatrixParameters &p, int tile, uint32_t rank) {
+template <class T, class F>
+__device__ __forceinline__ TilePlace tile_place(const MatrixParameters<F> &p, int tile, uint32_t rank) {
   const int rowsOfClusters = p.tilesM / T::ClusterM, columnsOfClusters = p.tilesN / T::ClusterN;
   const int column = tile / rowsOfClusters, row = tile - column * rowsOfClusters;
   const int phase = column / columnsOfClusters;
@@ -90,8 +93,8 @@ struct Steps {
   int first, last;
 };
 
-template <class T>
-__device__ __forceinline__ Steps steps_of(const MatrixParameters &p, uint32_t rank) {
+template <class T, class F>
+__device__ __forceinline__ Steps steps_of(const MatrixParameters<F> &p, uint32_t rank) {
   const int total = p.taps * (p.chunks + p.chunks2), part = rank % T::Split;
   return {total * part / T::Split, total * (part + 1) / T::Split};
 }
@@ -114,7 +117,7 @@ struct RingPosition {
   }
 };
 
-/** The tap and the 64 channels of a step, of both sources counted on. */
+/** The tap and the channels of a step, of both sources counted on. */
 struct StepPlace {
   int tap, chunk;
   __device__ __forceinline__ void advance(int chunksOfTap) {
@@ -126,16 +129,16 @@ struct StepPlace {
 };
 
 /** What the producer of one block copies. */
-template <class T>
+template <class T, class F>
 struct Producer {
   static constexpr int RowsX = T::BM / T::ClusterN, RowsWeight = T::BN / T::ClusterM;
-  const MatrixParameters &p;
+  const MatrixParameters<F> &p;
   uint32_t ring, full;
   /** The block's row and column in its cluster, and the blocks that share what it copies. */
   uint32_t inM, inN;
   uint16_t sharesX = 0, sharesWeight = 0;
 
-  __device__ Producer(const MatrixParameters &p, uint32_t ring, uint32_t full, uint32_t rank)
+  __device__ Producer(const MatrixParameters<F> &p, uint32_t ring, uint32_t full, uint32_t rank)
       : p(p), ring(ring), full(full), inM(rank / T::Split % T::ClusterM), inN(rank / (T::Split * T::ClusterM)) {
     const uint32_t part = rank % T::Split;
     for (int i = 0; i < T::ClusterN; i++) sharesX |= 1 << (part + T::Split * (inM + T::ClusterM * i));
@@ -147,9 +150,9 @@ struct Producer {
   __device__ __forceinline__ void copy_weight(int stage, const TilePlace &place, const StepPlace &at) const {
     const bool second = at.chunk >= p.chunks;
     const int depth = at.tap * (p.channels + p.channels2) +
-                      (second ? p.channels + (at.chunk - p.chunks) * kDepth : at.chunk * kDepth);
+                      (second ? p.channels + (at.chunk - p.chunks) * kDepth<F> : at.chunk * kDepth<F>);
     const int n = place.n + inM * RowsWeight + place.phase * p.epilogue.n;
-    const uint32_t to = ring + stage * T::StageBytes + (T::BM + inM * RowsWeight) * kDepth * 2;
+    const uint32_t to = ring + stage * T::StageBytes + (T::BM + inM * RowsWeight) * kRowBytes;
     if (T::ClusterM == 1) copy_2d(to, &p.weight, full + stage * 8, depth, n);
     else copy_2d(to, &p.weight, full + stage * 8, depth, n, sharesWeight);
   }
@@ -158,8 +161,8 @@ struct Producer {
   __device__ __forceinline__ void copy_x(int stage, const TilePlace &place, const StepPlace &at, Im2col from) const {
     const bool second = at.chunk >= p.chunks;
     const CUtensorMap *map = second ? &p.x2 : &p.x;
-    const uint32_t to = ring + stage * T::StageBytes + inN * RowsX * kDepth * 2, barrier = full + stage * 8;
-    from.channel = (second ? at.chunk - p.chunks : at.chunk) * kDepth;
+    const uint32_t to = ring + stage * T::StageBytes + inN * RowsX * kRowBytes, barrier = full + stage * 8;
+    from.channel = (second ? at.chunk - p.chunks : at.chunk) * kDepth<F>;
     if (p.isConvolution) {
       const int tapY = at.tap / p.kernelWidth;
       from.tapX = at.tap - tapY * p.kernelWidth + (place.phase & 1);
@@ -184,9 +187,9 @@ struct Producer {
   }
 };
 
-template <class T>
-__device__ void produce(const MatrixParameters &p, uint32_t ring, uint32_t full, uint32_t empty, uint32_t rank) {
-  const Producer<T> producer(p, ring, full, rank);
+template <class T, class F>
+__device__ void produce(const MatrixParameters<F> &p, uint32_t ring, uint32_t full, uint32_t empty, uint32_t rank) {
+  const Producer<T, F> producer(p, ring, full, rank);
   const Steps steps = steps_of<T>(p, rank);
   const int chunksOfTap = p.chunks + p.chunks2;
   const StepPlace firstStep = {steps.first / chunksOfTap, steps.first % chunksOfTap};
@@ -242,27 +245,29 @@ __device__ __forceinline__ void release(uint32_t empty, uint32_t rank) {
 }
 
 /** Leaves the products of the last stage under way, and returns that stage. */
-template <class T>
-__device__ __forceinline__ int multiply_tile(float (&sum)[T::Slabs][T::BN / 2], int steps, uint32_t ring, uint32_t full,
-                                             uint32_t empty, uint32_t rank, RingPosition<T::Stages> &at) {
+template <class T, class F>
+__device__ __forceinline__ int multiply_tile(typename F::Sum (&sum)[T::Slabs][T::BN / 2], int steps, uint32_t ring,
+                                             uint32_t full, uint32_t empty, uint32_t rank,
+                                             RingPosition<T::Stages> &at) {
   const int group = T::TakesTurns ? 0 : threadIdx.x / 128;
 #pragma unroll
   for (int slab = 0; slab < T::Slabs; slab++)
 #pragma unroll
-    for (int i = 0; i < T::BN / 2; i++) sum[slab][i] = 0.0f;
+    for (int i = 0; i < T::BN / 2; i++) sum[slab][i] = 0;
   int previous = 0;
   for (int step = 0; step < steps; step++) {
     barrier_wait(full + at.stage * 8, at.parity);
-    const uint32_t x = ring + at.stage * T::StageBytes + group * T::Slabs * 64 * kDepth * 2;
-    const uint32_t weight = ring + at.stage * T::StageBytes + T::BM * kDepth * 2;
+    const uint32_t x = ring + at.stage * T::StageBytes + group * T::Slabs * 64 * kRowBytes;
+    const uint32_t weight = ring + at.stage * T::StageBytes + T::BM * kRowBytes;
 #pragma unroll
     for (int slab = 0; slab < T::Slabs; slab++) pin(sum[slab]);
     products_begin();
 #pragma unroll
-    for (int k = 0; k < kDepth / 16; k++)
+    for (int k = 0; k < kRowBytes / 32; k++)
 #pragma unroll
       for (int slab = 0; slab < T::Slabs; slab++)
-        Product<T::BN>::multiply(sum[slab], operand(x + slab * 64 * kDepth * 2 + k * 32), operand(weight + k * 32));
+        Product<typename F::Input, T::BN>::multiply(sum[slab], operand(x + slab * 64 * kRowBytes + k * 32),
+                                                    operand(weight + k * 32));
     products_commit();
     // One group of products stays under way; the stage before it is done with.
     products_wait<1>();
@@ -285,8 +290,9 @@ __device__ __forceinline__ int warp_row(int slab) {
  * round takes the first sums and moves the others down. What a chunk needs of memory is asked for a round ahead,
  * where there are registers for it.
  */
-template <class T>
-__device__ __forceinline__ void finish_tile(const Epilogue &e, float (&sum)[T::Slabs][T::BN / 2], char *stages,
+template <class T, class F>
+__device__ __forceinline__ void finish_tile(const Epilogue<typename F::Value> &e,
+                                            typename F::Sum (&sum)[T::Slabs][T::BN / 2], char *stages,
                                             const TilePlace &place, Early next) {
   constexpr int Columns = T::Columns, Taken = Columns / 2;
   float *stage = reinterpret_cast<float *>(stages) + threadIdx.x / 32 * 16 * kChunkPitch;
@@ -300,8 +306,8 @@ __device__ __forceinline__ void finish_tile(const Epilogue &e, float (&sum)[T::S
         const bool isLast = n + Columns == T::BN;
         next = load_early<Columns>(e, isLast ? m + 64 : m, place.n + (isLast ? 0 : n + Columns), place.phase);
       }
-      finish_chunk<Columns>(e, sum[slab], stage, m, place.n + n, place.phase,
-                            T::Ahead ? early : load_early<Columns>(e, m, place.n + n, place.phase));
+      finish_chunk<F, Columns>(e, sum[slab], stage, m, place.n + n, place.phase,
+                               T::Ahead ? early : load_early<Columns>(e, m, place.n + n, place.phase));
 #pragma unroll
       for (int i = 0; i + Taken < T::BN / 2; i++) sum[slab][i] = sum[slab][i + Taken];
     }
@@ -309,8 +315,8 @@ __device__ __forceinline__ void finish_tile(const Epilogue &e, float (&sum)[T::S
 }
 
 /** Adds up the parts that the blocks of a cluster summed; each block finishes its share of the rows. */
-template <class T>
-__device__ __forceinline__ void finish_split(const Epilogue &e, float *partial, const TilePlace &place, uint32_t rank) {
+template <class T, class F>
+__device__ __forceinline__ void finish_split(const Epilogue<typename F::Value> &e, float *partial, const TilePlace &place, uint32_t rank) {
   constexpr int Rows = T::BM / T::Split, Groups = T::BN / 8, Threads = T::Groups * 128;
   const int part = rank % T::Split;
   const uint32_t base = shared_address(partial), first = rank - part;
@@ -326,12 +332,12 @@ __device__ __forceinline__ void finish_split(const Epilogue &e, float *partial, 
       v[0] += low.x, v[1] += low.y, v[2] += low.z, v[3] += low.w;
       v[4] += high.x, v[5] += high.y, v[6] += high.z, v[7] += high.w;
     }
-    finish(e, m, n, place.phase, v, bias, extra);
+    finish<F>(e, m, n, place.phase, v, bias, extra);
   }
 }
 
-template <class T>
-__global__ void __launch_bounds__(T::Threads, T::Resident) matrix_kernel(const __grid_constant__ MatrixParameters p) {
+template <class T, class F>
+__global__ void __launch_bounds__(T::Threads, T::Resident) matrix_kernel(const __grid_constant__ MatrixParameters<F> p) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
   extern __shared__ char sharedBytes[];
   __shared__ uint64_t barriers[2 * T::Stages];
@@ -360,7 +366,7 @@ __global__ void __launch_bounds__(T::Threads, T::Resident) matrix_kernel(const _
 
   if (threadIdx.x >= ProducerThread) {
     if constexpr (T::Wide) asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(T::ProducerRegisters));
-    if (threadIdx.x == ProducerThread) produce<T>(p, ring, full, empty, rank);
+    if (threadIdx.x == ProducerThread) produce<T, F>(p, ring, full, empty, rank);
   } else {
     if constexpr (T::Wide) asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(T::ConsumerRegisters));
     wait_for_previous_kernel();
@@ -373,8 +379,8 @@ __global__ void __launch_bounds__(T::Threads, T::Resident) matrix_kernel(const _
       const TilePlace place = tile_place<T>(p, tile, rank);
       // A barrier's parity tells one phase from the next only: a group may not wait for stages that lie further ahead.
       if (T::TakesTurns && tile >= stride) named_barrier(1 + turn, 256);
-      float sum[T::Slabs][T::BN / 2];
-      const int last = multiply_tile<T>(sum, steps.last - steps.first, ring, full, empty, rank, at);
+      typename F::Sum sum[T::Slabs][T::BN / 2];
+      const int last = multiply_tile<T, F>(sum, steps.last - steps.first, ring, full, empty, rank, at);
       if (T::TakesTurns && tile + stride < p.tiles) named_barrier_arrive(2 - turn, 256);
       Early early = {};
       if (T::Split == 1 && T::Ahead)
@@ -387,7 +393,7 @@ __global__ void __launch_bounds__(T::Threads, T::Resident) matrix_kernel(const _
       // The ring is free for sums once all groups have read its last stage.
       if constexpr (T::OneTile) named_barrier(1, T::Groups * 128);
       if constexpr (T::Split == 1) {
-        finish_tile<T>(p.epilogue, sum, ringBytes + (T::OneTile ? 0 : T::Stages * T::StageBytes), place, early);
+        finish_tile<T, F>(p.epilogue, sum, ringBytes + (T::OneTile ? 0 : T::Stages * T::StageBytes), place, early);
       } else {
         float *partial = reinterpret_cast<float *>(ringBytes);
 #pragma unroll
@@ -401,7 +407,7 @@ __global__ void __launch_bounds__(T::Threads, T::Resident) matrix_kernel(const _
     cluster_sync();
     if (threadIdx.x < ProducerThread) {
       const TilePlace place = tile_place<T>(p, blockIdx.x / T::Cluster, rank);
-      finish_split<T>(p.epilogue, reinterpret_cast<float *>(ringBytes), place, rank);
+      finish_split<T, F>(p.epilogue, reinterpret_cast<float *>(ringBytes), place, rank);
     }
   }
   // No block may end while another may still write to it or read from it.
@@ -413,17 +419,18 @@ __global__ void __launch_bounds__(T::Threads, T::Resident) matrix_kernel(const _
 #endif
 }
 
-template <class T>
+template <class T, class F>
 int launch_matrix(const MatrixProblem &problem, cudaStream_t stream) {
-  MatrixParameters p;
-  p.epilogue = epilogue_of(problem);
+  using Input = typename F::Input;
+  MatrixParameters<F> p;
+  p.epilogue = epilogue_of<typename F::Value>(problem);
   p.tilesM = ceil_div(ceil_div(problem.m, T::BM), T::ClusterM) * T::ClusterM;
   p.tilesN = ceil_div(ceil_div(problem.n, T::BN), T::ClusterN) * T::ClusterN;
   p.tiles = p.tilesM * p.tilesN / (T::ClusterM * T::ClusterN) * problem.phases;
   p.channels = problem.channels;
   p.channels2 = problem.channels2;
-  p.chunks = ceil_div(problem.channels, kDepth);
-  p.chunks2 = ceil_div(problem.channels2, kDepth);
+  p.chunks = ceil_div(problem.channels, kDepth<F>);
+  p.chunks2 = ceil_div(problem.channels2, kDepth<F>);
   p.taps = problem.taps();
   p.kernelWidth = problem.kernelWidth;
   p.isConvolution = problem.isConvolution;
@@ -434,7 +441,7 @@ int launch_matrix(const MatrixProblem &problem, cudaStream_t stream) {
 
   const bool geglu = problem.activation == CALOTYPE_GEGLU;
   if (geglu && T::Split > 1) return CALOTYPE_UNSUPPORTED;
-  if (!encode_matrix(&p.weight, problem.weight, uint64_t(problem.n) * problem.phases, problem.depth(),
+  if (!encode_matrix<Input>(&p.weight, problem.weight, uint64_t(problem.n) * problem.phases, problem.depth(),
                      T::BN / T::ClusterM))
     return CALOTYPE_UNSUPPORTED;
   if (problem.isConvolution) {
@@ -449,12 +456,12 @@ int launch_matrix(const MatrixProblem &problem, cudaStream_t stream) {
                          problem.padBottom - (problem.kernelHeight - 1),
                          T::BM / T::ClusterN};
     if (problem.phases > 1) shape.upperX = shape.upperY = -1;
-    if (!encode_im2col(&p.x, problem.x, shape)) return CALOTYPE_UNSUPPORTED;
+    if (!encode_im2col<Input>(&p.x, problem.x, shape)) return CALOTYPE_UNSUPPORTED;
     shape.channels = problem.channels2;
-    if (problem.x2 && !encode_im2col(&p.x2, problem.x2, shape)) return CALOTYPE_UNSUPPORTED;
+    if (problem.x2 && !encode_im2col<Input>(&p.x2, problem.x2, shape)) return CALOTYPE_UNSUPPORTED;
   } else {
-    if (!encode_matrix(&p.x, problem.x, problem.m, problem.channels, T::BM / T::ClusterN)) return CALOTYPE_UNSUPPORTED;
-    if (problem.x2 && !encode_matrix(&p.x2, problem.x2, problem.m, problem.channels2, T::BM / T::ClusterN))
+    if (!encode_matrix<Input>(&p.x, problem.x, problem.m, problem.channels, T::BM / T::ClusterN)) return CALOTYPE_UNSUPPORTED;
+    if (problem.x2 && !encode_matrix<Input>(&p.x2, problem.x2, problem.m, problem.channels2, T::BM / T::ClusterN))
       return CALOTYPE_UNSUPPORTED;
   }
 
@@ -468,7 +475,7 @@ int launch_matrix(const MatrixProblem &problem, cudaStream_t stream) {
   shape.threads = T::Threads;
   shape.sharedBytes = T::SharedBytes;
   shape.cluster = T::Cluster;
-  return launch(matrix_kernel<T>, shape, problem.flags, stream, p);
+  return launch(matrix_kernel<T, F>, shape, problem.flags, stream, p);
 }
 
 }  // namespace calotype

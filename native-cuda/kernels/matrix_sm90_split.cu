@@ -4,7 +4,9 @@
 
 namespace calotype {
 
-#define INSTANCE(...) template int launch_matrix<Tile<__VA_ARGS__>>(const MatrixProblem &, cudaStream_t);
+#define INSTANCE(...)                                                                                  \
+  template int launch_matrix<Tile<__VA_ARGS__>, Plain<__half>>(const MatrixProblem &, cudaStream_t); \
+  template int launch_matrix<Tile<__VA_ARGS__>, Plain<__nv_bfloat16>>(const MatrixProblem &, cudaStream_t);
 CALOTYPE_TILES_SPLIT(INSTANCE)
 
 }  // namespace calotype

@@ -140,7 +140,7 @@ __global__ void group_norm_apply_kernel(GroupNormApplyArgs args) {
     for (int j = 0; j < N; j++) {
       const float2 scale = scales[(channel + j) / group_channels];
       const float normal = (to_float(x.at[j]) - scale.x) * scale.y;
-      x.at[j] = from_float<T>(activate(fmaf(normal, to_float(weight.at[j]), to_float(bias.at[j])), args.activation));
+      x.at[j] = from_float<T>(activate<Exact>(fmaf(normal, to_float(weight.at[j]), to_float(bias.at[j])), args.activation));
     }
     store_pack(args.y, row * channels + channel, x);
   }
@@ -180,7 +180,7 @@ __global__ void layer_norm_rows_kernel(LayerNormRowsArgs args) {
 }  // namespace
 
 int calotype_group_norm_moments(const GroupNormMomentsArgs* args, cudaStream_t stream) {
-  by_type(args->half, [&](auto zero) {
+  by_type(args->element, [&](auto zero) {
     using T = decltype(zero);
     const NormSource& source = args->source;
     by_width<T>(
@@ -198,7 +198,7 @@ int calotype_group_norm_moments(const GroupNormMomentsArgs* args, cudaStream_t s
 }
 
 int calotype_group_norm_statistics(const GroupNormStatisticsArgs* args, cudaStream_t stream) {
-  by_type(args->half, [&](auto zero) {
+  by_type(args->element, [&](auto zero) {
     const int64_t items = static_cast<int64_t>(args->source.images) * args->source.groups;
     group_norm_statistics_kernel<decltype(zero)><<<blocks_for(items, THREADS), THREADS, 0, stream>>>(*args);
   });
@@ -206,7 +206,7 @@ int calotype_group_norm_statistics(const GroupNormStatisticsArgs* args, cudaStre
 }
 
 int calotype_group_norm_apply(const GroupNormApplyArgs* args, cudaStream_t stream) {
-  by_type(args->half, [&](auto zero) {
+  by_type(args->element, [&](auto zero) {
     using T = decltype(zero);
     const NormSource& source = args->source;
     by_width<T>(
@@ -222,7 +222,7 @@ int calotype_group_norm_apply(const GroupNormApplyArgs* args, cudaStream_t strea
 }
 
 int calotype_layer_norm_rows(const LayerNormRowsArgs* args, cudaStream_t stream) {
-  by_type(args->half, [&](auto zero) {
+  by_type(args->element, [&](auto zero) {
     using T = decltype(zero);
     by_width<T>(
         [&](auto n) {

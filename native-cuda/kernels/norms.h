@@ -25,7 +25,7 @@ typedef struct GroupNormMomentsArgs {
   float* partials;
   int32_t chunks;
   int32_t chunk_rows;
-  int32_t half;
+  int32_t element;
 } GroupNormMomentsArgs;
 int calotype_group_norm_moments(const GroupNormMomentsArgs* args, cudaStream_t stream);
 
@@ -36,7 +36,7 @@ typedef struct GroupNormStatisticsArgs {
   const float* previous;
   float* y;
   int32_t chunks;
-  int32_t half;
+  int32_t element;
 } GroupNormStatisticsArgs;
 int calotype_group_norm_statistics(const GroupNormStatisticsArgs* args, cudaStream_t stream);
 
@@ -51,7 +51,7 @@ typedef struct GroupNormApplyArgs {
   int32_t chunks;
   int32_t activation;
   float eps;
-  int32_t half;
+  int32_t element;
 } GroupNormApplyArgs;
 int calotype_group_norm_apply(const GroupNormApplyArgs* args, cudaStream_t stream);
 
@@ -64,7 +64,7 @@ typedef struct LayerNormRowsArgs {
   int64_t rows;
   int32_t channels;
   float eps;
-  int32_t half;
+  int32_t element;
 } LayerNormRowsArgs;
 int calotype_layer_norm_rows(const LayerNormRowsArgs* args, cudaStream_t stream);
 

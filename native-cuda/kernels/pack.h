@@ -7,11 +7,13 @@ extern "C" {
 #endif
 
 typedef struct CalotypePackArgs {
-  /** As torch stores it. f16. */
+  /** As torch stores it. 16 bits. */
   const void *in;
-  /** Elsewhere than `in`. f16. */
+  /** Elsewhere than `in`. */
   void *out;
   int32_t outChannels, channels, kernelHeight, kernelWidth;
+  /** CalotypeElement, of 16 bits. */
+  int32_t element;
 } CalotypePackArgs;
 
 /** [outChannels, channels, kernelHeight, kernelWidth] to [outChannels, kernelHeight, kernelWidth, channels]. */

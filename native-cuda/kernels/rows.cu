@@ -80,7 +80,7 @@ __global__ void pool_mean_kernel(PoolMeanArgs args) {
 }  // namespace
 
 int calotype_copy_channels(const CopyChannelsArgs* args, cudaStream_t stream) {
-  by_type(args->half, [&](auto zero) {
+  by_type(args->element, [&](auto zero) {
     using T = decltype(zero);
     by_width<T>(
         [&](auto n) {
@@ -93,7 +93,7 @@ int calotype_copy_channels(const CopyChannelsArgs* args, cudaStream_t stream) {
 }
 
 int calotype_gather_rows(const GatherRowsArgs* args, cudaStream_t stream) {
-  by_type(args->half, [&](auto zero) {
+  by_type(args->element, [&](auto zero) {
     using T = decltype(zero);
     by_width<T>(
         [&](auto n) {
@@ -106,7 +106,7 @@ int calotype_gather_rows(const GatherRowsArgs* args, cudaStream_t stream) {
 }
 
 int calotype_embed_tokens(const EmbedTokensArgs* args, cudaStream_t stream) {
-  by_type(args->half, [&](auto zero) {
+  by_type(args->element, [&](auto zero) {
     using T = decltype(zero);
     by_width<T>(
         [&](auto n) {
@@ -119,7 +119,7 @@ int calotype_embed_tokens(const EmbedTokensArgs* args, cudaStream_t stream) {
 }
 
 int calotype_pool_mean(const PoolMeanArgs* args, cudaStream_t stream) {
-  by_type(args->half, [&](auto zero) {
+  by_type(args->element, [&](auto zero) {
     const dim3 blocks(blocks_for(args->channels, POOL_CHANNELS), args->images);
     pool_mean_kernel<decltype(zero)><<<blocks, dim3(POOL_CHANNELS, POOL_ROWS), 0, stream>>>(*args);
   });
@@ -127,7 +127,7 @@ int calotype_pool_mean(const PoolMeanArgs* args, cudaStream_t stream) {
 }
 
 int calotype_upsample_nearest(const UpsampleNearestArgs* args, cudaStream_t stream) {
-  by_type(args->half, [&](auto zero) {
+  by_type(args->element, [&](auto zero) {
     using T = decltype(zero);
     by_width<T>(
         [&](auto n) {

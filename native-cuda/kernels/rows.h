@@ -18,7 +18,7 @@ typedef struct CopyChannelsArgs {
   int32_t x_first;
   int32_t y_channels;
   int32_t y_first;
-  int32_t half;
+  int32_t element;
 } CopyChannelsArgs;
 int calotype_copy_channels(const CopyChannelsArgs* args, cudaStream_t stream);
 
@@ -31,7 +31,7 @@ typedef struct GatherRowsArgs {
   int32_t channels;
   int32_t table_rows;
   int32_t table_stride;
-  int32_t half;
+  int32_t element;
 } GatherRowsArgs;
 int calotype_gather_rows(const GatherRowsArgs* args, cudaStream_t stream);
 
@@ -45,7 +45,7 @@ typedef struct EmbedTokensArgs {
   int32_t tokens;
   int32_t channels;
   int32_t table_rows;
-  int32_t half;
+  int32_t element;
 } EmbedTokensArgs;
 int calotype_embed_tokens(const EmbedTokensArgs* args, cudaStream_t stream);
 
@@ -56,7 +56,7 @@ typedef struct PoolMeanArgs {
   int32_t images;
   int32_t positions;
   int32_t channels;
-  int32_t half;
+  int32_t element;
 } PoolMeanArgs;
 int calotype_pool_mean(const PoolMeanArgs* args, cudaStream_t stream);
 
@@ -72,7 +72,7 @@ typedef struct UpsampleNearestArgs {
   int32_t channels;
   float scale_y;
   float scale_x;
-  int32_t half;
+  int32_t element;
 } UpsampleNearestArgs;
 int calotype_upsample_nearest(const UpsampleNearestArgs* args, cudaStream_t stream);
 

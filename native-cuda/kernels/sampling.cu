@@ -128,7 +128,7 @@ __global__ void guided_step_kernel(GuidedStepArgs args) {
 }  // namespace
 
 int calotype_model_input(const ModelInputArgs* args, cudaStream_t stream) {
-  by_type(args->half, [&](auto zero) {
+  by_type(args->element, [&](auto zero) {
     const unsigned blocks = blocks_for(args->copies * args->slot_elements, THREADS);
     model_input_kernel<decltype(zero)><<<blocks, THREADS, 0, stream>>>(*args);
   });
@@ -136,7 +136,7 @@ int calotype_model_input(const ModelInputArgs* args, cudaStream_t stream) {
 }
 
 int calotype_timestep_embedding(const TimestepEmbeddingArgs* args, cudaStream_t stream) {
-  by_type(args->half, [&](auto zero) {
+  by_type(args->element, [&](auto zero) {
     const unsigned blocks = blocks_for(2LL * args->count * args->half_channels, THREADS);
     timestep_embedding_kernel<decltype(zero)><<<blocks, THREADS, 0, stream>>>(*args);
   });
@@ -144,14 +144,14 @@ int calotype_timestep_embedding(const TimestepEmbeddingArgs* args, cudaStream_t 
 }
 
 int calotype_guidance_factor(const GuidanceFactorArgs* args, cudaStream_t stream) {
-  by_type(args->half, [&](auto zero) {
+  by_type(args->element, [&](auto zero) {
     guidance_factor_kernel<decltype(zero)><<<args->images, 1024, 0, stream>>>(*args);
   });
   return cudaGetLastError();
 }
 
 int calotype_guidance(const GuidanceArgs* args, cudaStream_t stream) {
-  by_type(args->half, [&](auto zero) {
+  by_type(args->element, [&](auto zero) {
     const unsigned blocks = blocks_for(args->images * args->image_elements, THREADS);
     guidance_kernel<decltype(zero)><<<blocks, THREADS, 0, stream>>>(*args);
   });
@@ -160,7 +160,7 @@ int calotype_guidance(const GuidanceArgs* args, cudaStream_t stream) {
 
 int calotype_guided_step(const GuidedStepArgs* args, cudaStream_t stream) {
   if (args->slots > MAX_SLOTS) return cudaErrorInvalidValue;
-  by_type(args->half, [&](auto zero) {
+  by_type(args->element, [&](auto zero) {
     const unsigned blocks = blocks_for(args->slot_elements, THREADS);
     guided_step_kernel<decltype(zero)><<<blocks, THREADS, 0, stream>>>(*args);
   });

@@ -36,7 +36,7 @@ typedef struct ModelInputArgs {
   int32_t copies;
   int32_t table_rows;
   CoefficientColumns columns;
-  int32_t half;
+  int32_t element;
 } ModelInputArgs;
 int calotype_model_input(const ModelInputArgs* args, cudaStream_t stream);
 
@@ -48,7 +48,7 @@ typedef struct TimestepEmbeddingArgs {
   int32_t count;
   int32_t half_channels;
   int32_t cosines_first;
-  int32_t half;
+  int32_t element;
 } TimestepEmbeddingArgs;
 int calotype_timestep_embedding(const TimestepEmbeddingArgs* args, cudaStream_t stream);
 
@@ -62,7 +62,7 @@ typedef struct GuidanceFactorArgs {
   int32_t images;
   int32_t table_rows;
   CoefficientColumns columns;
-  int32_t half;
+  int32_t element;
 } GuidanceFactorArgs;
 int calotype_guidance_factor(const GuidanceFactorArgs* args, cudaStream_t stream);
 
@@ -77,7 +77,7 @@ typedef struct GuidanceArgs {
   int32_t images;
   int32_t table_rows;
   CoefficientColumns columns;
-  int32_t half;
+  int32_t element;
 } GuidanceArgs;
 int calotype_guidance(const GuidanceArgs* args, cudaStream_t stream);
 
@@ -96,7 +96,7 @@ typedef struct GuidedStepArgs {
   int32_t guided;
   int32_t table_rows;
   CoefficientColumns columns;
-  int32_t half;
+  int32_t element;
 } GuidedStepArgs;
 int calotype_guided_step(const GuidedStepArgs* args, cudaStream_t stream);
 

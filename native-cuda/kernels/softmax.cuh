@@ -65,10 +65,10 @@ __device__ __forceinline__ void softmax_step(float (&score)[Keys / 2], SoftmaxRo
 }
 
 /** Accumulators of [64, Keys] as the left operand of the next product. */
-template <int Keys>
+template <class E, int Keys>
 __device__ __forceinline__ void to_operand(const float (&score)[Keys / 2], uint32_t (&weight)[Keys / 4]) {
 #pragma unroll
-  for (int i = 0; i < Keys / 4; i++) weight[i] = pack2(score[2 * i], score[2 * i + 1]);
+  for (int i = 0; i < Keys / 4; i++) weight[i] = pack2<E>(score[2 * i], score[2 * i + 1]);
 }
 
 }  // namespace calotype

@@ -16,7 +16,7 @@ __device__ float stored_float(const void* stored, int64_t at, int32_t type) {
     case F16:
       return __half2float(static_cast<const __half*>(stored)[at]);
     case BF16:
-      return __uint_as_float(static_cast<uint32_t>(static_cast<const uint16_t*>(stored)[at]) << 16);
+      return __bfloat162float(static_cast<const __nv_bfloat16*>(stored)[at]);
     case F8_E4M3:
     case F8_E5M2: {
       const auto format = type == F8_E4M3 ? __NV_E4M3 : __NV_E5M2;
@@ -47,14 +47,14 @@ __global__ void pack_filters_kernel(PackFiltersArgs args) {
 }  // namespace
 
 int calotype_convert_weight(const ConvertWeightArgs* args, cudaStream_t stream) {
-  by_type(args->half, [&](auto zero) {
+  by_type(args->element, [&](auto zero) {
     convert_weight_kernel<decltype(zero)><<<blocks_for(args->count, THREADS), THREADS, 0, stream>>>(*args);
   });
   return cudaGetLastError();
 }
 
 int calotype_pack_filters(const PackFiltersArgs* args, cudaStream_t stream) {
-  by_type(args->half, [&](auto zero) {
+  by_type(args->element, [&](auto zero) {
     const int64_t items = args->filters * args->channels * args->taps;
     pack_filters_kernel<decltype(zero)><<<blocks_for(items, THREADS), THREADS, 0, stream>>>(*args);
   });

@@ -15,7 +15,7 @@ typedef struct ConvertWeightArgs {
   int64_t count;
   // Of the stored elements: an index into STORED_TYPES (src/weights.ts).
   int32_t type;
-  int32_t half;
+  int32_t element;
 } ConvertWeightArgs;
 int calotype_convert_weight(const ConvertWeightArgs* args, cudaStream_t stream);
 
@@ -26,7 +26,7 @@ typedef struct PackFiltersArgs {
   int64_t filters;
   int32_t channels;
   int32_t taps;
-  int32_t half;
+  int32_t element;
 } PackFiltersArgs;
 int calotype_pack_filters(const PackFiltersArgs* args, cudaStream_t stream);
 

@@ -1,21 +1,22 @@
 /**
  * @file What a kernel of the CUDA backend is: one way to compute some ops, as plain data and pure functions.
  *
- * Values are f32 or f16, contiguous, and begin at multiples of 256 bytes (a range of a larger value: of 16). Sums are in
+ * Values are f32, f16 or bf16, contiguous, and begin at multiples of 256 bytes (a range of a larger value: of 16). Sums are in
  * f32. Kernels must write their outputs whole, and nothing else.
  */
 
 import {
+  DEVICE_DTYPE_BYTES,
   inPlaceInput,
   inputsOf,
   nodesOf,
+  type DeviceDType,
   type Node,
   type NodesOf,
   type OpKind,
   type ValueContext,
   type ValueId,
 } from 'calotype/backend-kit';
-import { knowsActivation } from './kernels/activation.ts';
 import type { CudaLaunch } from './launch.ts';
 import type { DeviceInfo } from './native.ts';
 
@@ -25,15 +26,20 @@ export { channelsOf, elementCount, rowsOf, type NodesOf } from 'calotype/backend
 export interface WeightPacking {
   /** Names the layout with all its parameters: requests of a weight with equal keys share its bytes. */
   readonly key: string;
-  /** Elements of a packed weight of this shape. */
-  elements(shape: readonly number[]): number;
+  /** Bytes of a packed weight of this shape. */
+  bytes(shape: readonly number[], elementBytes: number): number;
   /** From `source`, row-major as torch has it but in the wanted type, to `packed`; absent if they are the same. */
-  launch?(shape: readonly number[], half: boolean): CudaLaunch;
+  launch?(shape: readonly number[], element: number): CudaLaunch;
 }
+
+/** Numbers of eight bits that linear layers may be computed on. */
+export type EightBits = 'int8' | 'fp8';
 
 /** What a kernel may know of the node it is asked about. */
 export interface CudaContext extends ValueContext {
   readonly device: DeviceInfo;
+  /** What layers that passes/int8.ts marked are to be computed on, while kernels are chosen. */
+  readonly eightBits?: EightBits | undefined;
 }
 
 /** A kernel for nodes of the kinds `K`. */
@@ -75,10 +81,7 @@ export function defineCudaKernel<K extends OpKind>(definition: CudaKernelDefinit
   return {
     id,
     supports: (node, context) =>
-      isOurs(node) &&
-      typesFit(node, context) &&
-      knowsActivation(node) &&
-      (definition.supports?.(node, context) ?? true),
+      isOurs(node) && typesFit(node, context) && (definition.supports?.(node, context) ?? true),
     inPlace: (node, context) => inPlaceInput(node, definition.inPlace?.(ours(node)), context),
     scratchBytes: (node, context) => definition.scratchBytes?.(ours(node), context) ?? [],
     packing: (node, context) => definition.packing?.(ours(node), context) ?? {},
@@ -86,12 +89,25 @@ export function defineCudaKernel<K extends OpKind>(definition: CudaKernelDefinit
   };
 }
 
-/** Whether a value is f16. */
-export function isHalf(context: CudaContext, value: ValueId): boolean {
-  return context.dtypeOf(value) === 'f16';
+/** Whether a card runs the kernels of kernels/*_sm90.*, which no other architecture runs. */
+export function isHopper({ major, minor }: DeviceInfo): boolean {
+  return major === 9 && minor === 0;
 }
 
-/** The same as a number: the field `half` of most launches. */
-export function halfOf(context: CudaContext, value: ValueId): number {
-  return isHalf(context, value) ? 1 : 0;
+/** Whether the elements of a value have 16 bits, as those that tensor cores multiply. */
+export function isNarrow(context: CudaContext, value: ValueId): boolean {
+  return DEVICE_DTYPE_BYTES[context.dtypeOf(value)] === 2;
+}
+
+/** CalotypeElement of kernels/calotype.h: types by their numbers. */
+const ELEMENTS: readonly DeviceDType[] = ['f32', 'f16', 'bf16'];
+
+/** The number by which kernels know an element type: the field `element` of most launches. */
+export function elementCode(dtype: DeviceDType): number {
+  return ELEMENTS.indexOf(dtype);
+}
+
+/** That of a value. */
+export function elementOf(context: CudaContext, value: ValueId): number {
+  return elementCode(context.dtypeOf(value));
 }

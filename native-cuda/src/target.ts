@@ -1,7 +1,7 @@
 /** @file The CUDA backend's targets: what passes, kernel choice and the planner know of a card. */
 
-import { FUSIONS, type DeviceType, type Target, type ValueId } from 'calotype/backend-kit';
-import type { CudaContext } from './kernel.ts';
+import { FUSIONS, type DeviceType, type FloatDType, type Target, type ValueId } from 'calotype/backend-kit';
+import type { CudaContext, EightBits } from './kernel.ts';
 import { chooseKernel } from './kernels/index.ts';
 import type { DeviceInfo } from './native.ts';
 
@@ -12,7 +12,7 @@ const ALIGNMENT = 256;
 const MAX_BYTES = 2 ** 40;
 
 /** Name of the targets for a type of activations. */
-export function targetName(dtype: 'f32' | 'f16'): string {
+export function targetName(dtype: FloatDType): string {
   return `cuda-${dtype}`;
 }
 
@@ -22,7 +22,7 @@ export function contextOf(device: DeviceInfo, typeOf: (value: ValueId) => Device
 }
 
 /** The target of a card for a storage type. Kernels of one graph run one after the other, so that all share one arena. */
-export function createTarget(dtype: 'f32' | 'f16', device: DeviceInfo): Target {
+export function createTarget(dtype: FloatDType, device: DeviceInfo, eightBits?: EightBits): Target {
   return {
     name: targetName(dtype),
     dtype,
@@ -31,8 +31,10 @@ export function createTarget(dtype: 'f32' | 'f16', device: DeviceInfo): Target {
     maxBufferBytes: MAX_BYTES,
     mayReadAndWriteOneBuffer: true,
     fusions: new Set(FUSIONS),
+    // The pass marks layers for any numbers of eight bits.
+    ...(eightBits && { int8: 'dynamic' as const }),
     select(node, typeOf) {
-      const context = contextOf(device, typeOf);
+      const context = { ...contextOf(device, typeOf), eightBits };
       const kernel = chooseKernel(node, context);
       const inPlace = kernel.inPlace(node, context);
       return {

@@ -2,6 +2,8 @@
 
 import { OptionError } from 'calotype';
 import {
+  bf16ToF32,
+  encodeBF16,
   encodeF16,
   f16ToF32,
   type DeviceDType,
@@ -49,12 +51,14 @@ export function encodeElements(
   data: Float32Array | Int32Array,
   dtype: DeviceDType,
 ): Float32Array | Int32Array | Uint16Array {
-  return dtype === 'f16' && data instanceof Float32Array ? encodeF16(data) : data;
+  if (data instanceof Int32Array) return data;
+  if (dtype === 'bf16') return encodeBF16(data);
+  return dtype === 'f16' ? encodeF16(data) : data;
 }
 
 /** The card's bytes as float32. */
 export function decodeElements(bytes: ArrayBuffer, dtype: DeviceDType): Float32Array {
   if (dtype === 'i32') return Float32Array.from(new Int32Array(bytes));
   if (dtype === 'f32') return new Float32Array(bytes);
-  return Float32Array.from(new Uint16Array(bytes), f16ToF32);
+  return Float32Array.from(new Uint16Array(bytes), dtype === 'f16' ? f16ToF32 : bf16ToF32);
 }

@@ -12,6 +12,7 @@ import {
   isPartOf,
   SharedLoads,
   weightName,
+  type FloatDType,
   type RefreshOptions,
   type StoredDType,
   type Weight,
@@ -19,7 +20,7 @@ import {
   type WeightStore,
 } from 'calotype/backend-kit';
 import type { OpenDevice, Range } from './device.ts';
-import { elementCount, type WeightPacking } from './kernel.ts';
+import { elementCode, elementCount, type WeightPacking } from './kernel.ts';
 import { convertWeightLaunch } from './kernels/packing.ts';
 import type { CudaLaunch } from './launch.ts';
 
@@ -28,7 +29,7 @@ export interface WeightRequest {
   readonly weight: Weight;
   /** Shape of the value; parts are stacked along its first axis. */
   readonly shape: readonly number[];
-  readonly dtype: 'f32' | 'f16';
+  readonly dtype: FloatDType;
   readonly packing: WeightPacking;
 }
 
@@ -41,7 +42,7 @@ export function requestKey({ weight, shape, dtype, packing }: WeightRequest): st
 const STORED_TYPES: readonly StoredDType[] = ['F32', 'F16', 'BF16', 'F8_E4M3', 'F8_E5M2'];
 
 /** The stored type with a device type's bits. */
-const SAME_BITS = { f32: 'F32', f16: 'F16' } as const;
+const SAME_BITS = { f32: 'F32', f16: 'F16', bf16: 'BF16' } as const;
 
 /** Bytes that may be queued before reading goes on: what is waiting keeps temporary ranges alive. */
 const MAX_PENDING_BYTES = 256 * 1024 * 1024;
@@ -97,11 +98,8 @@ export class CudaWeights implements WeightStore {
 
   async #load(request: WeightRequest, signal?: AbortSignal): Promise<Range> {
     const { weight, shape, dtype, packing } = request;
-    const elements = this.#packLaunch(request) ? packing.elements(shape) : elementCount(shape);
-    const range = this.device.allocate(
-      elements * DEVICE_DTYPE_BYTES[dtype],
-      `weight "${weightName(weight)}"`,
-    );
+    const bytes = packing.bytes(shape, DEVICE_DTYPE_BYTES[dtype]);
+    const range = this.device.allocate(bytes, `weight "${weightName(weight)}"`);
     try {
       await this.#fill(request, range, signal);
     } catch (error) {
@@ -114,7 +112,7 @@ export class CudaWeights implements WeightStore {
   }
 
   #packLaunch({ shape, dtype, packing }: WeightRequest): CudaLaunch | undefined {
-    return packing.launch?.(shape, dtype === 'f16');
+    return packing.launch?.(shape, elementCode(dtype));
   }
 
   /** Reads a weight and queues what makes it up. */
@@ -157,7 +155,7 @@ export class CudaWeights implements WeightStore {
     to: {
       readonly address: bigint;
       readonly count: number;
-      readonly dtype: 'f32' | 'f16';
+      readonly dtype: FloatDType;
       readonly name: string;
     },
   ): void {
@@ -170,8 +168,8 @@ export class CudaWeights implements WeightStore {
     try {
       this.device.write(source.address, data, `weight "${name}"`);
       const type = STORED_TYPES.indexOf(given);
-      const half = dtype === 'f16' ? 1 : 0;
-      const launch = convertWeightLaunch.with({ stored: 'stored', y: 'y', count, type, half });
+      const element = elementCode(dtype);
+      const launch = convertWeightLaunch.with({ stored: 'stored', y: 'y', count, type, element });
       this.#launch(launch, name, (operand) => (operand === 'stored' ? source.address : address));
     } finally {
       this.device.release(source);

@@ -11,7 +11,7 @@ import type { PlanDemand } from '../plan/demand.ts';
 import type { Plan } from '../plan/plan.ts';
 import type { WeightHold, WeightPlacement } from '../plan/stream.ts';
 import type { Target } from '../plan/target.ts';
-import type { DeviceDType, StoredDType } from '../tensor/dtype.ts';
+import type { DeviceDType, FloatDType, StoredDType } from '../tensor/dtype.ts';
 
 /** Makes a backend, or says why it cannot be had. Values like `webgpu()` are factories. */
 export interface BackendFactory {
@@ -166,13 +166,13 @@ export interface Backend {
   readonly name: string;
   /** The adapter and driver, for people: `NVIDIA H100, Vulkan 580.159`. */
   readonly description: string;
-  /** Element types that it computes in; f16 needs device support. */
-  readonly dtypes: readonly ('f32' | 'f16')[];
+  /** Element types that it computes in; 16 bits need device support. */
+  readonly dtypes: readonly FloatDType[];
   /**
    * Its abilities for a storage type. f16 is storage of weights alone, with activations and arithmetic in f32, on a
    * device that does not compute in it. Throws OptionError where it cannot be had at all.
    */
-  target(dtype: 'f32' | 'f16'): Target;
+  target(dtype: FloatDType): Target;
   /**
    * Measures kernels that a plan may gain from, for a few seconds at most over the backend's life; whether it learnt
    * anything, so that the plan should be made again.
@@ -194,6 +194,6 @@ export interface Backend {
   /** Resolves when all queued work is done. */
   idle(): Promise<void>;
   /** What the device can do at best right now, for a storage type, if it can measure that. */
-  measurePeak?(dtype: 'f32' | 'f16'): Promise<Peak>;
+  measurePeak?(dtype: FloatDType): Promise<Peak>;
   dispose(): void;
 }

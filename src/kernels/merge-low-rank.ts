@@ -1,7 +1,7 @@
 /** @file How weights are rebuilt on the device when low-rank adapters change: which can be, and what the shader is told. */
 
 import source from '../../shaders/merge-low-rank.wgsl';
-import { STORED_DTYPES, type StoredDType } from '../tensor/dtype.ts';
+import { STORED_DTYPES, type FloatDType, type StoredDType } from '../tensor/dtype.ts';
 import { packedOrder, type Packing } from './packing.ts';
 import { elementCount } from './kernel.ts';
 import { assembleShader, type Shader } from './wgsl.ts';
@@ -17,7 +17,7 @@ export interface MergeableWeight {
   readonly packing: Packing;
   /** Shape of the whole weight, as torch has it. */
   readonly shape: readonly number[];
-  readonly dtype: 'f32' | 'f16';
+  readonly dtype: FloatDType;
   /** Stored types of its parts, which are stacked along the first axis, and their rows. */
   readonly stored: readonly StoredDType[];
   readonly rows: readonly number[];

@@ -4,7 +4,7 @@
  * The graph declares weights as torch stores them: convolutions [out, in, kh, kw], linear layers [out, in].
  */
 
-import { DEVICE_DTYPE_BYTES } from '../tensor/dtype.ts';
+import { DEVICE_DTYPE_BYTES, type FloatDType } from '../tensor/dtype.ts';
 
 /** A layout of a weight on the device. */
 export type Packing =
@@ -78,7 +78,7 @@ function tapsOf(shape: readonly number[]): number {
 }
 
 /** Bytes that a weight of this shape takes when packed. */
-export function packedBytes(packing: Packing, shape: readonly number[], dtype: 'f32' | 'f16'): number {
+export function packedBytes(packing: Packing, shape: readonly number[], dtype: FloatDType): number {
   return packing.kind === 'int8'
     ? packedColumns(shape[0], packing.gate, packing.columns) * (shape[1] + 4)
     : packedLength(packing, shape) * DEVICE_DTYPE_BYTES[dtype];

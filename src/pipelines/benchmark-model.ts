@@ -15,8 +15,10 @@ const SCALE_FACTOR = 8;
 
 /** What to time; sizes in pixels, by default those the UNet was trained at. */
 export interface ModelBenchmarkOptions extends TimingOptions {
-  /** `unet`: a step, one picture under guidance (default). `vae`: decoding one picture. */
+  /** `unet`: a step under guidance (default). `vae`: decoding. */
   readonly network?: 'unet' | 'vae';
+  /** Pictures at once (1). */
+  readonly batch?: number;
   readonly height?: number;
   readonly width?: number;
 }
@@ -28,7 +30,7 @@ export interface ModelBenchmarkOptions extends TimingOptions {
 export async function benchmarkModel(
   source: ModelSource,
   backend: Backend,
-  { network = 'unet', height, width, ...timing }: ModelBenchmarkOptions,
+  { network = 'unet', batch = 1, height, width, ...timing }: ModelBenchmarkOptions,
 ): Promise<NetworkBenchmark> {
   const path = 'unet/config.json';
   const unet = parseUNet2DConditionConfig(await readJson(source, path, timing.signal), {
@@ -36,6 +38,7 @@ export async function benchmarkModel(
   });
   const [trainedHeight, trainedWidth] = unet.sampleSize ?? [64, 64];
   const size = {
+    batch,
     height: height === undefined ? trainedHeight : height / SCALE_FACTOR,
     width: width === undefined ? trainedWidth : width / SCALE_FACTOR,
   };

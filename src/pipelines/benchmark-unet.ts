@@ -10,6 +10,8 @@ import { randomWeights } from './random-weights.ts';
 
 /** What to time. */
 export interface UNetBenchmarkOptions extends TimingOptions {
+  /** Pictures at once. */
+  readonly batch: number;
   /** Of the latents. */
   readonly height: number;
   readonly width: number;
@@ -23,17 +25,15 @@ export async function benchmarkUNet(
   config: UNet2DConditionConfig,
   options: UNetBenchmarkOptions,
 ): Promise<NetworkBenchmark> {
-  const { dtype, height, width, microConditions, steps, onProgress, signal } = options;
+  const { batch, dtype, height, width, microConditions, steps, onProgress, signal } = options;
   const weights = backend.createWeights(randomWeights(buildUNet2DCondition(config)));
   const network = new Network('unet', backend, dtype, weights);
   const denoiser = new Denoiser(network, config);
   const begin = performance.now();
   try {
     const structure = { guided: true, rescale: false, slots: 1, noise: false, microConditions };
-    const session = await denoiser.prepare({ ...structure, images: 1, height, width, tokens: 77 }, steps, {
-      signal,
-      onProgress,
-    });
+    const shape = { ...structure, images: batch, height, width, tokens: 77 };
+    const session = await denoiser.prepare(shape, steps, { signal, onProgress });
     const compileSeconds = (performance.now() - begin) / 1000;
     fillInputs(session, config, options);
     const times = await timeProgram(backend, session.latentProgram, () => session.step(0), options);
@@ -48,14 +48,15 @@ export async function benchmarkUNet(
 function fillInputs(
   session: DenoisePrograms,
   config: UNet2DConditionConfig,
-  { height, width, microConditions }: UNetBenchmarkOptions,
+  { batch, height, width, microConditions }: UNetBenchmarkOptions,
 ): void {
+  const rows = 2 * batch;
   const added = config.additionEmbed;
   session.setPrompt({
-    encoder_hidden_states: new Float32Array(2 * 77 * config.crossAttentionDim).fill(0.1),
+    encoder_hidden_states: new Float32Array(rows * 77 * config.crossAttentionDim).fill(0.1),
     ...(added && {
-      text_embeds: new Float32Array(2 * (added.inputDim - microConditions * added.timeEmbedDim)).fill(0.1),
-      time_ids: new Float32Array(2 * microConditions).fill(512),
+      text_embeds: new Float32Array(rows * (added.inputDim - microConditions * added.timeEmbedDim)).fill(0.1),
+      time_ids: new Float32Array(rows * microConditions).fill(512),
     }),
   });
   const step = {
@@ -66,8 +67,6 @@ function fillInputs(
     usesNoise: false,
   };
   session.setSchedule([step], { scale: 7.5, rescale: 0 });
-  const latents = Float32Array.from({ length: config.outChannels * height * width }, (_, i) =>
-    Math.sin(i * 12.9898),
-  );
-  session.setLatents(latents);
+  const length = batch * config.outChannels * height * width;
+  session.setLatents(Float32Array.from({ length }, (_, i) => Math.sin(i * 12.9898)));
 }

@@ -1,4 +1,4 @@
-/** @file Times a VAE decoding one picture on a backend, with random weights, from its configuration alone. */
+/** @file Times a VAE decoding pictures on a backend, with random weights, from its configuration alone. */
 
 import type { Backend } from '../backends/backend.ts';
 import { memoryOf, timeProgram, type NetworkBenchmark, type TimingOptions } from './benchmark.ts';
@@ -8,6 +8,8 @@ import { Vae, vaeGraphs, type VaeConfig } from './vae.ts';
 
 /** What to time. */
 export interface VaeBenchmarkOptions extends TimingOptions {
+  /** Pictures at once. */
+  readonly batch: number;
   /** Of the latents. */
   readonly height: number;
   readonly width: number;
@@ -19,12 +21,12 @@ export async function benchmarkVae(
   config: VaeConfig,
   options: VaeBenchmarkOptions,
 ): Promise<NetworkBenchmark> {
-  const { dtype, height, width, onProgress, signal } = options;
+  const { batch, dtype, height, width, onProgress, signal } = options;
   const weights = backend.createWeights(randomWeights(vaeGraphs(config).decoder));
   const vae = new Vae(new Network('vae', backend, dtype, weights), config);
   const begin = performance.now();
   try {
-    const shape = [1, config.config.latentChannels, height, width] as const;
+    const shape = [batch, config.config.latentChannels, height, width] as const;
     const program = await vae.prepare(shape, { signal, onProgress });
     const compileSeconds = (performance.now() - begin) / 1000;
     const count = shape.reduce((a, b) => a * b, 1);

@@ -3,12 +3,13 @@
 import type { Backend, Program, RunTime } from '../backends/backend.ts';
 import { bytesMoved, flopsOf, type OpKind } from '../graph/ops.ts';
 import type { Plan, PlannedValue } from '../plan/plan.ts';
+import type { FloatDType } from '../tensor/dtype.ts';
 import type { ProgressListener } from './progress.ts';
 
 /** How a network is timed. */
 export interface TimingOptions {
   /** Storage type; see `Backend.target`. */
-  readonly dtype: 'f32' | 'f16';
+  readonly dtype: FloatDType;
   /** Runs that are timed, after two that are not. */
   readonly steps: number;
   /** Bytes of JavaScript objects now, where the runtime can tell (Node: process.memoryUsage().heapUsed). */
@@ -17,7 +18,7 @@ export interface TimingOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Times of one run of a network: a denoising step (a batch of two: one picture under guidance), or a VAE's decoding. */
+/** Times of one run of a network: a denoising step (two rows a picture, which is under guidance), or a VAE's decoding. */
 export interface NetworkBenchmark {
   readonly dispatches: number;
   readonly flops: number;

@@ -10,7 +10,7 @@ import type { Plan } from '../plan/plan.ts';
 import { plan } from '../plan/planner.ts';
 import type { WeightPlacement } from '../plan/stream.ts';
 import type { Modules } from '../loaders/lora/layer-parts.ts';
-import type { StoredDType } from '../tensor/dtype.ts';
+import type { FloatDType, StoredDType } from '../tensor/dtype.ts';
 import type { Bindings } from '../tensor/shape.ts';
 import type { AdaptedReader, LayersByTensor } from './lora/adapted-reader.ts';
 import type { ProgressListener } from './progress.ts';
@@ -46,7 +46,7 @@ export class Network {
   readonly name: string;
   readonly backend: Backend;
   /** Storage type; see `Backend.target`. */
-  readonly dtype: 'f32' | 'f16';
+  readonly dtype: FloatDType;
   readonly #weights: WeightStore;
   readonly #tensors: AdaptableTensors | undefined;
   /** Tensors that are other ones than those on the device. */
@@ -59,7 +59,7 @@ export class Network {
   constructor(
     name: string,
     backend: Backend,
-    dtype: 'f32' | 'f16',
+    dtype: FloatDType,
     weights: WeightStore,
     tensors?: AdaptableTensors,
   ) {

@@ -6,7 +6,7 @@
 import type { ValueId } from '../graph/op.ts';
 import type { GraphInput, GraphOutput, Weight } from '../graph/graph.ts';
 import type { Node } from '../graph/ops.ts';
-import type { DeviceDType } from '../tensor/dtype.ts';
+import type { DeviceDType, FloatDType } from '../tensor/dtype.ts';
 
 /** Where a value's bytes are; offsets are in bytes. Views share their source's place, in-place results the place they overwrite. */
 export type Place =
@@ -68,7 +68,7 @@ export interface Plan {
   readonly name: string;
   readonly target: string;
   /** How activations are stored; each value's own type is in `values`. */
-  readonly dtype: 'f32' | 'f16';
+  readonly dtype: FloatDType;
   readonly values: ReadonlyMap<ValueId, PlannedValue>;
   readonly dispatches: readonly PlannedDispatch[];
   readonly inputs: readonly GraphInput[];

@@ -4,7 +4,7 @@
 
 import type { ValueId } from '../graph/op.ts';
 import type { Node } from '../graph/ops.ts';
-import type { DeviceDType } from '../tensor/dtype.ts';
+import type { DeviceDType, FloatDType } from '../tensor/dtype.ts';
 
 /** Fusions that a target may be able to run; each is made by the pass of the same name in `passes/`. */
 export const FUSIONS = [
@@ -44,12 +44,12 @@ export interface KernelChoice {
 export interface Target {
   readonly name: string;
   /** How `float` values are stored; arithmetic accumulates in f32 on every target. */
-  readonly dtype: 'f32' | 'f16';
+  readonly dtype: FloatDType;
   /**
    * How stored filters, matrices and tables are held, by default as `dtype`: halves save memory where a device has no
    * f16 arithmetic, too. Vectors (biases, scales of norms) are always held as `dtype`.
    */
-  readonly weightDtype?: 'f32' | 'f16';
+  readonly weightDtype?: FloatDType;
   /** Alignment of a value's offset in its buffer, in bytes. */
   readonly alignment: number;
   /** Largest range one binding may cover, in bytes. */

@@ -26,14 +26,17 @@ export function isStoredDType(name: string): name is StoredDType {
   return Object.hasOwn(STORED_DTYPES, name);
 }
 
+/** Element types that weights and activations can have on a device. */
+export type FloatDType = 'f32' | 'f16' | 'bf16';
+
 /**
- * Element types of graph values. `float` is the target's activation type (f32 or f16) and is made concrete when
+ * Element types of graph values. `float` is the target's activation type and is made concrete when
  * a graph is planned; `f32` stays 32 bits wide on every target (scheduler state, coefficients, statistics).
  */
 export type ValueDType = 'float' | 'f32' | 'i32';
 
 /** A concrete element type on a device. */
-export type DeviceDType = 'f32' | 'f16' | 'i32';
+export type DeviceDType = FloatDType | 'i32';
 
 /** Bytes of one element on a device. */
-export const DEVICE_DTYPE_BYTES: Readonly<Record<DeviceDType, number>> = { f32: 4, f16: 2, i32: 4 };
+export const DEVICE_DTYPE_BYTES: Readonly<Record<DeviceDType, number>> = { f32: 4, f16: 2, bf16: 2, i32: 4 };

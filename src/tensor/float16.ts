@@ -80,6 +80,25 @@ export function f16ToF32(code: number): number {
   return floatOfBits[0];
 }
 
+/** The number that the bit pattern of a bfloat16 stands for. */
+export function bf16ToF32(code: number): number {
+  bitsOfFloat[0] = code << 16;
+  return floatOfBits[0];
+}
+
+/** The bit pattern of the bfloat16 nearest to a float32 given by its bits; ties to even, overflow to infinity. */
+function f32BitsToBF16(bits: number): number {
+  // NaN: a payload in the bits that go must not leave an infinity.
+  if ((bits & 0x7fffffff) > 0x7f800000) return (bits >>> 16) | 0x40;
+  return (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16;
+}
+
+/** Bfloat16 numbers nearest to the given ones, as bit patterns. */
+export function encodeBF16(values: Float32Array): Uint16Array {
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  return Uint16Array.from(bits, f32BitsToBF16);
+}
+
 /** Halves nearest to the given numbers (ties to even, overflow to infinity), as bit patterns. */
 export function encodeF16(
   values: Float32Array,

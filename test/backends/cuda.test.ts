@@ -1,11 +1,18 @@
-/** @file The CUDA backend on a card: every op case against the reference, with everything poisoned before each run. */
+/**
+ * @file The CUDA backend on a card: every op case against the reference, with everything poisoned before each run, and
+ * small networks against diffusers.
+ */
 import { afterAll, describe, expect, test } from 'vitest';
 import { cuda } from '../../native-cuda/src/cuda.ts';
 import { createReferenceBackend } from '../../src/backends/reference/reference.ts';
 import { OutOfMemoryError } from '../../src/errors.ts';
 import { GraphBuilder } from '../../src/graph/builder.ts';
-import { layOutGraph } from '../../src/plan/planner.ts';
+import { layOutGraph, plan } from '../../src/plan/planner.ts';
+import { boundOf } from '../cases/case.ts';
+import { TEST_CASES } from '../cases/index.ts';
 import { CUDA_CASES } from '../cuda/cases.ts';
+import { networkCases } from '../models/cases.ts';
+import { NETWORKS } from '../models/fixtures.ts';
 import { computeCase } from '../support/compute-case.ts';
 import { graphWeights } from '../support/random-graph-data.ts';
 import '../support/nmse.ts';
@@ -16,15 +23,61 @@ const missing = 'reason' in opened ? ` (skipped: ${opened.reason})` : '';
 const reference = createReferenceBackend();
 afterAll(() => backend?.dispose());
 
-describe.skipIf(!backend).each(['f32', 'f16'] as const)(`cuda ops in %s${missing}`, (dtype) => {
+describe.skipIf(!backend).each(['f32', 'f16', 'bf16'] as const)(`cuda ops in %s${missing}`, (dtype) => {
   test.each(CUDA_CASES.map((testCase) => [testCase.name, testCase] as const))(
     '%s',
     async (_name, testCase) => {
-      const expected = await computeCase(reference, 'f32', testCase);
-      expect(await computeCase(backend!, dtype, testCase)).toMatchNmse(expected, testCase.nmse[dtype]);
+      const expected = await computeCase(reference, 'f32', testCase, dtype);
+      expect(await computeCase(backend!, dtype, testCase)).toMatchNmse(expected, boundOf(testCase, dtype));
     },
   );
 });
+
+/** NMSE of a layer on numbers of eight bits. */
+const EIGHT_BITS_BOUNDS = { int8: 1e-3, fp8: 3e-3 };
+
+describe.skipIf(!backend).each(['int8', 'fp8'] as const)(
+  `linear layers in %s on CUDA${missing}`,
+  (format) => {
+    test.each(
+      TEST_CASES.flatMap((testCase) =>
+        testCase.kind === 'linear' && testCase.attrs.int8 ? [[testCase.name, testCase] as const] : [],
+      ),
+    )('%s', async (_name, testCase) => {
+      const other = await cuda({ [format]: 'dynamic' }).open();
+      if ('reason' in other) throw new Error(other.reason);
+      const expected = await computeCase(reference, 'f32', testCase);
+      expect(await computeCase(other, 'f16', testCase)).toMatchNmse(expected, EIGHT_BITS_BOUNDS[format]);
+      other.dispose();
+    });
+  },
+);
+
+/** Fixture networks, but for those that it has no kernels for. */
+const CUDA_NETWORKS = NETWORKS.filter((network) => !/^(t5|pixart)/.test(network));
+
+/** What a whole network may lose in each type: rounding adds up over its layers. */
+const NETWORK_BOUNDS = { f32: 1e-9, f16: 1e-3, bf16: 1e-2 };
+
+describe.skipIf(!backend).each(['f32', 'f16', 'bf16'] as const)(
+  `networks on CUDA in %s${missing}`,
+  (dtype) => {
+    test.each(
+      CUDA_NETWORKS.flatMap((network) =>
+        networkCases(network).map((entry) => [network, entry.name, entry] as const),
+      ),
+    )('%s, %s', async (_network, _name, { graph, reader, inputs, outputs }) => {
+      const weights = backend!.createWeights(reader);
+      const program = await backend!.compile(plan(graph, backend!.target(dtype)), { weights });
+      for (const [name, values] of inputs) program.write(name, values);
+      program.run();
+      for (const [name, expected] of outputs)
+        expect(await program.read(name)).toMatchNmse(expected, NETWORK_BOUNDS[dtype]);
+      program.dispose();
+      weights.dispose();
+    });
+  },
+);
 
 describe.skipIf(!backend)(`a CUDA card${missing}`, () => {
   test('says how much memory is left where it is too little, and goes on', async () => {

@@ -19,6 +19,7 @@ import { parseAutoencoderKLConfig } from '../../src/loaders/configs/autoencoder-
 import { buildAutoencoderKLDecoder } from '../../src/models/autoencoder-kl.ts';
 import { layOutGraph, plan } from '../../src/plan/planner.ts';
 import { coefficientColumns, packCoefficients } from '../../src/schedulers/coefficients.ts';
+import { boundOf } from '../cases/case.ts';
 import { TEST_CASES } from '../cases/index.ts';
 import { computeCase } from '../support/compute-case.ts';
 import { nmse } from '../support/nmse.ts';
@@ -49,7 +50,7 @@ describe.skipIf(!backend)(`webgpu ops on ${where}`, () => {
       async (_name, testCase) => {
         const expected = await computeCase(reference, 'f32', testCase);
         const actual = await computeCase(backend!, dtype, testCase);
-        expect(nmse(actual, expected)).toBeLessThanOrEqual(testCase.nmse[dtype]);
+        expect(nmse(actual, expected)).toBeLessThanOrEqual(boundOf(testCase, dtype));
       },
     );
   });

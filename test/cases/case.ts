@@ -10,7 +10,8 @@ import { NotFoundError } from '../../src/errors.ts';
 import { GraphBuilder } from '../../src/graph/builder.ts';
 import type { Graph } from '../../src/graph/graph.ts';
 import type { OpKind, OpMap } from '../../src/graph/ops.ts';
-import type { ValueDType } from '../../src/tensor/dtype.ts';
+import type { FloatDType, ValueDType } from '../../src/tensor/dtype.ts';
+import { bf16ToF32, encodeBF16 } from '../../src/tensor/float16.ts';
 
 /** How an input's data is made. */
 type Fill =
@@ -35,7 +36,7 @@ export interface SharedInput {
   readonly sameAs: string;
 }
 
-/** Largest normalised mean squared error against the reference, by the backend's storage type. */
+/** Largest normalised mean squared error against the reference, by the backend's storage type; see `boundOf`. */
 export interface NmseBounds {
   readonly f32: number;
   readonly f16: number;
@@ -55,6 +56,11 @@ export interface CaseOf<K extends OpKind> {
 
 /** A case of any kind. */
 export type OpCase = { readonly [K in OpKind]: CaseOf<K> }[OpKind];
+
+/** bf16 is three bits less exact than f16. */
+export function boundOf({ nmse }: { readonly nmse: NmseBounds }, dtype: FloatDType): number {
+  return dtype === 'bf16' ? 4 ** 3 * nmse.f16 : nmse[dtype];
+}
 
 /**
  * Bounds for ops that round once or accumulate in f32. Rounding a result to f16 alone costs up to 8e-8.
@@ -184,17 +190,27 @@ function appendOp<K extends OpKind>(
   return builder.op(kind, kind, ids, attrs);
 }
 
+/** An input's data, as an element type holds it: all of it can be given in f16 as it is, not so in bf16. */
+function dataOf(testCase: OpCase, name: string, input: CaseInput, given: FloatDType) {
+  const data = fillInput(`${testCase.name}/${name}`, input);
+  if (given !== 'bf16' || input.dtype !== 'float' || data instanceof Int32Array) return data;
+  return Float32Array.from(encodeBF16(data), bf16ToF32);
+}
+
 /** Data for the graph's inputs, by name. */
-export function caseInputs(testCase: OpCase): Map<string, Float32Array | Int32Array> {
+export function caseInputs(
+  testCase: OpCase,
+  given: FloatDType = 'f32',
+): Map<string, Float32Array | Int32Array> {
   return new Map(
     ownInputs(testCase)
       .filter(([, input]) => input.role === 'input')
-      .map(([name, input]) => [name, fillInput(`${testCase.name}/${name}`, input)]),
+      .map(([name, input]) => [name, dataOf(testCase, name, input, given)]),
   );
 }
 
 /** The case's weights as a backend reads them: F32, little endian. */
-export function caseWeights(testCase: OpCase): WeightReader {
+export function caseWeights(testCase: OpCase, given: FloatDType = 'f32'): WeightReader {
   const weights = new Map(ownInputs(testCase).filter(([, input]) => input.role === 'weight'));
   const find = (name: string): CaseInput => {
     const weight = weights.get(name);
@@ -209,7 +225,7 @@ export function caseWeights(testCase: OpCase): WeightReader {
   return {
     info: (name) => ({ dtype: 'F32', shape: find(name).shape, file: testCase.name }),
     read: (name) => {
-      const data = fillInput(`${testCase.name}/${name}`, find(name));
+      const data = dataOf(testCase, name, find(name), given);
       return Promise.resolve(new Uint8Array(data.buffer));
     },
   };

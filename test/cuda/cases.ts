@@ -5,13 +5,12 @@ import { TEST_CASES } from '../cases/index.ts';
 
 const MISSING_OPS: readonly string[] = ['adaLayerNorm', 'addGated', 'multiply', 'rmsNorm'];
 
-/** Whether only T5 and PixArt need it: these ops, biases of attention, gelu by tanh, and tokens without positions. */
-function isMissing({ kind, attrs, inputs }: OpCase): boolean {
+/** Whether only T5 and PixArt need it: these ops, biases of attention, and tokens without positions. */
+function isMissing({ kind, inputs }: OpCase): boolean {
   return (
     MISSING_OPS.includes(kind) ||
     (kind === 'attention' && 'bias' in inputs) ||
-    (kind === 'embedTokens' && !('positions' in inputs)) ||
-    ('activation' in attrs && attrs.activation === 'gelu_tanh')
+    (kind === 'embedTokens' && !('positions' in inputs))
   );
 }
 

@@ -1,6 +1,6 @@
 /** @file What the CUDA backend says where it cannot be had, and when a card fails: every error has a remedy. */
 import { describe, expect, test } from 'vitest';
-import { cuda, cudaFrom } from '../../native-cuda/src/cuda.ts';
+import { cuda, cudaFrom, type CudaOptions } from '../../native-cuda/src/cuda.ts';
 import { LAUNCH_TYPES } from '../../native-cuda/src/kernels/index.ts';
 import { cpu, openBackend } from '../../src/index.ts';
 import {
@@ -23,10 +23,10 @@ import { cudaError, FAKE_CARD, FakeNative } from './fake-native.ts';
 const from = (native: FakeNative) => cudaFrom(() => Promise.resolve(native));
 
 /** Opens a fake card that some change was made to. */
-async function attempt(change: (native: FakeNative) => void, device = 0) {
+async function attempt(change: (native: FakeNative) => void, options: CudaOptions = {}) {
   const native = new FakeNative();
   change(native);
-  const opened = await cudaFrom(() => Promise.resolve(native), { device }).open();
+  const opened = await cudaFrom(() => Promise.resolve(native), options).open();
   expect(native.openQueues).toBe('reason' in opened ? 0 : 1);
   return opened;
 }
@@ -88,9 +88,21 @@ describe('cuda() says why it cannot be had', () => {
   });
 
   test('for a card that is not there, and for what is no number of a card', async () => {
-    expect(await attempt(() => undefined, 1)).toMatchObject({ reason: 'there is no card 1: CUDA sees 1' });
+    const opened = await attempt(() => undefined, { device: 1 });
+    expect(opened).toMatchObject({ reason: 'there is no card 1: CUDA sees 1' });
     expect(() => cuda({ device: -1 })).toThrow(OptionError);
     expect(() => cuda({ device: 0.5 })).toThrow(/device: 0\.5 is not the number of a card/);
+  });
+
+  test('for numbers of eight bits that a card cannot multiply, and for ways that there are not', async () => {
+    const onAmpere = (native: FakeNative): void => void (native.cards = [{ ...FAKE_CARD, major: 8 }]);
+    expect(await attempt(onAmpere, { fp8: 'dynamic' })).toMatchObject({
+      reason: 'Fake H100 has compute capability 8.0, and kernels for fp8 are built for 9.0',
+    });
+    expect(await attempt(onAmpere, { int8: 'dynamic' })).toHaveProperty('name', 'cuda');
+    expect(() => cuda({ int8: 'dynamic', fp8: 'dynamic' })).toThrow(/fp8: cannot be had together with int8/);
+    expect(() => cuda({ int8: 'static' as 'dynamic' })).toThrow(/int8: static is no way/);
+    expect(() => cuda({ fp4: 'dynamic' } as CudaOptions)).toThrow(/fp4: is no option/);
   });
 
   test('and the next backend is taken', async () => {
@@ -109,7 +121,7 @@ describe('cuda() says why it cannot be had', () => {
     const opened = await attempt(() => undefined);
     if ('reason' in opened) throw new Error(opened.reason);
     expect(opened.description).toBe('Fake H100, compute capability 9.0, driver for CUDA 13.0');
-    expect(opened.dtypes).toEqual(['f32', 'f16']);
+    expect(opened.dtypes).toEqual(['f32', 'f16', 'bf16']);
   });
 });
 

@@ -1,7 +1,7 @@
 /** @file From plans to launch lists, without a card: every op case, argument structs against C's, weights, memory. */
 import { describe, expect, test } from 'vitest';
 import type { Backend } from '../../src/backends/backend.ts';
-import { cudaFrom } from '../../native-cuda/src/cuda.ts';
+import { cudaFrom, type CudaOptions } from '../../native-cuda/src/cuda.ts';
 import { defineLaunch, encodeLaunches } from '../../native-cuda/src/launch.ts';
 import { LAUNCH_TYPES } from '../../native-cuda/src/kernels/index.ts';
 import { KernelError } from '../../src/errors.ts';
@@ -16,8 +16,8 @@ import { CUDA_CASES, CUDA_REFUSALS } from './cases.ts';
 import { FAKE_CARD, FakeNative } from './fake-native.ts';
 import { readKernelStructs } from './headers.ts';
 
-async function open(native: FakeNative): Promise<Backend> {
-  const opened = await cudaFrom(() => Promise.resolve(native)).open();
+async function open(native: FakeNative, options: CudaOptions = {}): Promise<Backend> {
+  const opened = await cudaFrom(() => Promise.resolve(native), options).open();
   if ('reason' in opened) throw new Error(opened.reason);
   return opened;
 }
@@ -65,7 +65,7 @@ test('numbers that do not fit their fields are refused, with the node', () => {
   expect(() => encode(5)).not.toThrow();
 });
 
-describe.each(['f32', 'f16'] as const)('every op case in %s', (dtype) => {
+describe.each(['f32', 'f16', 'bf16'] as const)('every op case in %s', (dtype) => {
   test.each(CUDA_CASES.map((testCase) => [testCase.name, testCase] as const))(
     '%s becomes launches on memory of its own, and frees it',
     async (_name, testCase) => {
@@ -131,7 +131,7 @@ describe('a plan', () => {
         bias: 0n,
         residual: 0n,
         gated: 0,
-        half: 0,
+        element: 0,
       },
     });
     expect(bias).toMatchObject({
@@ -162,6 +162,44 @@ describe('a plan', () => {
       [1, 2],
     ]);
     program.dispose();
+  });
+});
+
+describe.each(['int8', 'fp8'] as const)('a layer that may be computed on eight bits, with %s', (format) => {
+  const testCase = TEST_CASES.find((candidate) => candidate.name === 'linear/int8, geglu');
+  if (!testCase) throw new RangeError('no such case');
+
+  test('is rounded row by row, and then multiplied; its weight is there in eight bits alone', async () => {
+    const native = new FakeNative();
+    const backend = await open(native, { [format]: 'dynamic' });
+    const weights = backend.createWeights(caseWeights(testCase));
+    const planned = layOutGraph(caseGraph(testCase), backend.target('f16'));
+    const program = await backend.compile(planned, { weights });
+    const [[quantize, product]] = native.graphs.values();
+    const operands = format === 'int8' ? 1 : 2;
+    expect(quantize).toMatchObject({
+      kernel: 'quantize_rows',
+      args: { rows: 70, channels: 64, gated: 0, operands },
+    });
+    expect(product).toMatchObject({ kernel: 'gemm', args: { m: 70, n: 176, k: 64, operands } });
+    expect([product.args['x'], product.args['xScales']]).toEqual([
+      quantize.args['y'],
+      quantize.args['scales'],
+    ]);
+    expect(product.args['weightScales']).toBe(BigInt(product.args['weight'] ?? 0) + 176n * 64n);
+    // A byte an element and a scale a row, and the bias.
+    expect(weights.bytes).toBe(176 * (64 + 4) + 176 * 2);
+    program.dispose();
+  });
+
+  test('is computed in f32 and on backends that were not asked for it as it is', async () => {
+    const asked = await open(new FakeNative(), { [format]: 'dynamic' });
+    const unasked = await open(new FakeNative());
+    const kernelOf = (backend: Backend, dtype: 'f32' | 'f16'): string =>
+      layOutGraph(caseGraph(testCase), backend.target(dtype)).dispatches[0].kernel;
+    expect(kernelOf(asked, 'f16')).toBe(`gemm-${format}`);
+    expect(kernelOf(asked, 'f32')).toBe('gemm-tiled');
+    expect(kernelOf(unasked, 'f16')).toBe('gemm');
   });
 });
 

@@ -21,6 +21,6 @@ const name = v.parse(
   v.picklist(['webgpu', 'cuda', 'cpu', 'reference']),
   process.env['CALOTYPE_BACKEND'] ?? 'webgpu',
 );
-const dtype = v.parse(v.picklist(['f32', 'f16']), process.env['CALOTYPE_DTYPE'] ?? 'f32');
+const dtype = v.parse(v.picklist(['f32', 'f16', 'bf16']), process.env['CALOTYPE_DTYPE'] ?? 'f32');
 
 await compareStarterPictures(BACKENDS[name], dtype);

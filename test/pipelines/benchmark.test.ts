@@ -33,7 +33,7 @@ function clocked(runs: readonly number[]): Backend {
 
 const file = 'pipelines/tiny-sd/unet/config.json';
 const config = parseUNet2DConditionConfig(JSON.parse(readFileSync(fixturePath(file), 'utf8')), { file });
-const options = { dtype: 'f32', height: 8, width: 8, microConditions: 0, steps: 3 } as const;
+const options = { batch: 1, dtype: 'f32', height: 8, width: 8, microConditions: 0, steps: 3 } as const;
 
 describe('benchmarkUNet', () => {
   it('gives the median time and the work of every dispatch', async () => {
@@ -55,6 +55,11 @@ describe('benchmarkUNet', () => {
     expect(allocatedBytes).toBe(100);
     expect(result.device).toEqual({ runMs: 6, idleMs: 2 });
     expect(result.memoryBytes).toBeGreaterThan(1e5);
+  });
+
+  it('times several pictures at once', async () => {
+    const result = await benchmarkUNet(clocked([1, 2, 3]), config, { ...options, batch: 2, steps: 1 });
+    expect(result.profile.find(({ node }) => node === 'conv_in')?.shape[0]).toBe(4);
   });
 
   it('times a VAE as well, from the configurations of a folder', async () => {

@@ -8,7 +8,7 @@ import type { BackendFactory } from '../../src/backends/backend.ts';
 import { TEST_CASES } from '../cases/index.ts';
 import { computeCase } from './compute-case.ts';
 
-type DType = 'f32' | 'f16';
+type DType = calotype.FloatDType;
 
 /** What a test process asks; a backend is opened by the first question that names it. */
 export type Question =

@@ -3,7 +3,13 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, describe, expect, it } from 'vitest';
 import * as v from 'valibot';
-import { decodePng, DiffusionPipeline, Generator, type BackendFactory } from '../../src/index.ts';
+import {
+  decodePng,
+  DiffusionPipeline,
+  Generator,
+  type BackendFactory,
+  type FloatDType,
+} from '../../src/index.ts';
 import { fixturePath, openTensorFixture, readFixtureJson, STARTER } from './fixtures.ts';
 import { nmse } from './nmse.ts';
 
@@ -26,12 +32,19 @@ const schema = v.object({
 const { cases } = readFixtureJson(`${FOLDER}/cases.json`, schema);
 const tensors = await openTensorFixture(`${FOLDER}/latents.safetensors`);
 
+/** Most error of the latents, and the share of bytes that may be off by more than `byte`. */
+const BOUNDS = {
+  f32: { latents: 1e-6, byte: 1, share: 1e-3 },
+  f16: { latents: 1e-3, byte: 8, share: 1e-2 },
+  bf16: { latents: 1e-2, byte: 16, share: 5e-2 },
+};
+
 /** Draws them on the first backend that works, and compares. */
 export async function compareStarterPictures(
   backends: readonly BackendFactory[],
-  dtype: 'f32' | 'f16',
+  dtype: FloatDType,
 ): Promise<void> {
-  const half = dtype === 'f16';
+  const { latents: bound, byte, share } = BOUNDS[dtype];
   const pipe = await DiffusionPipeline.fromPretrained(STARTER, { backends, dtype });
   describe(`starter on ${pipe.backend.name} (${pipe.backend.description}), ${dtype}`, () => {
     afterAll(() => pipe.dispose());
@@ -54,16 +67,13 @@ export async function compareStarterPictures(
       const measured = nmse(latents!.data, expected);
       const picture = decodePng(readFileSync(fixturePath(`${FOLDER}/${spec.picture}`))).image.data;
       const drawn = images[0].data;
-      const off = picture.reduce(
-        (count, value, i) => count + (Math.abs(value - drawn[i]) > (half ? 8 : 1) ? 1 : 0),
-        0,
-      );
+      const off = picture.reduce((count, value, i) => count + (Math.abs(value - drawn[i]) > byte ? 1 : 0), 0);
       process.stdout.write(
         `${spec.prompt}: latents NMSE ${measured.toExponential(2)}, ${off} of ${picture.length} bytes off, ` +
           `denoise ${timings.denoise.toFixed(2)} s, decode ${timings.decode.toFixed(2)} s\n`,
       );
-      expect(measured).toBeLessThanOrEqual(half ? 1e-3 : 1e-6);
-      expect(off).toBeLessThanOrEqual(picture.length / (half ? 100 : 1000));
+      expect(measured).toBeLessThanOrEqual(bound);
+      expect(off).toBeLessThanOrEqual(picture.length * share);
     });
   });
 }

@@ -1,5 +1,11 @@
 /** @file `calotype bench unet` and `vae`: one run as a whole and op by op, with random weights. */
-import { benchmarkModel, type Backend, type ModelSource, type NetworkBenchmark } from 'calotype';
+import {
+  benchmarkModel,
+  type Backend,
+  type FloatDType,
+  type ModelSource,
+  type NetworkBenchmark,
+} from 'calotype';
 import type { Advance } from '../progress.ts';
 import { binaryBytes, decimal, table } from '../table.ts';
 import { opGroups, roofOf, type OpGroup, type PartialPeak, type Roof, type RoofOrigin } from './roofline.ts';
@@ -9,8 +15,10 @@ export interface NetworkBenchRequest {
   readonly network: 'unet' | 'vae';
   readonly source: ModelSource;
   readonly backend: Backend;
-  readonly dtype: 'f16' | 'f32';
+  readonly dtype: FloatDType;
   readonly size: { readonly width?: number; readonly height?: number };
+  /** Pictures at once; default 1. */
+  readonly batch?: number;
   readonly steps: number;
   /** The device's limits, where they shall not be measured. */
   readonly roof: PartialPeak;
@@ -26,11 +34,12 @@ export interface NetworkFigures extends NetworkBenchmark {
 
 /** Times a network. */
 export async function benchNetwork(request: NetworkBenchRequest): Promise<NetworkFigures> {
-  const { network, source, backend, dtype, size, steps, roof: given, signal, onAdvance } = request;
+  const { network, source, backend, dtype, size, batch, steps, roof: given, signal, onAdvance } = request;
   const result = await benchmarkModel(source, backend, {
     network,
     dtype,
     ...size,
+    ...(batch !== undefined && { batch }),
     steps,
     heapUsed: () => process.memoryUsage().heapUsed,
     signal,

@@ -1,5 +1,5 @@
 /** @file `calotype bench picture`: a whole picture with the model's recommended settings, the first and later ones. */
-import type { BackendFactory } from 'calotype';
+import type { BackendFactory, FloatDType } from 'calotype';
 import { DiffusionPipeline } from 'calotype';
 import type { Advance } from '../progress.ts';
 import { median } from '../table.ts';
@@ -9,7 +9,7 @@ export interface PictureBenchRequest {
   readonly model: string;
   readonly prompt: string;
   readonly backends: readonly BackendFactory[];
-  readonly dtype: 'auto' | 'f16' | 'f32';
+  readonly dtype: 'auto' | FloatDType;
   readonly size: { readonly width?: number; readonly height?: number };
   readonly steps: number | undefined;
   /** Pictures after the first. */

@@ -37,7 +37,7 @@ const ARGS = {
   repeats: { type: 'string', valueHint: 'n', description: 'picture: pictures after the first (3)' },
   dtype: {
     type: 'string',
-    valueHint: 'f16|f32',
+    valueHint: 'f16|bf16|f32',
     description: 'Storage of weights, and of activations where the device computes in f16 (f16 if it does)',
   },
   ...BACKEND_ARGS,
@@ -109,7 +109,7 @@ function readRequest(args: Arguments): Benchmark {
   const model = text('model') ?? starterModel();
   const size = read('size', readSize) ?? {};
   const steps = read('steps', (name, value) => readInteger(name, value, { min: 1, max: 10_000 }));
-  const dtype = read('dtype', (name, value) => readChoice(name, value, ['f16', 'f32']));
+  const dtype = read('dtype', (name, value) => readChoice(name, value, ['f16', 'bf16', 'f32']));
   const peak = (option: 'peak-gflops' | 'peak-gbps'): number | undefined =>
     read(option, (name, value) => readNumber(name, value, { min: 1e-3 }) * 1e9);
   const roof = { flops: peak('peak-gflops'), bytes: peak('peak-gbps') };

@@ -43,7 +43,7 @@ export const generate = defineCommand({
     variant: { type: 'string', valueHint: 'name', description: 'Variant of the weight files, such as fp16' },
     dtype: {
       type: 'string',
-      valueHint: 'auto|f16|f32',
+      valueHint: 'auto|f16|bf16|f32',
       description: 'Storage of weights, and of activations where the device computes in f16 (auto)',
     },
     ...BACKEND_ARGS,

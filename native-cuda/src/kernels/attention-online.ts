@@ -1,7 +1,7 @@
 /** @file Attention of any shape, without tensor cores. */
 
 import { DEVICE_DTYPE_BYTES } from 'calotype/backend-kit';
-import { channelsOf, defineCudaKernel, halfOf } from '../kernel.ts';
+import { channelsOf, defineCudaKernel, elementOf } from '../kernel.ts';
 import { defineLaunch, type Operand } from '../launch.ts';
 
 export const attentionOnlineLaunch = defineLaunch('attention_online', {
@@ -19,7 +19,7 @@ export const attentionOnlineLaunch = defineLaunch('attention_online', {
   vPitch: 'i32',
   scale: 'f32',
   causal: 'i32',
-  half: 'i32',
+  element: 'i32',
 });
 
 /** What shared memory has room for. */
@@ -54,7 +54,7 @@ export const attentionOnline = defineCudaKernel({
         vPitch: channelsOf(context, v),
         scale,
         causal: causal ? 1 : 0,
-        half: halfOf(context, node.output),
+        element: elementOf(context, node.output),
       }),
     ];
   },

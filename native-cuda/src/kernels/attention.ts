@@ -1,7 +1,15 @@
 /** @file Attention on tensor cores, in one pass over keys and values. */
 
 import { DEVICE_DTYPE_BYTES } from 'calotype/backend-kit';
-import { channelsOf, defineCudaKernel, isHalf, type CudaContext, type NodesOf } from '../kernel.ts';
+import {
+  channelsOf,
+  defineCudaKernel,
+  elementOf,
+  isHopper,
+  isNarrow,
+  type CudaContext,
+  type NodesOf,
+} from '../kernel.ts';
 import { defineLaunch, type Operand } from '../launch.ts';
 import { MEASURED, OVERLAP } from './tensor-core.ts';
 
@@ -20,6 +28,7 @@ export const attentionLaunch = defineLaunch('attention', {
   keys: 'i32',
   scale: 'f32',
   causal: 'i32',
+  element: 'i32',
   flags: 'i32',
   config: 'i32',
 });
@@ -44,12 +53,11 @@ export const attention = defineCudaKernel({
   id: 'attention',
   ops: ['attention'],
   supports(node, context) {
-    const { major, minor } = context.device;
-    const widest = major === 9 && minor === 0 ? MAX_HEAD_DIM.hopper : MAX_HEAD_DIM.other;
+    const widest = isHopper(context.device) ? MAX_HEAD_DIM.hopper : MAX_HEAD_DIM.other;
     const { headDim, offsets } = node.attrs;
     const isAligned = [headDim, ...offsets, ...stridesOf(node, context)].every((count) => count % 8 === 0);
     const isPlain = node.inputs.bias === undefined;
-    return isHalf(context, node.output) && isAligned && isPlain && headDim <= widest;
+    return isNarrow(context, node.output) && isAligned && isPlain && headDim <= widest;
   },
   launches(node, context) {
     const { heads, headDim, scale, causal } = node.attrs;
@@ -70,6 +78,7 @@ export const attention = defineCudaKernel({
         keys,
         scale,
         causal: causal ? 1 : 0,
+        element: elementOf(context, node.output),
         flags: OVERLAP,
         config: MEASURED,
       }),

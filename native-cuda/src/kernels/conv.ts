@@ -4,7 +4,8 @@ import {
   channelsOf,
   defineCudaKernel,
   elementCount,
-  isHalf,
+  elementOf,
+  isNarrow,
   type CudaContext,
   type NodesOf,
 } from '../kernel.ts';
@@ -37,6 +38,7 @@ export const convLaunch = defineLaunch('conv', {
   padRight: 'i32',
   upsample: 'i32',
   activation: 'i32',
+  element: 'i32',
   flags: 'i32',
   config: 'i32',
 });
@@ -60,7 +62,7 @@ export const conv = defineCudaKernel({
   ops: ['conv2d'],
   inPlace: () => 'residual',
   supports: (node, context) =>
-    isHalf(context, node.output) &&
+    isNarrow(context, node.output) &&
     sourceChannels(node, context).every((channels) => channels % 8 === 0) &&
     node.attrs.stride <= MAX_STRIDE &&
     (!node.attrs.upsample || hasPhases(node, context)),
@@ -99,6 +101,7 @@ export const conv = defineCudaKernel({
         padRight,
         upsample: upsample ? 1 : 0,
         activation: activationCode(activation),
+        element: elementOf(context, node.output),
         flags: OVERLAP,
         config: MEASURED,
       }),

@@ -1,6 +1,6 @@
 /** @file The element-wise ops that no pass could fuse: activate, add, addBias, addRows, addScaled, affine, geglu. */
 
-import { channelsOf, defineCudaKernel, elementCount, halfOf, rowsOf } from '../kernel.ts';
+import { channelsOf, defineCudaKernel, elementCount, elementOf, rowsOf } from '../kernel.ts';
 import { defineLaunch } from '../launch.ts';
 import { activationCode } from './activation.ts';
 
@@ -9,7 +9,7 @@ export const activateLaunch = defineLaunch('activate', {
   y: 'pointer',
   count: 'i64',
   activation: 'i32',
-  half: 'i32',
+  element: 'i32',
 });
 
 export const addLaunch = defineLaunch('add', {
@@ -17,7 +17,7 @@ export const addLaunch = defineLaunch('add', {
   b: 'pointer',
   y: 'pointer',
   count: 'i64',
-  half: 'i32',
+  element: 'i32',
 });
 
 export const affineLaunch = defineLaunch('affine', {
@@ -26,7 +26,7 @@ export const affineLaunch = defineLaunch('affine', {
   count: 'i64',
   scale: 'f32',
   shift: 'f32',
-  half: 'i32',
+  element: 'i32',
 });
 
 export const addVectorsLaunch = defineLaunch('add_vectors', {
@@ -38,7 +38,7 @@ export const addVectorsLaunch = defineLaunch('add_vectors', {
   imageElements: 'i64',
   channels: 'i32',
   tableRows: 'i32',
-  half: 'i32',
+  element: 'i32',
 });
 
 export const addScaledLaunch = defineLaunch('add_scaled', {
@@ -52,7 +52,7 @@ export const addScaledLaunch = defineLaunch('add_scaled', {
   columns: 'i32',
   column: 'i32',
   vectors: 'i32',
-  half: 'i32',
+  element: 'i32',
 });
 
 export const gegluLaunch = defineLaunch('geglu', {
@@ -60,7 +60,7 @@ export const gegluLaunch = defineLaunch('geglu', {
   y: 'pointer',
   rows: 'i64',
   channels: 'i32',
-  half: 'i32',
+  element: 'i32',
 });
 
 export const elementwise = defineCudaKernel({
@@ -71,16 +71,16 @@ export const elementwise = defineCudaKernel({
   launches(node, context) {
     const shape = context.shapeOf(node.output);
     const count = elementCount(shape);
-    const half = halfOf(context, node.output);
+    const element = elementOf(context, node.output);
     switch (node.kind) {
       case 'activate': {
         const activation = activationCode(node.attrs.activation);
-        return [activateLaunch.with({ x: 'x', y: 'y', count, activation, half })];
+        return [activateLaunch.with({ x: 'x', y: 'y', count, activation, element })];
       }
       case 'add':
-        return [addLaunch.with({ a: 'a', b: 'b', y: 'y', count, half })];
+        return [addLaunch.with({ a: 'a', b: 'b', y: 'y', count, element })];
       case 'affine':
-        return [affineLaunch.with({ x: 'x', y: 'y', count, ...node.attrs, half })];
+        return [affineLaunch.with({ x: 'x', y: 'y', count, ...node.attrs, element })];
       case 'addScaled': {
         const isVector = context.shapeOf(node.inputs.addend).length < shape.length;
         const sizes = {
@@ -90,11 +90,11 @@ export const elementwise = defineCudaKernel({
           vectors: isVector ? 1 : 0,
         };
         const operands = { x: 'x', addend: 'addend', scale: 'scale', y: 'y' };
-        return [addScaledLaunch.with({ ...operands, count, ...sizes, ...node.attrs, half })];
+        return [addScaledLaunch.with({ ...operands, count, ...sizes, ...node.attrs, element })];
       }
       case 'geglu': {
         const [rows, channels] = [rowsOf(context, node.output), channelsOf(context, node.output)];
-        return [gegluLaunch.with({ x: 'x', y: 'y', rows, channels, half })];
+        return [gegluLaunch.with({ x: 'x', y: 'y', rows, channels, element })];
       }
       case 'addBias':
       case 'addRows': {
@@ -106,7 +106,7 @@ export const elementwise = defineCudaKernel({
           tableRows: isBias ? 1 : context.shapeOf(node.inputs.rows)[0],
         };
         const channels = channelsOf(context, node.output);
-        return [addVectorsLaunch.with({ x: 'x', y: 'y', count, channels, half, ...vectors })];
+        return [addVectorsLaunch.with({ x: 'x', y: 'y', count, channels, element, ...vectors })];
       }
     }
   },

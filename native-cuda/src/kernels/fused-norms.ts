@@ -1,6 +1,14 @@
 /** @file Group norm in one launch where an image fits a cluster's shared memory, and layer norm with rows in registers. */
 
-import { channelsOf, defineCudaKernel, isHalf, rowsOf, type CudaContext, type NodesOf } from '../kernel.ts';
+import {
+  channelsOf,
+  defineCudaKernel,
+  elementOf,
+  isNarrow,
+  rowsOf,
+  type CudaContext,
+  type NodesOf,
+} from '../kernel.ts';
 import { defineLaunch } from '../launch.ts';
 import { activationCode } from './activation.ts';
 import { OVERLAP } from './tensor-core.ts';
@@ -19,6 +27,7 @@ export const groupNormLaunch = defineLaunch('group_norm', {
   groups: 'i32',
   eps: 'f32',
   activation: 'i32',
+  element: 'i32',
   flags: 'i32',
 });
 
@@ -30,6 +39,7 @@ export const layerNormLaunch = defineLaunch('layer_norm', {
   rows: 'i32',
   channels: 'i32',
   eps: 'f32',
+  element: 'i32',
   flags: 'i32',
 });
 
@@ -73,7 +83,7 @@ export const groupNorm = defineCudaKernel({
     const { channels, channels2 } = sizesOf(node, context);
     const { groups, activation } = node.attrs;
     return (
-      isHalf(context, node.output) &&
+      isNarrow(context, node.output) &&
       channels % 8 === 0 &&
       channels2 % 8 === 0 &&
       hasSlices(channels + channels2, groups) &&
@@ -96,6 +106,7 @@ export const groupNorm = defineCudaKernel({
       groups: node.attrs.groups,
       eps: node.attrs.eps,
       activation: activationCode(node.attrs.activation),
+      element: elementOf(context, node.output),
       flags: OVERLAP,
     }),
   ],
@@ -106,7 +117,7 @@ export const layerNorm = defineCudaKernel({
   ops: ['layerNorm'],
   supports(node, context) {
     const channels = channelsOf(context, node.output);
-    return isHalf(context, node.output) && channels % 8 === 0 && channels <= MAX_LAYER_CHANNELS;
+    return isNarrow(context, node.output) && channels % 8 === 0 && channels <= MAX_LAYER_CHANNELS;
   },
   launches: (node, context) => [
     layerNormLaunch.with({
@@ -117,6 +128,7 @@ export const layerNorm = defineCudaKernel({
       rows: rowsOf(context, node.output),
       channels: channelsOf(context, node.output),
       eps: node.attrs.eps,
+      element: elementOf(context, node.output),
       flags: OVERLAP,
     }),
   ],

@@ -1,6 +1,6 @@
 /** @file Convolutions and linear layers of any shape, without tensor cores. */
 
-import { channelsOf, defineCudaKernel, elementCount, halfOf, rowsOf } from '../kernel.ts';
+import { channelsOf, defineCudaKernel, elementCount, elementOf, rowsOf } from '../kernel.ts';
 import { defineLaunch } from '../launch.ts';
 import { activationCode } from './activation.ts';
 import { FILTERS } from './packing.ts';
@@ -31,7 +31,7 @@ export const gemmTiledLaunch = defineLaunch('gemm_tiled', {
   tableRows: 'i32',
   activation: 'i32',
   gated: 'i32',
-  half: 'i32',
+  element: 'i32',
 });
 
 const OPERANDS = {
@@ -56,7 +56,7 @@ export const gemmTiled = defineCudaKernel({
       ...OPERANDS,
       outputRows,
       channels1: channelsOf(context, node.inputs.x),
-      half: halfOf(context, node.output),
+      element: elementOf(context, node.output),
     };
     const [columns, , kernelHeight = 1, kernelWidth = 1] = context.shapeOf(node.inputs.weight);
     if (node.kind === 'linear') {

@@ -21,6 +21,7 @@ import {
 } from './elementwise.ts';
 import { groupNorm, groupNormLaunch, layerNorm, layerNormLaunch } from './fused-norms.ts';
 import { gemm, gemmLaunch } from './gemm.ts';
+import { gemmFp8, gemmInt8, quantizeRowsLaunch } from './gemm-eight-bits.ts';
 import { gemmTiled, gemmTiledLaunch } from './gemm-tiled.ts';
 import {
   groupNormApply,
@@ -64,6 +65,8 @@ import {
 
 /** All kernels, in order of preference. */
 const CUDA_KERNELS: readonly CudaKernel[] = [
+  gemmInt8,
+  gemmFp8,
   gemm,
   conv,
   gemmTiled,
@@ -118,6 +121,7 @@ export const LAUNCH_TYPES: readonly LaunchType[] = [
   packFiltersLaunch,
   packGegluLaunch,
   poolMeanLaunch,
+  quantizeRowsLaunch,
   timestepEmbeddingLaunch,
   upsampleNearestLaunch,
 ];

@@ -1,6 +1,13 @@
 /** @file Group normalisation in two launches, in parts (statistics, application), and layer normalisation. */
 
-import { channelsOf, defineCudaKernel, halfOf, rowsOf, type CudaContext, type NodesOf } from '../kernel.ts';
+import {
+  channelsOf,
+  defineCudaKernel,
+  elementOf,
+  rowsOf,
+  type CudaContext,
+  type NodesOf,
+} from '../kernel.ts';
 import { defineLaunch, type ArgumentsOf, type CudaLaunch } from '../launch.ts';
 import { activationCode } from './activation.ts';
 
@@ -20,7 +27,7 @@ export const groupNormMomentsLaunch = defineLaunch('group_norm_moments', {
   partials: 'pointer',
   chunks: 'i32',
   chunkRows: 'i32',
-  half: 'i32',
+  element: 'i32',
 });
 
 export const groupNormStatisticsLaunch = defineLaunch('group_norm_statistics', {
@@ -29,7 +36,7 @@ export const groupNormStatisticsLaunch = defineLaunch('group_norm_statistics', {
   previous: 'pointer',
   y: 'pointer',
   chunks: 'i32',
-  half: 'i32',
+  element: 'i32',
 });
 
 export const groupNormApplyLaunch = defineLaunch('group_norm_apply', {
@@ -42,7 +49,7 @@ export const groupNormApplyLaunch = defineLaunch('group_norm_apply', {
   chunks: 'i32',
   activation: 'i32',
   eps: 'f32',
-  half: 'i32',
+  element: 'i32',
 });
 
 export const layerNormRowsLaunch = defineLaunch('layer_norm_rows', {
@@ -53,7 +60,7 @@ export const layerNormRowsLaunch = defineLaunch('layer_norm_rows', {
   rows: 'i64',
   channels: 'i32',
   eps: 'f32',
-  half: 'i32',
+  element: 'i32',
 });
 
 type NormNode = NodesOf<'groupNorm' | 'groupNormStats' | 'groupNormApply'>;
@@ -87,8 +94,8 @@ function chunksOf({ imageRows }: { readonly imageRows: number }): { chunks: numb
 /** Moments of all chunks, to scratch0. */
 function momentsLaunch(node: NormNode, context: CudaContext): CudaLaunch {
   const source = sourceOf(node, context);
-  const half = halfOf(context, node.inputs.x);
-  return groupNormMomentsLaunch.with({ ...source, partials: 'scratch0', ...chunksOf(source), half });
+  const element = elementOf(context, node.inputs.x);
+  return groupNormMomentsLaunch.with({ ...source, partials: 'scratch0', ...chunksOf(source), element });
 }
 
 function partialBytes(node: NormNode, context: CudaContext): number[] {
@@ -114,7 +121,7 @@ function applyLaunch(
     y: 'y',
     activation: activationCode(node.attrs.activation),
     eps: node.attrs.eps,
-    half: halfOf(context, node.output),
+    element: elementOf(context, node.output),
   });
 }
 
@@ -141,7 +148,7 @@ export const groupNormStats = defineCudaKernel({
   launches(node, context) {
     const source = sourceOf(node, context);
     const { chunks } = chunksOf(source);
-    const half = halfOf(context, node.inputs.x);
+    const element = elementOf(context, node.inputs.x);
     return [
       momentsLaunch(node, context),
       groupNormStatisticsLaunch.with({
@@ -150,7 +157,7 @@ export const groupNormStats = defineCudaKernel({
         previous: 'previous',
         y: 'y',
         chunks,
-        half,
+        element,
       }),
     ];
   },
@@ -177,7 +184,7 @@ export const layerNormRows = defineCudaKernel({
       rows: rowsOf(context, node.output),
       channels: channelsOf(context, node.output),
       eps: node.attrs.eps,
-      half: halfOf(context, node.output),
+      element: elementOf(context, node.output),
     }),
   ],
 });

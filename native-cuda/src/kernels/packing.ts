@@ -8,7 +8,7 @@ export const convertWeightLaunch = defineLaunch('convert_weight', {
   y: 'pointer',
   count: 'i64',
   type: 'i32',
-  half: 'i32',
+  element: 'i32',
 });
 
 export const packFiltersLaunch = defineLaunch('pack_filters', {
@@ -17,7 +17,7 @@ export const packFiltersLaunch = defineLaunch('pack_filters', {
   filters: 'i64',
   channels: 'i32',
   taps: 'i32',
-  half: 'i32',
+  element: 'i32',
 });
 
 /** The struct CalotypePackArgs. */
@@ -28,20 +28,26 @@ const PACK = {
   channels: 'i32',
   kernelHeight: 'i32',
   kernelWidth: 'i32',
+  element: 'i32',
 } as const;
+
+/** Of layouts that only move elements. */
+function sameBytes(shape: readonly number[], elementBytes: number): number {
+  return elementCount(shape) * elementBytes;
+}
 
 export const packConvUpsampleLaunch = defineLaunch('pack_conv_upsample', PACK);
 export const packGegluLaunch = defineLaunch('pack_geglu', PACK);
 
 /** Row-major as torch stores it: what a weight becomes for a kernel that names no packing. */
-export const PLAIN: WeightPacking = { key: 'plain', elements: elementCount };
+export const PLAIN: WeightPacking = { key: 'plain', bytes: sameBytes };
 
 /** Filters [out][ky][kx][channel], for implicit matrix products over NHWC. */
 export const FILTERS: WeightPacking = {
   key: 'filters',
-  elements: elementCount,
-  launch([filters, channels, ...taps], half) {
-    const sizes = { filters, channels, taps: elementCount(taps), half: half ? 1 : 0 };
+  bytes: sameBytes,
+  launch([filters, channels, ...taps], element) {
+    const sizes = { filters, channels, taps: elementCount(taps), element };
     return packFiltersLaunch.with({ source: 'source', packed: 'packed', ...sizes });
   },
 };
@@ -49,20 +55,22 @@ export const FILTERS: WeightPacking = {
 /** The four 2x2 filters [phase][out][ky][kx][channel] that a 3x3 filter is over an image that is doubled while it is read. */
 export const PHASES: WeightPacking = {
   key: 'phases',
-  elements: ([filters, channels]) => 4 * filters * channels * 4,
-  launch: (shape) => packHalves(packConvUpsampleLaunch, shape),
+  bytes: ([filters, channels], elementBytes) => 4 * filters * channels * 4 * elementBytes,
+  launch: (shape, element) => packNarrow(packConvUpsampleLaunch, shape, element),
 };
 
 /** Rows in blocks of eight values and their eight gates; of a matrix [out, in] or a bias [out]. */
 export const GATED: WeightPacking = {
   key: 'gated',
-  elements: elementCount,
-  launch: (shape) => packHalves(packGegluLaunch, shape),
+  bytes: sameBytes,
+  launch: (shape, element) => packNarrow(packGegluLaunch, shape, element),
 };
 
-function packHalves(
+function packNarrow(
   type: TypedLaunch<typeof PACK>,
   [outChannels, channels = 1, kernelHeight = 1, kernelWidth = 1]: readonly number[],
+  element: number,
 ) {
-  return type.with({ in: 'source', out: 'packed', outChannels, channels, kernelHeight, kernelWidth });
+  const sizes = { outChannels, channels, kernelHeight, kernelWidth };
+  return type.with({ in: 'source', out: 'packed', ...sizes, element });
 }

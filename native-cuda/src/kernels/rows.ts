@@ -1,6 +1,6 @@
 /** @file Ops that move rows: concat, sliceChannels, gatherRows, selectToken, embedTokens, poolMean, upsampleNearest. */
 
-import { channelsOf, defineCudaKernel, halfOf, rowsOf } from '../kernel.ts';
+import { channelsOf, defineCudaKernel, elementOf, rowsOf } from '../kernel.ts';
 import { defineLaunch } from '../launch.ts';
 
 export const copyChannelsLaunch = defineLaunch('copy_channels', {
@@ -12,7 +12,7 @@ export const copyChannelsLaunch = defineLaunch('copy_channels', {
   xFirst: 'i32',
   yChannels: 'i32',
   yFirst: 'i32',
-  half: 'i32',
+  element: 'i32',
 });
 
 export const gatherRowsLaunch = defineLaunch('gather_rows', {
@@ -23,7 +23,7 @@ export const gatherRowsLaunch = defineLaunch('gather_rows', {
   channels: 'i32',
   tableRows: 'i32',
   tableStride: 'i32',
-  half: 'i32',
+  element: 'i32',
 });
 
 export const embedTokensLaunch = defineLaunch('embed_tokens', {
@@ -35,7 +35,7 @@ export const embedTokensLaunch = defineLaunch('embed_tokens', {
   tokens: 'i32',
   channels: 'i32',
   tableRows: 'i32',
-  half: 'i32',
+  element: 'i32',
 });
 
 export const upsampleNearestLaunch = defineLaunch('upsample_nearest', {
@@ -49,14 +49,14 @@ export const upsampleNearestLaunch = defineLaunch('upsample_nearest', {
   channels: 'i32',
   scaleY: 'f32',
   scaleX: 'f32',
-  half: 'i32',
+  element: 'i32',
 });
 
 export const copyChannels = defineCudaKernel({
   id: 'copy-channels',
   ops: ['concat', 'sliceChannels'],
   launches(node, context) {
-    const shared = { y: 'y', rows: rowsOf(context, node.output), half: halfOf(context, node.output) };
+    const shared = { y: 'y', rows: rowsOf(context, node.output), element: elementOf(context, node.output) };
     const yChannels = channelsOf(context, node.output);
     if (node.kind === 'sliceChannels') {
       const { start: xFirst, length: channels } = node.attrs;
@@ -87,7 +87,7 @@ export const gatherRows = defineCudaKernel({
         channels: channelsOf(context, node.output),
         tableRows,
         tableStride: shared ? 0 : tableRows,
-        half: halfOf(context, node.output),
+        element: elementOf(context, node.output),
       }),
     ];
   },
@@ -109,7 +109,7 @@ export const embedTokens = defineCudaKernel({
         tokens: channelsOf(context, node.inputs.ids),
         channels,
         tableRows,
-        half: halfOf(context, node.output),
+        element: elementOf(context, node.output),
       }),
     ];
   },
@@ -121,7 +121,7 @@ export const poolMeanLaunch = defineLaunch('pool_mean', {
   images: 'i32',
   positions: 'i32',
   channels: 'i32',
-  half: 'i32',
+  element: 'i32',
 });
 
 export const poolMean = defineCudaKernel({
@@ -137,7 +137,7 @@ export const poolMean = defineCudaKernel({
         images,
         positions,
         channels,
-        half: halfOf(context, node.output),
+        element: elementOf(context, node.output),
       }),
     ];
   },
@@ -161,7 +161,7 @@ export const upsampleNearest = defineCudaKernel({
         channels,
         scaleY: height / outHeight,
         scaleX: width / outWidth,
-        half: halfOf(context, node.output),
+        element: elementOf(context, node.output),
       }),
     ];
   },

@@ -1,7 +1,7 @@
 /** @file Ops around the network: modelInput, timestepEmbedding, guidance, guidanceFactor, schedulerStep, guidedStep. */
 
 import { coefficientColumns, timestepFrequencies } from 'calotype/backend-kit';
-import { defineCudaKernel, elementCount, halfOf, type CudaContext, type NodesOf } from '../kernel.ts';
+import { defineCudaKernel, elementCount, elementOf, type CudaContext, type NodesOf } from '../kernel.ts';
 import { defineLaunch, type ArgumentsOf } from '../launch.ts';
 
 /** The struct CoefficientColumns. */
@@ -30,7 +30,7 @@ export const modelInputLaunch = defineLaunch('model_input', {
   copies: 'i32',
   tableRows: 'i32',
   ...COLUMNS,
-  half: 'i32',
+  element: 'i32',
 });
 
 export const timestepEmbeddingLaunch = defineLaunch('timestep_embedding', {
@@ -40,7 +40,7 @@ export const timestepEmbeddingLaunch = defineLaunch('timestep_embedding', {
   count: 'i32',
   halfChannels: 'i32',
   cosinesFirst: 'i32',
-  half: 'i32',
+  element: 'i32',
 });
 
 export const guidanceFactorLaunch = defineLaunch('guidance_factor', {
@@ -52,7 +52,7 @@ export const guidanceFactorLaunch = defineLaunch('guidance_factor', {
   images: 'i32',
   tableRows: 'i32',
   ...COLUMNS,
-  half: 'i32',
+  element: 'i32',
 });
 
 export const guidanceLaunch = defineLaunch('guidance', {
@@ -65,7 +65,7 @@ export const guidanceLaunch = defineLaunch('guidance', {
   images: 'i32',
   tableRows: 'i32',
   ...COLUMNS,
-  half: 'i32',
+  element: 'i32',
 });
 
 export const guidedStepLaunch = defineLaunch('guided_step', {
@@ -82,7 +82,7 @@ export const guidedStepLaunch = defineLaunch('guided_step', {
   guided: 'i32',
   tableRows: 'i32',
   ...COLUMNS,
-  half: 'i32',
+  element: 'i32',
 });
 
 /** Most state slots of a scheduler that kernels/sampling.cu takes. */
@@ -118,8 +118,8 @@ export const modelInput = defineCudaKernel({
   launches(node, context) {
     const { slots, copies } = node.attrs;
     const sizes = { ...stateSize(node, context), ...tableOf(node, slots, context) };
-    const half = halfOf(context, node.output);
-    return [modelInputLaunch.with({ state: 'state', ...TABLE, y: 'y', slots, copies, ...sizes, half })];
+    const element = elementOf(context, node.output);
+    return [modelInputLaunch.with({ state: 'state', ...TABLE, y: 'y', slots, copies, ...sizes, element })];
   },
 });
 
@@ -135,7 +135,7 @@ export const timestepEmbedding = defineCudaKernel({
       count: elementCount(context.shapeOf(node.inputs.t)),
       halfChannels: node.attrs.channels / 2,
       cosinesFirst: node.attrs.flipSinToCos ? 1 : 0,
-      half: halfOf(context, node.output),
+      element: elementOf(context, node.output),
     }),
   ],
 });
@@ -149,7 +149,7 @@ function guidedSizes(node: NodesOf<'guidance' | 'guidanceFactor'>, context: Cuda
   const { output, row } = node.inputs;
   const images = elementCount(context.shapeOf(row));
   const imageElements = elementCount(context.shapeOf(output)) / (2 * images);
-  return { images, imageElements, ...tableOf(node, 1, context), half: halfOf(context, output) };
+  return { images, imageElements, ...tableOf(node, 1, context), element: elementOf(context, output) };
 }
 
 export const guidance = defineCudaKernel({
@@ -192,7 +192,7 @@ export const guidedStep = defineCudaKernel({
         guided: node.kind === 'guidedStep' ? 1 : 0,
         ...stateSize(node, context),
         ...tableOf(node, slots, context),
-        half: halfOf(context, node.inputs.output),
+        element: elementOf(context, node.inputs.output),
       }),
     ];
   },

@@ -1,6 +1,8 @@
 /** @file The CPU backend's target: what passes, kernel choice and the planner know of it. */
 
 import { FUSIONS, type Target } from '../../plan/target.ts';
+import type { FloatDType } from '../../tensor/dtype.ts';
+import { refuseBF16 } from '../storage-types.ts';
 import { ALIGNMENT, type CpuContext } from './kernel.ts';
 import { chooseKernel } from './kernels/index.ts';
 
@@ -32,6 +34,7 @@ export const CPU_TARGET: Target = {
 };
 
 /** The target for a storage type: f16 is for weights, and rounds those that are wider; arithmetic is f32. */
-export function targetFor(dtype: 'f32' | 'f16'): Target {
+export function targetFor(dtype: FloatDType): Target {
+  refuseBF16('cpu', dtype);
   return { ...CPU_TARGET, weightDtype: dtype };
 }

@@ -4,6 +4,7 @@ import bytesSource from '../../../shaders/peak-bytes.wgsl';
 import flopsSource from '../../../shaders/peak-flops.wgsl';
 import { fold } from '../../kernels/kernel.ts';
 import { assembleShader, type Constants } from '../../kernels/wgsl.ts';
+import type { FloatDType } from '../../tensor/dtype.ts';
 import type { Peak } from '../backend.ts';
 import type { OpenDevice } from './device.ts';
 import { BUFFER_USAGE } from './flags.ts';
@@ -11,7 +12,7 @@ import { compilePipeline } from './pipelines.ts';
 import { timeRepeats } from './stopwatch.ts';
 
 /** Of f16 storage the arithmetic is that of subgroup matrices, of halves, or of floats, as kernels have it. */
-function arithmetic({ traits }: OpenDevice, dtype: 'f16' | 'f32'): 'matrix' | 'f16' | 'f32' {
+function arithmetic({ traits }: OpenDevice, dtype: FloatDType): 'matrix' | 'f16' | 'f32' {
   if (dtype === 'f32' || !traits.f16) return 'f32';
   return traits.subgroupMatrix ? 'matrix' : 'f16';
 }
@@ -23,7 +24,7 @@ const REPEAT_FLOPS = { matrix: 4 * 16 * 2 * 16 ** 3, f16: 128 * 8 * 4 * 2, f32: 
 const LONG_MS = 20;
 
 /** Measures both; takes about a second. */
-export async function measurePeak(device: OpenDevice, dtype: 'f16' | 'f32'): Promise<Peak> {
+export async function measurePeak(device: OpenDevice, dtype: FloatDType): Promise<Peak> {
   const kind = arithmetic(device, dtype);
   const groups = device.traits.software ? 8 : 4096;
   const flops = await probe(device, {

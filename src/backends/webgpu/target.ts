@@ -6,7 +6,8 @@ import { inputsOf, type Node } from '../../graph/ops.ts';
 import { chooseKernel, type SelectionPolicy } from '../../kernels/selection.ts';
 import { elementCount, type DeviceTraits, type KernelContext } from '../../kernels/kernel.ts';
 import type { DeviceType, Fusion, Target } from '../../plan/target.ts';
-import { DEVICE_DTYPE_BYTES } from '../../tensor/dtype.ts';
+import { DEVICE_DTYPE_BYTES, type FloatDType } from '../../tensor/dtype.ts';
+import { refuseBF16 } from '../storage-types.ts';
 
 /** Sizes that limit plans. */
 export interface MemoryLimits {
@@ -30,15 +31,16 @@ export function contextOf(traits: DeviceTraits, typeOf: (value: ValueId) => Devi
 }
 
 /** Name of the targets for a type of activations: plans made for one may be compiled on any WebGPU device with its kernels. */
-export function targetName(dtype: 'f32' | 'f16'): string {
+export function targetName(dtype: FloatDType): string {
   return `webgpu-${dtype}`;
 }
 
 /** The target of a device for a storage type: f16 is for weights alone where the device has no f16 arithmetic. */
 export function createTarget(
-  storage: 'f32' | 'f16',
+  storage: FloatDType,
   { traits, limits, policy, fusions, int8 }: TargetParts,
 ): Target {
+  refuseBF16('webgpu', storage);
   const dtype = traits.f16 ? storage : 'f32';
   return {
     name: targetName(dtype),

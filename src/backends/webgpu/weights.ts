@@ -18,7 +18,7 @@ import {
 } from '../../kernels/packing.ts';
 import { elementCount } from '../../kernels/kernel.ts';
 import { decodeToF16, decodeToF32 } from '../../tensor/decode.ts';
-import { DEVICE_DTYPE_BYTES, type StoredDType } from '../../tensor/dtype.ts';
+import { DEVICE_DTYPE_BYTES, type FloatDType, type StoredDType } from '../../tensor/dtype.ts';
 import type { RefreshOptions, WeightReader, WeightStore } from '../backend.ts';
 import { checkWeight, isPartOf, lowRankSums, SharedLoads, weightName } from '../weight-loading.ts';
 import type { OpenDevice } from './device.ts';
@@ -31,7 +31,7 @@ export interface WeightRequest {
   readonly weight: Weight;
   /** Shape of the value; parts are stacked along its first axis. */
   readonly shape: readonly number[];
-  readonly dtype: 'f32' | 'f16';
+  readonly dtype: FloatDType;
   readonly packing: Packing;
 }
 
@@ -209,7 +209,7 @@ export class WebGpuWeights implements WeightStore {
 function rowPacker(
   packing: Packing,
   shape: readonly number[],
-  dtype: 'f32' | 'f16',
+  dtype: FloatDType,
   target: Uint8Array<ArrayBuffer>,
 ): (bytes: Uint8Array, stored: StoredDType, row: number) => number {
   if (packing.kind === 'int8')
