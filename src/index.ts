@@ -61,6 +61,12 @@ export {
   UniPCMultistepScheduler,
 } from './schedulers/index.ts';
 export { SCHEDULER_PRESET_NAMES, SCHEDULER_PRESETS, type SchedulerPreset } from './schedulers/presets.ts';
+export {
+  samplerOfScheduler,
+  schedulerOfSampler,
+  WEBUI_SAMPLERS,
+  WEBUI_SCHEDULE_TYPES,
+} from './schedulers/webui-samplers.ts';
 export type { Scheduler, SchedulerConfig, StepCoefficients } from './schedulers/scheduler.ts';
 
 export { Generator } from './random/generator.ts';

@@ -11,8 +11,8 @@ import {
   type Recipe,
   SCHEDULER_PRESET_NAMES,
   SCHEDULER_PRESETS,
+  schedulerOfSampler,
 } from 'calotype';
-import { schedulerOfSampler } from './samplers.ts';
 
 /** Arguments that a file amounts to, and what there is to say about them. */
 export interface ConfigArguments {
@@ -138,7 +138,7 @@ function fromWebui(text: string, path: string): ConfigArguments {
       guidance: get('CFG scale'),
       seed: get('Seed'),
       size: get('Size'),
-      scheduler: schedulerOfSampler(get('Sampler'), settings.get('Schedule type')),
+      scheduler: schedulerOfSampler(get('Sampler'), settings.get('Schedule type'), '--config'),
       // It counts layers from 1, the last.
       ...(skip !== undefined && { 'clip-skip': String(Number(skip) - 1) }),
     },

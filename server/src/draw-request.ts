@@ -25,14 +25,16 @@ export interface DrawRequest {
   readonly image?: PngFile;
   readonly mask?: MaskFile;
   readonly strength?: number;
+  /** Paint the part around the mask, with so many pixels more, at the size of the request. */
+  readonly paddingMaskCrop?: number;
   /** Previews to send while it is drawn, spread evenly over the steps. */
   readonly previews: number;
 }
 
-/** Where to paint: `white` pixels (sd-webui) or `transparent` ones (OpenAI). */
+/** Where to paint: `white` or `black` pixels (sd-webui) or `transparent` ones (OpenAI). */
 export interface MaskFile {
   readonly png: PngFile;
-  readonly paint: 'white' | 'transparent';
+  readonly paint: 'white' | 'black' | 'transparent';
 }
 
 /** A finished step of a job. */

@@ -5,6 +5,7 @@
 import * as v from 'valibot';
 import { validate } from '../loaders/config.ts';
 import { parseJson } from '../loaders/json.ts';
+import { samplerOfScheduler } from '../schedulers/webui-samplers.ts';
 
 const recipeSchema = v.looseObject({
   /** Version of calotype that made the picture. */
@@ -24,6 +25,9 @@ const recipeSchema = v.looseObject({
   /** The scheduler's class. */
   scheduler: v.string(),
   useKarrasSigmas: v.optional(v.boolean()),
+  /** The name that the scheduler was chosen by, one of `SCHEDULER_PRESETS`. */
+  sampler: v.optional(v.string()),
+  clipSkip: v.optional(v.number()),
   /** Files that the picture began with, as they were named. */
   image: v.optional(v.string()),
   maskImage: v.optional(v.string()),
@@ -36,14 +40,6 @@ export type Recipe = Readonly<v.InferOutput<typeof recipeSchema>>;
 /** Keywords of the two texts. */
 const PARAMETERS = 'parameters';
 const RECIPE = 'calotype';
-
-/** stable-diffusion-webui's names of samplers. */
-const SAMPLERS: ReadonlyMap<string, string> = new Map([
-  ['DDIMScheduler', 'DDIM'],
-  ['EulerDiscreteScheduler', 'Euler'],
-  ['EulerAncestralDiscreteScheduler', 'Euler a'],
-  ['DPMSolverMultistepScheduler', 'DPM++ 2M'],
-]);
 
 /** The texts to write into a picture's PNG, by keyword. */
 export function recipeTexts(recipe: Recipe): Record<string, string> {
@@ -61,15 +57,18 @@ export function readRecipe(texts: ReadonlyMap<string, string>, file = 'the pictu
 
 /** stable-diffusion-webui's form (modules/processing.py, create_infotext): prompt, negative prompt, one line of settings. */
 function webuiParameters(recipe: Recipe): string {
+  const chosen = recipe.sampler ?? recipe.scheduler;
   const settings: readonly (readonly [string, string | number | undefined])[] = [
     ['Steps', recipe.numInferenceSteps],
-    ['Sampler', SAMPLERS.get(recipe.scheduler) ?? recipe.scheduler],
-    ['Schedule type', recipe.useKarrasSigmas === true ? 'Karras' : undefined],
+    ['Sampler', samplerOfScheduler(chosen) ?? samplerOfScheduler(recipe.scheduler) ?? recipe.scheduler],
+    ['Schedule type', recipe.useKarrasSigmas === true || chosen.endsWith('-karras') ? 'Karras' : undefined],
     ['CFG scale', recipe.guidanceScale],
     ['Seed', recipe.seed],
     ['Size', `${recipe.width}x${recipe.height}`],
     ['Model', recipe.model],
     ['Denoising strength', recipe.strength],
+    // It counts layers from 1, the last.
+    ['Clip skip', recipe.clipSkip ? recipe.clipSkip + 1 : undefined],
     ['Guidance rescale', recipe.guidanceRescale || undefined],
     ['Version', `calotype ${recipe.calotype}`],
   ];

@@ -3,10 +3,9 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { decodePng, encodePng } from 'calotype';
+import { decodePng, encodePng, schedulerOfSampler } from 'calotype';
 import { runProgram } from '../../cli/src/command.ts';
 import { program } from '../../cli/src/program.ts';
-import { schedulerOfSampler } from '../../cli/src/samplers.ts';
 import { fixturePath } from '../support/fixtures.ts';
 
 let folder: string;

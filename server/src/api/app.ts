@@ -1,9 +1,10 @@
 /** @file The web server: what holds for every route, and the APIs. */
 import cors from '@fastify/cors';
+import multipart from '@fastify/multipart';
 import rateLimit from '@fastify/rate-limit';
 import swagger from '@fastify/swagger';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
-import fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyServerOptions } from 'fastify';
+import fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify';
 import { RateLimitError } from '../errors.ts';
 import type { Caller, KeyRing } from '../limits/keys.ts';
 import type { Limits } from '../limits/limits.ts';
@@ -11,11 +12,12 @@ import { Metrics } from '../metrics/metrics.ts';
 import type { NamedSource } from '../models.ts';
 import type { JobQueue } from '../queue/queue.ts';
 import { version } from '../version.ts';
+import { answerErrors } from './app-errors.ts';
 import { Desk } from './desk.ts';
 import { healthApi } from './health.ts';
 import { openaiApi } from './openai/index.ts';
 import { openaiError } from './openai/errors.ts';
-import { type Problem, problemOf } from './status.ts';
+import { webuiApi } from './webui/index.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -39,7 +41,7 @@ export interface AppOptions {
 
 /** Builds the server; `listen` starts it. */
 export async function createApp(options: AppOptions): Promise<FastifyInstance> {
-  const { models, queue, keys, limits, logger, origins = [], logPrompts = false } = options;
+  const { models, loras, queue, keys, limits, logger, origins = [], logPrompts = false } = options;
   const app = fastify({
     logger,
     bodyLimit: limits.bodyBytes,
@@ -48,6 +50,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     forceCloseConnections: 'idle',
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false, allErrors: false } },
   }).withTypeProvider<TypeBoxTypeProvider>();
+  app.removeContentTypeParser('text/plain');
   app.setErrorHandler(answerErrors(openaiError));
   app.setNotFoundHandler((request, reply) => {
     const message = `There is no ${request.method} ${request.url.split('?')[0]}; /openapi.json lists what there is`;
@@ -71,7 +74,11 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
       request.caller = keys.find(request.headers.authorization, request.ip);
     });
     await limitRate(api, limits);
+    await api.register(multipart, {
+      limits: { fileSize: limits.bodyBytes, files: 2, fields: 32, parts: 34 },
+    });
     await api.register(openaiApi, { prefix: '/v1', desk, models });
+    await api.register(webuiApi, { prefix: '/sdapi/v1', desk, models, loras, limits });
   });
   app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
   return app;
@@ -90,21 +97,4 @@ async function limitRate(app: FastifyInstance, { perMinute }: Limits): Promise<v
         retryAfter: Math.ceil(ttl / 1000),
       }),
   });
-}
-
-/** An error handler that answers in an API's form. */
-export function answerErrors(form: (problem: Problem, error: unknown) => object) {
-  return (
-    error: unknown,
-    request: { readonly log: FastifyBaseLogger },
-    reply: {
-      code(status: number): { header(name: string, value: number): unknown; send(body: object): unknown };
-    },
-  ): unknown => {
-    const problem = problemOf(error);
-    if (problem.status >= 500) request.log.error(error);
-    const answered = reply.code(problem.status);
-    if (problem.retryAfter !== undefined) answered.header('retry-after', problem.retryAfter);
-    return answered.send(form(problem, error));
-  };
 }

@@ -44,7 +44,13 @@ export function problemOf(error: unknown): Problem {
     return { status: STATUSES.get(code) ?? 500, code, message, field, retryAfter };
   }
   if (isHttpError(error) && error.statusCode < 500)
-    return { ...none, status: error.statusCode, code: 'request', message: error.message };
+    return {
+      ...none,
+      status: error.statusCode,
+      code: 'request',
+      message: error.message,
+      field: invalidField(error),
+    };
   if (error instanceof DOMException && error.name === 'AbortError')
     return { ...none, status: 499, code: 'cancelled', message: 'The request was given up' };
   return { ...none, status: 500, code: 'internal', message: 'The server failed; its log says why' };
@@ -53,4 +59,13 @@ export function problemOf(error: unknown): Problem {
 /** Errors of Fastify and its plugins: bodies that are no JSON or too large, and schemas that do not match. */
 function isHttpError(error: unknown): error is Error & { readonly statusCode: number } {
   return error instanceof Error && 'statusCode' in error && typeof error.statusCode === 'number';
+}
+
+/** The field that a schema refused. */
+function invalidField(error: object): string | undefined {
+  if (!('validation' in error) || !Array.isArray(error.validation)) return undefined;
+  const first: unknown = error.validation[0];
+  const path =
+    typeof first === 'object' && first !== null && 'instancePath' in first ? first.instancePath : '';
+  return typeof path === 'string' && path !== '' ? path.slice(1) : undefined;
 }

@@ -51,13 +51,16 @@ export function checkLimits(request: DrawRequest, limits: Limits): void {
   atMost('width', width ?? 0, limits.pixels);
   atMost('steps', numInferenceSteps, limits.steps);
   atMost('n', seeds.length, limits.pictures);
-  for (const [name, png] of [['image', image] as const, ['mask', mask?.png] as const]) {
-    if (png === undefined) continue;
-    const size = pngSize(png, name);
-    if (size.width * size.height > limits.pixels)
-      throw new TooLargeError(`it has ${size.width}x${size.height} pixels`, {
-        field: name,
-        remedy: `Send one of at most ${limits.pixels} pixels`,
-      });
-  }
+  if (image) checkPng(image, 'image', limits);
+  if (mask) checkPng(mask.png, 'mask', limits);
+}
+
+/** The same for one picture; `name` is the field it came in. */
+export function checkPng(png: Uint8Array, name: string, { pixels }: Limits): void {
+  const { width, height } = pngSize(png, name);
+  if (width * height > pixels)
+    throw new TooLargeError(`it has ${width}x${height} pixels`, {
+      field: name,
+      remedy: `Send one of at most ${pixels} pixels`,
+    });
 }

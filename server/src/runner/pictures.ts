@@ -11,7 +11,8 @@ export function readMask({ png, paint }: MaskFile): CalotypeImage {
   if (paint === 'white') return image;
   const data = new Uint8ClampedArray(image.data.length);
   for (let p = 0; p < data.length; p += 4) {
-    const white = image.data[p + 3] < 128 ? 255 : 0;
+    const painted = paint === 'black' ? 255 - image.data[p] : 255 - image.data[p + 3];
+    const white = painted < 128 ? 0 : 255;
     data.set([white, white, white, 255], p);
   }
   return { ...image, data };
@@ -34,6 +35,7 @@ export async function encodePictures(
       calotype: version,
       prompt,
       ...(negativePrompt !== undefined && { negativePrompt }),
+      ...(request.scheduler !== undefined && { sampler: request.scheduler }),
       ...(request.promptSyntax === 'webui' && { promptSyntax: 'webui' }),
       seed: number,
       ...(typeof seed === 'object' && { seedDevice: seed.device }),

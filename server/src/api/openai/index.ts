@@ -2,8 +2,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { findModel, type NamedSource } from '../../models.ts';
 import type { Desk } from '../desk.ts';
+import { readEdit, readForm } from './edits.ts';
 import { answer, readGeneration } from './generations.ts';
 import {
+  editSchema,
   errorSchema,
   generationSchema,
   imagesSchema,
@@ -59,6 +61,26 @@ export const openaiApi: FastifyPluginAsyncTypebox<OpenaiOptions> = async (app, {
       const { body } = request;
       const job = readGeneration(body, models);
       return answer(desk, job, body.stream === true, 'image_generation', request, reply);
+    },
+  );
+
+  app.post(
+    '/images/edits',
+    {
+      schema: {
+        summary: 'Pictures of a prompt and a picture; with a mask, only its transparent part is painted',
+        description: 'With stream: true, events image_edit.partial_image and image_edit.completed.',
+        consumes: ['multipart/form-data'],
+        body: editSchema,
+        response: { 200: imagesSchema, '4xx': errorSchema, '5xx': errorSchema },
+      },
+      // The form is read part by part, and checked then.
+      validatorCompiler: () => () => true,
+    },
+    async (request, reply) => {
+      const form = await readForm(request);
+      const job = readEdit(form, models);
+      return answer(desk, job, form.stream === true, 'image_edit', request, reply);
     },
   );
 };

@@ -41,6 +41,26 @@ const shared = {
 export const generationSchema = Type.Object(shared, { additionalProperties: false });
 export type Generation = Static<typeof generationSchema>;
 
+const editFields = {
+  ...shared,
+  input_fidelity: Type.Optional(Type.Enum(['low', 'high'])),
+  strength: Type.Optional(
+    Type.Number({ minimum: 0, maximum: 1, description: 'Of calotype: how much to change the picture' }),
+  ),
+};
+const file = (description: string) =>
+  Type.Unsafe<Uint8Array>({ description, type: 'string', format: 'binary' });
+
+/** Fields of an edit's form, beside its files, as they are once numbers are read. */
+export const editFieldsSchema = Type.Object(editFields, { additionalProperties: false });
+export type EditFields = Static<typeof editFieldsSchema>;
+
+/** The form, for the document. */
+export const editSchema = Type.Object(
+  { ...editFields, image: file('PNG'), mask: Type.Optional(file('PNG, transparent where to paint')) },
+  { additionalProperties: false },
+);
+
 export const imagesSchema = Type.Object({
   created: Type.Integer({ description: 'Unix time in seconds' }),
   data: Type.Array(

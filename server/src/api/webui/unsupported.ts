@@ -1,0 +1,80 @@
+/**
+ * @file Fields that stable-diffusion-webui's clients send though nothing here answers to them. Most send all fields of
+ * their version at the values that ask for nothing: those are taken. Others are errors, or, where the picture is still
+ * the one that was meant, notices.
+ */
+import { OptionError } from 'calotype';
+
+type IsNeutral = (value: unknown) => boolean;
+
+const isOff: IsNeutral = (value) =>
+  value === null ||
+  value === false ||
+  value === '' ||
+  value === 0 ||
+  (Array.isArray(value) && value.length === 0);
+const isAtMostZero: IsNeutral = (value) => isOff(value) || (typeof value === 'number' && value <= 0);
+const is =
+  (...values: readonly unknown[]): IsNeutral =>
+  (value) =>
+    value === null || values.includes(value);
+
+/** Scripts that clients pass along switched off: `{ ADetailer: { args: [false] } }`. */
+function areScriptsOff(value: unknown): boolean {
+  if (value === null) return true;
+  if (typeof value !== 'object') return false;
+  return Object.values(value).every((script: unknown) => {
+    const args: unknown =
+      typeof script === 'object' && script !== null && 'args' in script ? script.args : script;
+    return isOff(args) || (Array.isArray(args) && args.every(isOff));
+  });
+}
+
+/** Values that ask for nothing, by field; what else is asked for is refused. */
+const NEUTRAL: Readonly<Record<string, IsNeutral>> = {
+  alwayson_scripts: areScriptsOff,
+  disable_extra_networks: isOff,
+  enable_hr: isOff,
+  firstpass_image: isOff,
+  include_init_images: isOff,
+  initial_noise_multiplier: is(1),
+  latent_mask: isOff,
+  refiner_checkpoint: isOff,
+  resize_mode: isOff,
+  restore_faces: isOff,
+  s_churn: isOff,
+  s_noise: is(1),
+  s_min_uncond: isOff,
+  save_images: isOff,
+  script_name: isOff,
+  seed_resize_from_h: isAtMostZero,
+  seed_resize_from_w: isAtMostZero,
+  styles: isOff,
+  subseed_strength: isOff,
+  tiling: isOff,
+};
+
+/** Values at which a field changes nothing; others are told in the answer's notices. */
+const NOTED: Readonly<Record<string, IsNeutral>> = {
+  inpainting_fill: is(1),
+  mask_blur: isOff,
+  mask_blur_x: isOff,
+  mask_blur_y: isOff,
+};
+
+/**
+ * What of a request has no effect, for the answer's notices.
+ * @throws OptionError for a field that asks for what there is not
+ */
+export function readUnsupported(body: Readonly<Record<string, unknown>>, hasMask: boolean): string[] {
+  for (const [field, value] of Object.entries(body)) {
+    const neutral = Object.hasOwn(NEUTRAL, field) ? NEUTRAL[field] : undefined;
+    if (neutral && !neutral(value))
+      throw new OptionError('is not supported by this server', { field, remedy: 'Leave it out' });
+  }
+  if (!hasMask) return [];
+  return Object.entries(body).flatMap(([field, value]) => {
+    const neutral = Object.hasOwn(NOTED, field) ? NOTED[field] : undefined;
+    return neutral && !neutral(value) ? [`${field} has no effect here`] : [];
+  });
+}

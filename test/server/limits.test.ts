@@ -1,0 +1,179 @@
+/** @file What a server refuses, whom it answers, and what it does when there is too much to do. */
+import { Writable } from 'node:stream';
+import { afterEach, expect, it } from 'vitest';
+import * as v from 'valibot';
+import { decodePng } from '../../src/index.ts';
+import { KeyRing, parseKeys, readSources, type Runner } from '../../server/src/index.ts';
+import { localRunner, startServer, type TestServer } from './support.ts';
+
+let close: (() => Promise<void>) | undefined;
+afterEach(() => close?.());
+
+async function start(options: TestServer = {}): Promise<string> {
+  const server = await startServer(options);
+  close = () => server.close();
+  return server.url;
+}
+
+const ask = (url: string, body: object, headers: Record<string, string> = {}, signal?: AbortSignal) =>
+  fetch(`${url}/v1/images/generations`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...headers },
+    body: JSON.stringify({ prompt: 'a fox', size: '64x64', steps: 2, seed: 7, ...body }),
+    ...(signal && { signal }),
+  });
+const codeOf = async (response: Response): Promise<unknown> =>
+  v.parse(v.object({ error: v.object({ code: v.string() }) }), await response.json()).error.code;
+
+/** A runner that draws when it is told, and says what it was given. */
+function heldRunner() {
+  const inner = localRunner();
+  const batches: number[] = [];
+  let release = (): void => undefined;
+  const held = new Promise<void>((resolve) => (release = resolve));
+  const runner: Runner = {
+    ...inner,
+    draw: async (jobs) => {
+      batches.push(jobs.length);
+      await held;
+      return inner.draw(jobs);
+    },
+  };
+  return { runner, batches, release };
+}
+
+it('answers those with a key alone, each with a share', async () => {
+  const keys = new KeyRing(parseKeys('# who\nalice 0123456789abcdef\n\nbob fedcba9876543210', 'keys'));
+  const { runner, release } = heldRunner();
+  const url = await start({ keys, runners: [runner], limits: { concurrent: 1, perMinute: 4 } });
+  const as = (key: string) => ({ authorization: `Bearer ${key}` });
+  expect((await ask(url, {})).status).toBe(401);
+  expect(await codeOf(await ask(url, {}, as('0123456789abcdee')))).toBe('unauthorized');
+  const basic = Buffer.from('alice:0123456789abcdef').toString('base64');
+  expect(
+    (await fetch(`${url}/sdapi/v1/samplers`, { headers: { authorization: `Basic ${basic}` } })).status,
+  ).toBe(200);
+  const first = ask(url, {}, as('0123456789abcdef'));
+  await expect.poll(async () => (await fetch(`${url}/metrics`)).text()).toContain('{state="active"} 1');
+  const second = await ask(url, {}, as('0123456789abcdef'));
+  expect([second.status, second.headers.get('retry-after')]).toEqual([429, '1']);
+  const other = ask(url, {}, as('fedcba9876543210'));
+  release();
+  expect([(await first).status, (await other).status]).toEqual([200, 200]);
+  expect((await ask(url, {}, as('0123456789abcdef'))).status).toBe(200);
+  expect(await codeOf(await ask(url, {}, as('0123456789abcdef')))).toBe('rate-limit');
+  expect(() => parseKeys('alice short', 'keys')).toThrow(/line 1/);
+});
+
+it('bounds its queue, batches what waits, and gives each the picture that it would have alone', async () => {
+  const { runner, batches, release } = heldRunner();
+  const url = await start({ runners: [runner], capacity: 3 });
+  const alone = ask(url, { prompt: 'a cat', seed: 9 });
+  await expect.poll(() => batches).toEqual([1]);
+  const waiting = [
+    ask(url, { prompt: 'a cat', seed: 9 }),
+    ask(url, { prompt: 'a dog', seed: 1, steps: 3 }),
+    ask(url, { prompt: 'a fox', seed: 2 }),
+  ];
+  await expect.poll(async () => (await fetch(`${url}/metrics`)).text()).toContain('{state="waiting"} 3');
+  const full = await ask(url, {});
+  expect([full.status, await codeOf(full)]).toEqual([429, 'queue-full']);
+  expect(Number(full.headers.get('retry-after'))).toBeGreaterThan(0);
+  release();
+  const pictures = await Promise.all(
+    [alone, ...waiting].map(async (response) => {
+      const { data } = v.parse(
+        v.object({ data: v.array(v.object({ b64_json: v.string() })) }),
+        await (await response).json(),
+      );
+      return decodePng(Buffer.from(data[0].b64_json, 'base64')).image.data;
+    }),
+  );
+  expect(batches).toEqual([1, 2, 1]);
+  const worst = pictures[0].reduce((most, value, i) => Math.max(most, Math.abs(value - pictures[1][i])), 0);
+  expect(worst).toBeLessThanOrEqual(1);
+  expect(pictures[3]).not.toEqual(pictures[1]);
+});
+
+it('drops jobs whose client went away, and those that take too long', async () => {
+  const url = await start({ limits: { jobSeconds: 1 } });
+  const client = new AbortController();
+  const left = ask(url, { steps: 150 }, {}, client.signal);
+  await expect.poll(async () => (await fetch(`${url}/metrics`)).text()).toContain('{state="active"} 1');
+  client.abort();
+  await expect(left).rejects.toThrow(/aborted/);
+  const metrics = async () => (await fetch(`${url}/metrics`)).text();
+  await expect.poll(metrics).toMatch(/failures_total\{model="tiny-sd",reason="cancelled"\} 1/);
+  await expect.poll(metrics).toContain('{state="active"} 0');
+  const late = await ask(url, { steps: 150, size: '256x256' });
+  expect([late.status, await codeOf(late)]).toEqual([504, 'job-timeout']);
+});
+
+it('refuses malformed requests with typed errors', async () => {
+  const url = await start({ limits: { bodyBytes: 2000 } });
+  const post = (body: string, type = 'application/json') =>
+    fetch(`${url}/v1/images/generations`, { method: 'POST', headers: { 'content-type': type }, body });
+  const statuses = async (...answers: Promise<Response>[]) =>
+    Promise.all(
+      answers.map(async (answer) => `${(await answer).status} ${String(await codeOf(await answer))}`),
+    );
+  expect(
+    await statuses(
+      post('{'),
+      post('[]'),
+      post('{"prompt": 1}'),
+      post('{"prompt": "a", "__proto__": {"n": 2}}'),
+      post('{"prompt": "a", "n": 1e9}'),
+      post('{"prompt": "a", "size": "0x64"}'),
+      post('a', 'text/plain'),
+      post(JSON.stringify({ prompt: 'a'.repeat(3000) })),
+      fetch(`${url}/v1/none`),
+    ),
+  ).toEqual([
+    ...Array.from({ length: 6 }, () => '400 request'),
+    '415 request',
+    '413 request',
+    '404 not-found',
+  ]);
+});
+
+it('says nothing of prompts in its log, and gives pages of other origins no leave', async () => {
+  const lines: string[] = [];
+  const stream = new Writable({
+    write: (chunk: Buffer, _encoding, done) => {
+      lines.push(chunk.toString());
+      done();
+    },
+  });
+  const url = await start({ logger: { level: 'trace', stream }, origins: ['https://a.example'] });
+  expect((await ask(url, { prompt: 'a secret fox' })).status).toBe(200);
+  expect(lines.join('')).toContain('job done');
+  expect(lines.join('')).not.toContain('secret');
+  const preflight = (origin: string) =>
+    fetch(`${url}/v1/models`, {
+      method: 'OPTIONS',
+      headers: { origin, 'access-control-request-method': 'GET' },
+    });
+  expect((await preflight('https://a.example')).headers.get('access-control-allow-origin')).toBe(
+    'https://a.example',
+  );
+  expect((await preflight('https://b.example')).headers.get('access-control-allow-origin')).toBeNull();
+});
+
+it('describes itself', async () => {
+  const url = await start();
+  const document: unknown = await (await fetch(`${url}/openapi.json`)).json();
+  const { paths } = v.parse(v.object({ paths: v.record(v.string(), v.unknown()) }), document);
+  expect(Object.keys(paths)).toEqual(
+    expect.arrayContaining(['/v1/images/generations', '/v1/images/edits', '/sdapi/v1/txt2img', '/ready']),
+  );
+});
+
+it('names models as it was told', () => {
+  expect(readSources('--model', ['a/sdxl', 'x=owner/name', 'b/c.safetensors'])).toEqual([
+    { name: 'sdxl', source: 'a/sdxl' },
+    { name: 'x', source: 'owner/name' },
+    { name: 'c', source: 'b/c.safetensors' },
+  ]);
+  expect(() => readSources('--model', ['a/x', 'b/x'])).toThrow(/two are called 'x'/);
+});
