@@ -17,11 +17,20 @@ export type { LoadTextualInversionOptions, PipelineStream } from './pipelines/di
 export type { AddedFileSource } from './pipelines/added-file.ts';
 export type { ControlOptions } from './pipelines/control-options.ts';
 export type { PipelineLoader } from './pipelines/pipeline-loader.ts';
+export type { FreeUOptions } from './pipelines/freeu.ts';
+export { HIRES_UPSCALERS, type HiresOptions, type HiresUpscaler } from './pipelines/hires-options.ts';
+export type { ImagePromptOptions } from './pipelines/ip-adapter/image-prompt-options.ts';
+export type {
+  IpAdapterMethods,
+  IpAdapterScale,
+  LoadIpAdapterOptions,
+} from './pipelines/ip-adapter/ip-adapters.ts';
 export type { FromPretrainedOptions } from './pipelines/from-pretrained.ts';
 export type { FromSingleFileOptions, OpenCheckpoint } from './pipelines/from-single-file.ts';
 export type { DTypeOption } from './pipelines/load-pipeline.ts';
 export type { EncodePromptOptions, PromptEmbeddings } from './pipelines/encode-prompt.ts';
-export type { AdapterWeight, UNetAdapterWeights } from './pipelines/lora/adapter-weights.ts';
+export type { AdapterWeight } from './pipelines/lora/adapter-weights.ts';
+export type { UNetAdapterWeights } from './pipelines/block-weights.ts';
 export type { LoadLoraOptions, LoraMethods, UsedAdapter } from './pipelines/lora/lora-adapters.ts';
 export type { CallOptions, Seed, StepInfo, Tensor, TextOptions } from './pipelines/options.ts';
 export type { MemoryOption } from './pipelines/memory-option.ts';

@@ -24,6 +24,7 @@ import { attention, type AttentionOp } from './ops/attention.ts';
 import { concat, type ConcatOp } from './ops/concat.ts';
 import { conv2d, type Conv2dOp } from './ops/conv2d.ts';
 import { embedTokens, type EmbedTokensOp } from './ops/embed-tokens.ts';
+import { fourierFilter, type FourierFilterOp } from './ops/fourier-filter.ts';
 import { gatherRows, type GatherRowsOp } from './ops/gather-rows.ts';
 import { geglu, type GegluOp } from './ops/geglu.ts';
 import { groupNorm, type GroupNormOp } from './ops/group-norm.ts';
@@ -61,6 +62,7 @@ export interface OpMap {
   concat: ConcatOp;
   conv2d: Conv2dOp;
   embedTokens: EmbedTokensOp;
+  fourierFilter: FourierFilterOp;
   gatherRows: GatherRowsOp;
   geglu: GegluOp;
   groupNorm: GroupNormOp;
@@ -115,6 +117,7 @@ export const OPS = {
   concat,
   conv2d,
   embedTokens,
+  fourierFilter,
   gatherRows,
   geglu,
   groupNorm,

@@ -11,6 +11,7 @@ import { attentionTiled } from './attention-tiled.ts';
 import { concat } from './concat.ts';
 import { elementwise } from './elementwise.ts';
 import { embedTokens } from './embed-tokens.ts';
+import { fourierFilter } from './fourier-filter.ts';
 import { gatherRows } from './gather-rows.ts';
 import { geglu } from './geglu.ts';
 import { gemmInt8Matrix } from './gemm-int8-matrix.ts';
@@ -59,6 +60,7 @@ export const KERNELS: readonly Kernel[] = [
   concat,
   sliceChannels,
   upsampleNearest,
+  fourierFilter,
   gatherRows,
   embedTokens,
   timestepEmbedding,

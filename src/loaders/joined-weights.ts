@@ -3,10 +3,11 @@ import type { Bytes } from './byte-source.ts';
 import type { TensorInfo, WeightSource } from './weight-source.ts';
 
 /**
- * `main`, and each of `parts` under names that begin with its key and a dot. Closing it closes all.
+ * `main`, and each of `parts` under names that begin with its key and a dot; what is put into the map later is there too.
+ * Closing it closes all.
  */
 export function joinWeights(main: WeightSource, parts: ReadonlyMap<string, WeightSource>): WeightSource {
-  return parts.size === 0 ? main : new JoinedWeights(main, parts);
+  return new JoinedWeights(main, parts);
 }
 
 class JoinedWeights implements WeightSource {

@@ -8,37 +8,11 @@ import type { Graph, StoredTensor } from '../graph/graph.ts';
 import type { ValueId } from '../graph/op.ts';
 import type { CLIPTextConfig } from '../loaders/configs/clip-text.ts';
 import { symbol } from '../tensor/shape.ts';
+import { clipEncoderLayer } from './blocks/clip-encoder-layer.ts';
 
 const PREFIX = 'text_model.';
 /** The table of all tokens' vectors. */
 export const TOKEN_EMBEDDING = `${PREFIX}embeddings.token_embedding.weight`;
-
-/** Causal self-attention (`CLIPAttention`) of x [batch, tokens, channels]. */
-function attention(b: GraphBuilder, x: ValueId, path: string, heads: number): ValueId {
-  const channels = b.channelsOf(x);
-  const q = b.linear(x, `${path}.q_proj`, { channels });
-  const k = b.linear(x, `${path}.k_proj`, { channels });
-  const v = b.linear(x, `${path}.v_proj`, { channels });
-  const attended = b.attention(q, k, v, path, { heads, headDim: channels / heads, causal: true });
-  return b.linear(attended, `${path}.out_proj`, { channels });
-}
-
-/** Two linear layers (`CLIPMLP`). */
-function mlp(b: GraphBuilder, x: ValueId, path: string, config: CLIPTextConfig): ValueId {
-  const h = b.linear(x, `${path}.fc1`, { channels: config.intermediateSize });
-  return b.linear(b.activate(h, config.hiddenAct, `${path}.fc1`), `${path}.fc2`, {
-    channels: config.hiddenSize,
-  });
-}
-
-/** x += attention(norm1(x)); x += mlp(norm2(x)) (`CLIPEncoderLayer`). */
-function encoderLayer(b: GraphBuilder, x: ValueId, path: string, config: CLIPTextConfig): ValueId {
-  const norm = { eps: config.layerNormEps };
-  let h = b.layerNorm(x, `${path}.layer_norm1`, norm);
-  x = b.add(attention(b, h, `${path}.self_attn`, config.numAttentionHeads), x, `${path}.self_attn`);
-  h = b.layerNorm(x, `${path}.layer_norm2`, norm);
-  return b.add(mlp(b, h, `${path}.mlp`, config), x, `${path}.mlp`);
-}
 
 /** Options of `buildCLIPText`. */
 export interface CLIPTextOptions {
@@ -87,7 +61,7 @@ export function buildCLIPText(config: CLIPTextConfig, { projection, addedTokens 
   };
   let last = emit(0);
   for (let i = 0; i < config.numHiddenLayers; i++) {
-    x = encoderLayer(b, x, `${PREFIX}encoder.layers.${i}`, config);
+    x = clipEncoderLayer(b, x, `${PREFIX}encoder.layers.${i}`, config, { causal: true });
     last = emit(i + 1);
   }
 

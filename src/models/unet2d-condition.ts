@@ -9,8 +9,9 @@ import type { Graph } from '../graph/graph.ts';
 import type { ValueId } from '../graph/op.ts';
 import type { UNet2DConditionConfig, UNetAdditionEmbed } from '../loaders/configs/unet.ts';
 import { addDims, mulDims, symbol, type Dim } from '../tensor/shape.ts';
+import type { AttentionExtras } from './blocks/attention-extras.ts';
 import { timestepMlp } from './blocks/timestep-mlp.ts';
-import { upBlock, type UNetContext } from './blocks/unet-blocks.ts';
+import { upBlock, type FreeUScales, type UNetContext } from './blocks/unet-blocks.ts';
 import { unetEncoder } from './blocks/unet-encoder.ts';
 
 /** What one ControlNet adds to a UNet, and how much of it. */
@@ -43,6 +44,10 @@ export interface UNet2DConditionInputs {
   readonly classLabels?: ValueId;
   /** What ControlNets add to the skip connections and the middle. */
   readonly control?: readonly ControlResiduals[];
+  /** FreeU's factors for the first up blocks. Default none. */
+  readonly freeU?: readonly FreeUScales[] | undefined;
+  /** Additions to the attentions. */
+  readonly extras?: AttentionExtras | undefined;
 }
 
 /** Throws GraphError unless exactly those optional inputs are given that the config asks for. */
@@ -142,6 +147,7 @@ export function unet2DCondition(
     groups: config.normNumGroups,
     eps: config.normEps,
     linearProjection: config.useLinearProjection,
+    extras: inputs.extras,
   };
   const last = blockOutChannels.length - 1;
 
@@ -167,6 +173,7 @@ export function unet2DCondition(
       heads: numAttentionHeads[level],
       depths: config.upTransformerLayersPerBlock[i],
       onlyCrossAttention: config.onlyCrossAttention[level],
+      freeU: inputs.freeU?.[i],
       // The size of the next skip: twice this one's, or one less where the level above is odd (`upsample_size`).
       ...(next === undefined ? {} : { upsampleTo: sizeOfImage(b, next) }),
     });

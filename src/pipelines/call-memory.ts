@@ -4,17 +4,16 @@ import type { ComponentDemands, PhaseDemand } from '../plan/residency.ts';
 import type { Conditioner } from './conditioning.ts';
 import type { DenoiseShape } from './denoise-parts.ts';
 import type { TextToImageParts } from './draw.ts';
+import type { GuidanceKinds } from './guidance-rows.ts';
 import { isInpaintingUNet, type Task } from './image-options.ts';
 import type { CheckedOptions } from './options.ts';
 
 /** What is known of a call before its prompts are encoded. */
-export interface CallShape {
+export interface CallShape extends GuidanceKinds {
   readonly options: CheckedOptions;
   readonly task: Task;
   /** Prompts, each of which makes `numImagesPerPrompt` pictures. */
   readonly prompts: number;
-  /** Whether the network runs with and without the prompt. */
-  readonly guided: boolean;
   readonly steps: number;
   /** Whether any of them draws noise. */
   readonly noise: boolean;
@@ -27,16 +26,19 @@ export function promptCount({ prompt, promptEmbeds }: CheckedOptions): number {
 
 /** What the denoising programs of a call are compiled for. */
 export function denoiseShape(parts: TextToImageParts, call: CallShape, tokens: number): DenoiseShape {
-  const { unet, vae, scheduler, conditioner, control } = parts;
-  const { options, task, guided, noise, prompts } = call;
+  const { unet, vae, scheduler, conditioner, control, freeU, imagePrompts } = parts;
+  const { options, task, guided, perturbed, noise, prompts } = call;
   return {
     guided,
+    ...(perturbed && { perturbed }),
     rescale: guided && options.guidanceRescale > 0,
     slots: scheduler.slots,
     noise,
     repaint: task.kind === 'inpaint' && !isInpaintingUNet(unet),
     microConditions: conditioner.microConditions,
     ...(control && { controls: control.nets }),
+    ...(freeU && { freeU }),
+    ...(imagePrompts && { imagePrompts: imagePrompts.structures }),
     images: prompts * options.numImagesPerPrompt,
     height: options.height / vae.scaleFactor,
     width: options.width / vae.scaleFactor,

@@ -1,6 +1,7 @@
 /** @file What prompts become for a UNet: its prompt inputs, batched for guidance and several images a prompt. */
 
 import type { ComponentDemands } from '../plan/residency.ts';
+import { forRows, type GuidanceRow } from './guidance-rows.ts';
 import type { ProgramOptions } from './network.ts';
 import type { PromptEncoder } from './text-encoder.ts';
 import type { CheckedOptions, TextOptions } from './options.ts';
@@ -52,8 +53,12 @@ export interface Conditioner {
   encode(call: PromptCall, programs: ProgramOptions): Promise<EncodedPrompts>;
   /** What the text encoders take to encode prompts, by the names of their folders. */
   demands(options: Pick<TextOptions, 'clipSkip'>): ComponentDemands;
-  /** Inputs besides `encoder_hidden_states` and `text_embeds`, for this many batch rows. */
-  inputs(options: CheckedOptions, guided: boolean, rows: number): Readonly<Record<string, Float32Array>>;
+  /** Inputs besides `encoder_hidden_states` and `text_embeds`, for the batch rows of this many images. */
+  inputs(
+    options: CheckedOptions,
+    blocks: readonly GuidanceRow[],
+    images: number,
+  ): Readonly<Record<string, Float32Array>>;
   dispose(): void;
 }
 
@@ -68,11 +73,16 @@ export function stack(rows: readonly Float32Array[]): Float32Array {
   return out;
 }
 
-/** The UNet's text inputs: all unconditional images first, each prompt repeated for its images. */
-export function batchPrompts(prompts: PromptPairs, imagesPerPrompt: number): Record<string, Float32Array> {
-  const repeat = (list: readonly PromptEmbedding[]): PromptEmbedding[] =>
-    list.flatMap((prompt) => Array.from({ length: imagesPerPrompt }, () => prompt));
-  const rows = [...repeat(prompts.negative), ...repeat(prompts.positive)];
+/** The UNet's text inputs: block after block, each prompt repeated for its images. */
+export function batchPrompts(
+  prompts: PromptPairs,
+  blocks: readonly GuidanceRow[],
+  imagesPerPrompt: number,
+): Record<string, Float32Array> {
+  const rows = forRows(blocks, prompts.positive.length * imagesPerPrompt, (block, image) => {
+    const { negative, positive } = prompts;
+    return (block === 'negative' ? negative : positive)[Math.floor(image / imagesPerPrompt)];
+  });
   const pooled = rows.flatMap((row) => (row.pooled ? [row.pooled] : []));
   return {
     encoder_hidden_states: stack(rows.map((row) => row.hidden)),

@@ -7,13 +7,13 @@ import { residualCount } from '../models/controlnet.ts';
 import { stack } from './conditioning.ts';
 import { controlImageInput } from './control-graph.ts';
 import type { Control } from './control.ts';
+import { forRows, type GuidanceRow } from './guidance-rows.ts';
 
 /** How many rows a call has, and of what. */
 export interface ControlRows {
   readonly images: number;
   readonly imagesPerPrompt: number;
-  /** Twice the rows: those without the prompt first. */
-  readonly guided: boolean;
+  readonly blocks: readonly GuidanceRow[];
 }
 
 /**
@@ -25,7 +25,7 @@ export function controlInputs(
   { nets, images: sources }: Control,
   size: Size,
   region: Box | undefined,
-  { images, imagesPerPrompt, guided }: ControlRows,
+  { images, imagesPerPrompt, blocks }: ControlRows,
 ): Record<string, Float32Array> {
   const entries = sources.map((source, net): [string, Float32Array] => {
     if (source.kind === 'array' && region)
@@ -39,7 +39,7 @@ export function controlInputs(
         : resizeNearest(source.array, size);
     const ordered = nets[net].conditioningChannelOrder === 'bgr' ? reversed(array) : array;
     const rows = perImage(ordered, images, imagesPerPrompt);
-    return [controlImageInput(net), stack(guided ? [...rows, ...rows] : rows)];
+    return [controlImageInput(net), stack(forRows(blocks, images, (_block, image) => rows[image]))];
   });
   return Object.fromEntries(entries);
 }
@@ -72,9 +72,8 @@ function reversed(array: ImageArray): ImageArray {
 export function controlScales(
   { nets, scales, starts, ends, promptOnly }: Control,
   { taken, planned }: { readonly taken: number; readonly planned: number },
-  { images, guided }: ControlRows,
+  { images, blocks }: ControlRows,
 ): Float32Array {
-  const rows = (guided ? 2 : 1) * images;
   return stack(
     Array.from({ length: taken }, (_, step) => {
       const weights = nets.flatMap((config, net) => {
@@ -87,8 +86,8 @@ export function controlScales(
         );
       });
       return stack(
-        Array.from({ length: rows }, (_unused, row) =>
-          Float32Array.from(weights, (weight) => (promptOnly && guided && row < images ? 0 : weight)),
+        forRows(blocks, images, (block) =>
+          Float32Array.from(weights, (weight) => (promptOnly && block === 'negative' ? 0 : weight)),
         ),
       );
     }),

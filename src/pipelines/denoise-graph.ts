@@ -6,16 +6,18 @@ import { GraphBuilder } from '../graph/builder.ts';
 import type { Graph } from '../graph/graph.ts';
 import type { ControlNetConfig } from '../loaders/configs/controlnet.ts';
 import type { UNet2DConditionConfig } from '../loaders/configs/unet.ts';
+import type { FreeUScales } from '../models/blocks/unet-blocks.ts';
 import { unet2DCondition } from '../models/unet2d-condition.ts';
 import { coefficientColumns } from '../schedulers/coefficients.ts';
 import { REPAINT_SLOTS } from '../schedulers/repaint.ts';
 import { mulDims, symbol } from '../tensor/shape.ts';
 import { controlResiduals } from './control-graph.ts';
+import { guidanceRows, type GuidanceKinds } from './guidance-rows.ts';
+import { imagePrompts, type ImagePromptStructure } from './image-prompt-graph.ts';
+import { foldPerturbed, PERTURBED_ROWS } from './perturbed-graph.ts';
 
 /** What decides the structure of the step. */
-export interface DenoiseStructure {
-  /** Classifier-free guidance: the network runs on unconditional and conditional images together. */
-  readonly guided: boolean;
+export interface DenoiseStructure extends GuidanceKinds {
   /** Whether guidance rescale may be used. */
   readonly rescale: boolean;
   /** State slots of the scheduler. */
@@ -28,6 +30,10 @@ export interface DenoiseStructure {
   readonly repaint?: boolean;
   /** The ControlNets that control the UNet. Default none. */
   readonly controls?: readonly ControlNetConfig[];
+  /** FreeU's factors for the first up blocks. Default none. */
+  readonly freeU?: readonly FreeUScales[] | undefined;
+  /** The image prompts, one for each IP-Adapter. Default none. */
+  readonly imagePrompts?: readonly ImagePromptStructure[];
 }
 
 /** Slots of the state: the scheduler's, and what repainting adds. */
@@ -38,16 +44,17 @@ export function stateSlots({ slots, repaint = false }: DenoiseStructure): number
 /**
  * Symbols: images, height, width (of the latents), tokens (of the text), steps (rows of the coefficient table).
  * Inputs: state [slots, images, height, width, channels], coefficients, row [images], noise, timestep [batch], and
- * the UNet's prompt inputs, with batch = images, or twice that under guidance (unconditional images first). A UNet with
+ * the UNet's prompt inputs, with batch = images times the blocks of `guidanceRows`. A UNet with
  * more input than output channels (inpainting) takes the rest from condition [batch, height, width, channels].
- * ControlNets read what `controlResiduals` says. With `repaint` the table holds two rows a step, and the step reads its row from pixelRow [images * height * width].
+ * ControlNets read what `controlResiduals` says, IP-Adapters what `imagePrompts` says, perturbed-attention guidance what
+ * `foldPerturbed` says. With `repaint` the table holds two rows a step, and the step reads its row from pixelRow [images * height * width].
  * Output: the next state.
  */
 export function denoiseGraph(config: UNet2DConditionConfig, structure: DenoiseStructure): Graph {
-  const { guided, rescale, noise, microConditions, repaint = false, controls = [] } = structure;
+  const { guided, perturbed, rescale, noise, microConditions, repaint = false, controls = [] } = structure;
   const slots = stateSlots(structure);
   const b = new GraphBuilder('denoise');
-  const copies = guided ? 2 : 1;
+  const copies = guidanceRows(structure).length;
   const [images, height, width, tokens] = [
     symbol('images'),
     symbol('height'),
@@ -98,6 +105,16 @@ export function denoiseGraph(config: UNet2DConditionConfig, structure: DenoiseSt
     ...shared,
     sample,
     control: controlResiduals(b, controls, { ...shared, sample: scaled }),
+    freeU: structure.freeU,
+    extras: {
+      images: imagePrompts(b, config, structure.imagePrompts ?? [], batch),
+      ...(perturbed && {
+        perturbed: {
+          blocks: new Set(perturbed),
+          rows: b.input(PERTURBED_ROWS, [batch, 1], 'f32', 'latent'),
+        },
+      }),
+    },
     ...(config.timeCondProjDim !== null && {
       timestepCond: b.input('timestep_cond', [batch, config.timeCondProjDim], 'float', 'prompt'),
     }),
@@ -105,9 +122,9 @@ export function denoiseGraph(config: UNet2DConditionConfig, structure: DenoiseSt
       classLabels: b.input('class_labels', [batch], 'i32', 'prompt'),
     }),
   });
-  const guidedOutput = guided
-    ? b.op('guidance', 'guidance', { output, coefficients, row }, { rescale })
-    : output;
+  const blocks = guided && perturbed ? foldPerturbed(b, output, images) : output;
+  const guidedOutput =
+    copies > 1 ? b.op('guidance', 'guidance', { output: blocks, coefficients, row }, { rescale }) : output;
   const next = b.op(
     'schedulerStep',
     'scheduler_step',

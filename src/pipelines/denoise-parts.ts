@@ -10,6 +10,7 @@ import type { UNet2DConditionConfig } from '../loaders/configs/unet.ts';
 import type { PassReport } from '../plan/plan.ts';
 import type { Target } from '../plan/target.ts';
 import type { Bindings } from '../tensor/shape.ts';
+import { guidanceRows } from './guidance-rows.ts';
 import { denoiseGraph, type DenoiseStructure } from './denoise-graph.ts';
 
 /** Sizes that programs are compiled for. */
@@ -33,7 +34,7 @@ export interface DenoiseParts {
   readonly prompt: DenoisePart | undefined;
   readonly step: DenoisePart | undefined;
   readonly latent: DenoisePart;
-  /** Rows of the network's batch: images, twice under guidance. */
+  /** Rows of the network's batch: images, as often as guidance needs. */
   readonly batch: number;
   /** Ops of the step as model files write them. */
   readonly unfusedOps: number;
@@ -48,11 +49,11 @@ export function denoiseParts(
   steps: number,
   target: Target,
 ): DenoiseParts {
-  const { images, height, width, tokens, guided } = shape;
+  const { images, height, width, tokens } = shape;
   const whole = denoiseGraph(config, shape);
   const { graph, reports } = runPasses(whole, target, PASSES_BEFORE_SPLIT);
   const { prompt, step, latent } = splitByRate(graph);
-  const batch = (guided ? 2 : 1) * images;
+  const batch = guidanceRows(shape).length * images;
   const bindings = { images, height, width, tokens, steps, rows: steps * batch, prompts: batch };
   return {
     prompt: prompt && { graph: prompt, bindings },

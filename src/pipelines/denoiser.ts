@@ -64,6 +64,12 @@ export class Denoiser {
     this.network.dispose();
   }
 
+  /** Frees all programs, and these tensors of the network on the device: others are to take their place. */
+  forget(tensors: readonly string[]): void {
+    this.#programs.dispose();
+    for (const tensor of tensors) this.network.forget(tensor);
+  }
+
   dispose(): void {
     this.#programs.dispose();
   }

@@ -11,6 +11,7 @@ import type { Scheduler } from '../schedulers/scheduler.ts';
 import { checkOptions, type CallOptions, type OptionDefaults } from './options.ts';
 import { taskDefaults, takesOption } from './families.ts';
 import { readControl, type Control } from './control.ts';
+import type { FreeUScales } from '../models/blocks/unet-blocks.ts';
 import { isInpaintingUNet, readTask, sizeOfImage, type Task } from './image-options.ts';
 import { encodePrompt, type EncodePromptOptions, type PromptEmbeddings } from './encode-prompt.ts';
 import { type AddedFileSource, type FindFileOptions, openAddedFile } from './added-file.ts';
@@ -19,6 +20,8 @@ import type { Platform } from './from-pretrained.ts';
 import { checkOptionNames } from './option-names.ts';
 import { forgetTokens, learnTokens, type LearnOptions } from './textual-inversions.ts';
 import type { LoadedPipeline } from './load-pipeline.ts';
+import { freeUScales, type FreeUOptions } from './freeu.ts';
+import { IpAdapters, type IpAdapterMethods } from './ip-adapter/ip-adapters.ts';
 import { promptLoras } from './lora/prompt-loras.ts';
 import { LoraAdapters, type LoraMethods } from './lora/lora-adapters.ts';
 import type { ProgressListener } from './progress.ts';
@@ -35,7 +38,7 @@ export interface PipelineStream extends AsyncGenerator<DenoisingStep, PipelineOu
 }
 
 /** A diffusion pipeline: `const { images } = await pipe({ prompt: 'a red apple, 3D' })`. */
-export interface DiffusionPipeline extends LoraMethods {
+export interface DiffusionPipeline extends LoraMethods, IpAdapterMethods {
   /**
    * Makes pictures.
    * @throws OptionError before any work for an option that is unknown or out of range; DeviceLostError and
@@ -68,6 +71,15 @@ export interface DiffusionPipeline extends LoraMethods {
    * OutOfMemoryError naming the smallest budget that works
    */
   memoryPlan(options: CallOptions): MemoryReport;
+  /**
+   * Turns FreeU on (Si et al. 2023): in the first two up blocks half of the backbone's channels are multiplied by `b1` and
+   * `b2`, and the lowest frequencies of the skip connections by `s1` and `s2`. Its authors recommend
+   * `{ s1: 0.9, s2: 0.2, b1: 1.2, b2: 1.4 }` for Stable Diffusion 1, `{ s1: 0.9, s2: 0.2, b1: 1.4, b2: 1.6 }` for 2 and
+   * `{ s1: 0.6, s2: 0.4, b1: 1.1, b2: 1.2 }` for XL. Throws OptionError for factors that are missing, 0 or no numbers.
+   */
+  enableFreeU(options: FreeUOptions): void;
+  /** Turns FreeU off. */
+  disableFreeU(): void;
   /** Assign another to sample differently: `EulerDiscreteScheduler.fromConfig(pipe.scheduler.config)`. */
   scheduler: Scheduler;
   /** Settings of its VAE: `pipe.vae.enableTiling()`. */
@@ -140,6 +152,7 @@ export function makePipeline(
 ): DiffusionPipeline {
   const { className, unet, vae, denoiser, conditioner, backend } = loaded;
   let { scheduler } = loaded;
+  let freeU: readonly FreeUScales[] | undefined;
   let tail: Promise<unknown> = Promise.resolve();
   const refines = conditioner.microConditions === 5;
   const isTaken = (option: string): boolean => takesOption({ className, refines }, option);
@@ -170,6 +183,18 @@ export function makePipeline(
     enqueue: inTurn,
   });
 
+  const imageAdapters = new IpAdapters({
+    platform,
+    backend,
+    budgeted: loaded.residency !== undefined,
+    unet,
+    dtype: loaded.imageEncoderDType,
+    mounts: loaded.besideUNet,
+    forget: (tensors) => denoiser.forget(tensors),
+    onNotice: (notice) => void loaded.notices.push(notice),
+    enqueue: inTurn,
+  });
+
   /** A call's options, checked. */
   const readCall = (options: CallOptions) => {
     const task = readTask(options, {
@@ -180,10 +205,15 @@ export function makePipeline(
     });
     const control = readControl(options, loaded.controlnets, task, className === 'StableDiffusionXLPipeline');
     const checked = checkOptions(options, defaultsOf(loaded, task, control), vae.scaleFactor, isTaken);
-    return { task, control, checked };
+    const additions = { freeU, imagePrompts: imageAdapters.promptsOf(checked) };
+    return { task, control, checked, additions };
   };
 
-  const partsFor = (control: Control | undefined): TextToImageParts => ({
+  const partsFor = (
+    control: Control | undefined,
+    additions: Pick<TextToImageParts, 'freeU' | 'imagePrompts'>,
+  ): TextToImageParts => ({
+    ...additions,
     lowResScheduler: loaded.lowRes?.scheduler,
     className,
     conditioner,
@@ -196,8 +226,8 @@ export function makePipeline(
     idle: () => backend.idle(),
   });
 
-  async function* run(options: CallOptions): AsyncGenerator<DenoisingStep, PipelineOutput, void> {
-    const { task, control, checked } = readCall(options);
+  async function* runPass(options: CallOptions): AsyncGenerator<DenoisingStep, PipelineOutput, void> {
+    const { task, control, checked, additions } = readCall(options);
     const adapted = adapters.stateWith(promptLoras(checked));
     const release = await turn();
     try {
@@ -205,7 +235,10 @@ export function makePipeline(
       await adapters.apply(adapted, checked.signal);
       const { memory } = backend;
       memory?.restart();
-      const output = yield* draw(partsFor(control), task, checked, { signal: checked.signal, onProgress });
+      const output = yield* draw(partsFor(control, additions), task, checked, {
+        signal: checked.signal,
+        onProgress,
+      });
       return {
         ...output,
         adapters: adapters.used(adapted),
@@ -216,6 +249,15 @@ export function makePipeline(
     } finally {
       release();
     }
+  }
+
+  async function* run(options: CallOptions): AsyncGenerator<DenoisingStep, PipelineOutput, void> {
+    if (options.hires === undefined || !isTaken('hires')) return yield* runPass(options);
+    const { hiresPasses, withFirstPass } = await import('./hires.ts');
+    const passes = hiresPasses(options, options.hires, vae.scaleFactor);
+    const first = yield* runPass(passes.first);
+    const second = yield* runPass(passes.second(first));
+    return withFirstPass(second, first, options);
   }
 
   const stream = (options: CallOptions): PipelineStream => {
@@ -266,8 +308,8 @@ export function makePipeline(
         field: 'memory',
         remedy: "Load it with fromPretrained(model, { memory: { budget: '4GB' } })",
       });
-    const { task, control, checked } = readCall(options);
-    const parts = partsFor(control);
+    const { task, control, checked, additions } = readCall(options);
+    const parts = partsFor(control, additions);
     return reportPlan(residency.plan(phasesOf(parts, planCall(parts, task, checked).call)));
   };
 
@@ -295,11 +337,19 @@ export function makePipeline(
     dispose: async (): Promise<void> => {
       await tail;
       tail = Promise.resolve();
+      imageAdapters.dispose();
       loaded.dispose();
       backend.dispose();
     },
+    enableFreeU: (options: FreeUOptions) => {
+      freeU = freeUScales(options);
+    },
+    disableFreeU: () => {
+      freeU = undefined;
+    },
     scheduler,
     ...adapters.methods(),
+    ...imageAdapters.methods(),
   };
   const pipeline = Object.assign(call, properties);
   Object.defineProperty(pipeline, 'scheduler', {

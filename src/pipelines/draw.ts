@@ -12,17 +12,21 @@ import { denoiseShape, phasesOf, promptCount, type CallShape } from './call-memo
 import { CONTROL_SCALES } from './control-graph.ts';
 import type { Control } from './control.ts';
 import type { Denoiser } from './denoiser.ts';
+import { guidanceRows } from './guidance-rows.ts';
 import { guidanceEmbedding } from './guidance-embedding.ts';
 import { isInpaintingUNet, type Task } from './image-options.ts';
+import type { ImagePrompts } from './ip-adapter/image-prompts.ts';
 import type { UsedAdapter } from './lora/lora-adapters.ts';
 import type { ProgramOptions } from './network.ts';
 import { openNoise, randomSeed } from './noise.ts';
 import type { CheckedOptions, Seed, StepInfo, Tensor } from './options.ts';
+import type { FreeUScales } from '../models/blocks/unet-blocks.ts';
 import type { PipelineClass } from '../loaders/configs/model-index.ts';
 import type { UNet2DConditionConfig } from '../loaders/configs/unet.ts';
 import type { Residency } from './residency.ts';
 import { scheduleRun, type RunSchedule } from './schedule.ts';
 import { prepareStart } from './start.ts';
+import { guidanceCoefficients, perturbedBlocks, perturbedInputs } from './perturbed-guidance.ts';
 import type { Vae } from './vae.ts';
 
 /** Seconds that each phase of a call took. */
@@ -90,6 +94,10 @@ export interface TextToImageParts {
   readonly control: Control | undefined;
   /** Absent without a budget of memory. */
   readonly residency: Residency | undefined;
+  /** The image prompts of the call, if IP-Adapters take part. */
+  readonly imagePrompts: ImagePrompts | undefined;
+  /** FreeU's factors, if it is on. */
+  readonly freeU: readonly FreeUScales[] | undefined;
   readonly idle: () => Promise<void>;
 }
 
@@ -103,11 +111,12 @@ export async function* draw(
   options: CheckedOptions,
   programs: ProgramOptions,
 ): AsyncGenerator<DenoisingStep, Omit<PipelineOutput, 'adapters' | 'memory'>, void> {
-  const { conditioner, denoiser, unet, vae, scheduler, control, residency } = parts;
-  const { signal, guidanceScale, guidanceRescale, numImagesPerPrompt } = options;
+  const { conditioner, denoiser, unet, vae, scheduler, control, imagePrompts, residency } = parts;
+  const { signal, guidanceScale, numImagesPerPrompt } = options;
   const watch = new Stopwatch();
   const { begin, steps, planned, call } = planCall(parts, task, options);
   const { guided } = call;
+  const blocks = guidanceRows(call);
 
   await residency?.begin(phasesOf(parts, call));
   await residency?.enter('text');
@@ -118,7 +127,7 @@ export async function* draw(
   watch.lap('encode');
   if (prompts.tokens !== conditioner.tokens) await residency?.begin(phasesOf(parts, call, prompts.tokens));
   const images = prompts.positive.length * numImagesPerPrompt;
-  const rows = (guided ? 2 : 1) * images;
+  const rows = blocks.length * images;
   const [height, width] = [options.height / vae.scaleFactor, options.width / vae.scaleFactor];
   const shape = [images, unet.outChannels, height, width] as const;
   const seed = options.seed ?? randomSeed();
@@ -127,9 +136,10 @@ export async function* draw(
   // What pictures and ControlNets need is loaded with the first of them.
   const cropping = crop && (await import('../image/padded-crop.ts'));
   const region = crop && cropping?.cropRegion(crop.mask, options, crop.padding);
-  const controlRows = { images, imagesPerPrompt: numImagesPerPrompt, guided };
+  const controlRows = { images, imagesPerPrompt: numImagesPerPrompt, blocks };
   const controlling = control && (await import('./control-inputs.ts'));
   const controlled = control && controlling?.controlInputs(control, options, region, controlRows);
+  const prompted = await imagePrompts?.inputs(blocks, images, programs);
   const inpaints = isInpaintingUNet(unet);
   await residency?.enter('image');
   const start = await prepareStart(task, {
@@ -153,23 +163,29 @@ export async function* draw(
   if (decodes && !residency) await vae.prepare(shape, programs);
   watch.lap('compile');
 
+  const perturbation = perturbedInputs(blocks, images, options, steps);
   session.setPrompt({
     ...controlled,
-    ...batchPrompts(prompts, numImagesPerPrompt),
-    ...conditioner.inputs(options, guided, rows),
+    ...prompted,
+    ...perturbation.all,
+    ...batchPrompts(prompts, blocks, numImagesPerPrompt),
+    ...conditioner.inputs(options, blocks, images),
     ...(start.condition && {
-      condition: guided ? stack([start.condition, start.condition]) : start.condition,
+      condition: stack(blocks.map(() => start.condition ?? new Float32Array())),
     }),
     ...(start.noiseLevel !== undefined && { class_labels: new Int32Array(rows).fill(start.noiseLevel) }),
     ...(unet.timeCondProjDim !== null && {
       timestep_cond: guidanceEmbedding(guidanceScale - 1, unet.timeCondProjDim, images),
     }),
   });
-  const stepInputs = control &&
-    controlling && {
-      [CONTROL_SCALES]: controlling.controlScales(control, { taken: steps.length, planned }, controlRows),
-    };
-  const guidance = { scale: guidanceScale, rescale: guidanceRescale };
+  const stepInputs = {
+    ...perturbation.byStep,
+    ...(control &&
+      controlling && {
+        [CONTROL_SCALES]: controlling.controlScales(control, { taken: steps.length, planned }, controlRows),
+      }),
+  };
+  const guidance = guidanceCoefficients(blocks, options, steps);
   if (start.repaint) {
     const { painted, kept } = repaintSteps(steps, mixesAfter(scheduler, begin, steps.length));
     session.setSchedule(painted, guidance, kept, stepInputs);
@@ -180,7 +196,7 @@ export async function* draw(
   for (const [index, step] of steps.entries()) {
     signal?.throwIfAborted();
     const change = prompts.changes?.get(index);
-    if (change) session.changePrompt(batchPrompts(change, numImagesPerPrompt));
+    if (change) session.changePrompt(batchPrompts(change, blocks, numImagesPerPrompt));
     session.step(index, step.usesNoise ? noise.draw(shape) : undefined);
     const finished = parts.idle();
     // It is awaited below or by whoever stops early; an error must not count as unhandled meanwhile.
@@ -243,6 +259,7 @@ export function planCall(
     prompts: promptCount(options),
     // A network with a guidance embedding (LCM) is guided by it and runs once a step.
     guided: options.guidanceScale > 1 && parts.unet.timeCondProjDim === null,
+    perturbed: perturbedBlocks(parts.unet, options),
     steps: run.steps.length,
     noise: run.steps.some((step) => step.usesNoise),
   };

@@ -1,6 +1,7 @@
 /** @file What differs between pipeline classes when they are called: diffusers' defaults, and the options they take. */
 
 import type { PipelineClass } from '../loaders/configs/model-index.ts';
+import { IMAGE_PROMPT_OPTIONS } from './ip-adapter/image-prompt-options.ts';
 import { refuse, type CallOptions, type OptionDefaults } from './options.ts';
 import type { Task } from './image-options.ts';
 
@@ -42,6 +43,12 @@ const REFINER_OPTIONS = [
   'aestheticScore',
   'negativeAestheticScore',
 ] as const satisfies readonly (keyof CallOptions)[];
+/** Options that most families take. */
+const PAG_OPTIONS = [
+  'pagScale',
+  'pagAdaptiveScale',
+  'pagAppliedLayers',
+] as const satisfies readonly (keyof CallOptions)[];
 const SPECIAL: ReadonlySet<string> = new Set([
   ...XL_OPTIONS,
   ...LCM_OPTIONS,
@@ -78,7 +85,14 @@ const FAMILIES: Readonly<Record<PipelineClass, PipelineFamily>> = {
       image: { guidanceScale: 8.5, numInferenceSteps: 4, strength: 0.8 },
     },
     has: new Set(LCM_OPTIONS),
-    lacks: new Set(['negativePrompt', 'negativePromptEmbeds', 'guidanceRescale', 'eta', 'sigmas']),
+    lacks: new Set([
+      'negativePrompt',
+      'negativePromptEmbeds',
+      'guidanceRescale',
+      ...PAG_OPTIONS,
+      'eta',
+      'sigmas',
+    ]),
   },
   StableDiffusionUpscalePipeline: {
     tasks: { upscale: { guidanceScale: 9, numInferenceSteps: 75, noiseLevel: 20 } },
@@ -92,6 +106,9 @@ const FAMILIES: Readonly<Record<PipelineClass, PipelineFamily>> = {
       'timesteps',
       'sigmas',
       'guidanceRescale',
+      ...PAG_OPTIONS,
+      ...IMAGE_PROMPT_OPTIONS,
+      'hires',
     ]),
   },
 };

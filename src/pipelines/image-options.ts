@@ -230,6 +230,13 @@ function toArray(
   return { count, height, width, channels, data };
 }
 
+/** A picture or several for an IP-Adapter, as option `ipAdapterImage`. */
+export function readPromptPictures(value: unknown): readonly CalotypeImage[] {
+  const forms = 'Give { width, height, data: RGBA bytes }, or a list of those for each IP-Adapter';
+  if (!isPixels(value) || isTensor(value)) refuse('ipAdapterImage', 'it is no picture', forms);
+  return readPictures('ipAdapterImage', value, forms);
+}
+
 function readPictures(field: string, value: Pictures, forms: string): readonly CalotypeImage[] {
   const pictures: readonly CalotypeImage[] = isList(value) ? value : [value];
   if (pictures.length === 0) refuse(field, 'it is an empty list', forms);

@@ -61,6 +61,10 @@ export interface LoadedPipeline {
   readonly backend: Backend;
   readonly unet: UNet2DConditionConfig;
   readonly denoiser: Denoiser;
+  /** Weights of networks that run as one graph with the UNet, by their path in it; IP-Adapters are put there. */
+  readonly besideUNet: Map<string, WeightSource>;
+  /** Type of image encoders, which are loaded with IP-Adapters. */
+  readonly imageEncoderDType: ComponentDType;
   /** The ControlNets that were loaded with the UNet. */
   readonly controlnets: readonly ControlNetConfig[];
   readonly conditioner: Conditioner;
@@ -88,6 +92,8 @@ const UPSCALER_SCALING_FACTOR = 0.08333;
 class PipelineLoader {
   readonly notices: string[];
   readonly networks = new Map<LoraComponent, Network>();
+  /** See `LoadedPipeline`. */
+  readonly besideUNet = new Map<string, WeightSource>();
   readonly #source: ModelSource;
   readonly #backend: Backend;
   readonly #options: LoadPipelineOptions;
@@ -169,7 +175,8 @@ class PipelineLoader {
     return network;
   }
 
-  #dtype(component: 'unet' | 'vae' | 'textEncoder'): ComponentDType {
+  /** The type that was asked for. */
+  dtypeOf(component: 'unet' | 'vae' | 'textEncoder'): ComponentDType {
     const { dtype = 'auto' } = this.#options;
     return typeof dtype === 'string' ? dtype : (dtype[component] ?? 'auto');
   }
@@ -184,7 +191,7 @@ class PipelineLoader {
     );
     const added = new AddedVectors();
     const graphs = [buildCLIPText(config, { projection })];
-    const dtype = this.#dtype('textEncoder');
+    const dtype = this.dtypeOf('textEncoder');
     const network = await this.#network(folder, graphs, dtype, { aliases: clipTextAliases, added });
     return this.keep(new PromptEncoder({ network, config, tokenizer, projection, added }));
   }
@@ -245,18 +252,16 @@ class PipelineLoader {
         remedy: 'Use a model for text-to-image, inpainting or upscaling; InstructPix2Pix is not supported',
       });
     for (const net of nets) checkFitsUNet(net, config);
-    const paths = nets.map((net, i): [string, StandaloneControlNet] => [controlPath(i), net]);
+    nets.forEach(({ weights }, i) => this.besideUNet.set(controlPath(i), weights));
+    const paths = [...this.besideUNet.keys()];
     const network = loadNetwork(
       'unet',
       this.#backend,
-      joinWeights(
-        await this.#weights('unet'),
-        new Map(paths.map(([place, { weights }]) => [place, weights])),
-      ),
+      joinWeights(await this.#weights('unet'), this.besideUNet),
       [buildUNet2DCondition(config), ...nets.map((net, i) => buildControlNet(net.config, controlPath(i)))],
       {
-        dtype: this.#dtype('unet'),
-        counts: (tensor) => !paths.some(([place]) => tensor.startsWith(`${place}.`)),
+        dtype: this.dtypeOf('unet'),
+        counts: (tensor) => !paths.some((path) => tensor.startsWith(`${path}.`)),
       },
     );
     this.networks.set('unet', network);
@@ -281,7 +286,7 @@ class PipelineLoader {
     const network = await this.#network(
       'vae',
       Object.values(vaeGraphs(kind)),
-      this.#dtype('vae'),
+      this.dtypeOf('vae'),
       kind.className === 'AutoencoderKL'
         ? {
             aliases: autoencoderKLAliases,
@@ -350,7 +355,7 @@ export async function loadPipeline(
       });
     const conditioner = await loader.conditioner(index, unet);
     for (const net of nets) checkFitsVae(net, vae.scaleFactor);
-    const { notices, networks, dispose } = loader;
+    const { notices, networks, besideUNet, dispose } = loader;
     const components: readonly Component[] = [...conditioner.encoders, denoiser, vae];
     const residency =
       options.memory &&
@@ -366,6 +371,8 @@ export async function loadPipeline(
       backend,
       unet,
       denoiser,
+      besideUNet,
+      imageEncoderDType: loader.dtypeOf('textEncoder'),
       controlnets,
       conditioner,
       vae,

@@ -5,6 +5,8 @@ import type { CalotypeImage } from '../image/image.ts';
 import { nearestNames } from '../nearest-names.ts';
 import { PROMPT_SYNTAXES, type PromptSyntax } from '../text/prompt-tokens.ts';
 import { CONTROL_OPTIONS, type ControlOptions } from './control-options.ts';
+import type { HiresOptions } from './hires-options.ts';
+import { IMAGE_PROMPT_OPTIONS, type ImagePromptOptions } from './ip-adapter/image-prompt-options.ts';
 
 /** A tensor given by or to the user: images are [images, channels, height, width]. */
 export interface Tensor {
@@ -53,7 +55,7 @@ export interface TextOptions {
 }
 
 /** Options of a call; the names are diffusers' in camelCase. */
-export interface CallOptions extends TextOptions, ControlOptions {
+export interface CallOptions extends TextOptions, ControlOptions, ImagePromptOptions {
   /**
    * Pixels, a multiple of 8; default the size the model was trained at, or for image-to-image that of the image,
    * rounded down. An image of another size is resized: pictures with Lanczos as Pillow does, arrays by nearest pixel.
@@ -105,6 +107,16 @@ export interface CallOptions extends TextOptions, ControlOptions {
   readonly guidanceScale?: number;
   /** 0 to 1; default 0. */
   readonly guidanceRescale?: number;
+  /**
+   * Perturbed-attention guidance (Ahn et al. 2024): how far to go away from what the model draws when the pixels of some
+   * layers see only themselves. 3 is usual; 0, the default, is none. It works without a prompt's guidance too, and costs
+   * one more image in the batch.
+   */
+  readonly pagScale?: number;
+  /** By how much pagScale shrinks with each timestep from 1000 down, to 0 at least; default 0. */
+  readonly pagAdaptiveScale?: number;
+  /** Layers whose self-attention is perturbed: parts of their names, or regular expressions. Default 'mid'. */
+  readonly pagAppliedLayers?: string | readonly string[];
   /** DDIM's noise, 0 to 1; default 0. */
   readonly eta?: number;
   /** One generator for all images, or one for each; default a random seed, which the result tells. */
@@ -124,6 +136,8 @@ export interface CallOptions extends TextOptions, ControlOptions {
   readonly aestheticScore?: number;
   /** The same for what to steer away from; default 2.5. */
   readonly negativeAestheticScore?: number;
+  /** Draws over the picture at a larger size, for text to image. Default: not. */
+  readonly hires?: HiresOptions;
   /** Default 'image'. */
   readonly outputType?: 'image' | 'np' | 'latent';
   /** Adds the final latents to the result. Default false. */
@@ -192,6 +206,9 @@ const KNOWN = [
   'sigmas',
   'guidanceScale',
   'guidanceRescale',
+  'pagScale',
+  'pagAdaptiveScale',
+  'pagAppliedLayers',
   'eta',
   'seed',
   'numImagesPerPrompt',
@@ -204,11 +221,13 @@ const KNOWN = [
   'negativeTargetSize',
   'aestheticScore',
   'negativeAestheticScore',
+  'hires',
   'outputType',
   'returnLatents',
   'callbackOnStepEnd',
   'signal',
   ...CONTROL_OPTIONS,
+  ...IMAGE_PROMPT_OPTIONS,
 ] as const satisfies readonly (keyof CallOptions)[];
 
 /** @throws OptionError */
@@ -338,6 +357,8 @@ export function checkOptions(
   inRange('originalInferenceSteps', checked.originalInferenceSteps, 1, 10000, true);
   inRange('guidanceScale', checked.guidanceScale, -1e4, 1e4, false);
   inRange('guidanceRescale', checked.guidanceRescale, 0, 1, false);
+  inRange('pagScale', checked.pagScale, 0, 1e4, false);
+  inRange('pagAdaptiveScale', checked.pagAdaptiveScale, 0, 1e4, false);
   inRange('eta', checked.eta, 0, 1, false);
   inRange('strength', checked.strength, 0, 1, false);
   if (checked.strength !== undefined && checked.image === undefined)

@@ -2,6 +2,7 @@
 
 import { stack, type Conditioner, type EncodedPrompts, type PromptCall } from './conditioning.ts';
 import { encodePrompts } from './encode-prompts.ts';
+import type { GuidanceRow } from './guidance-rows.ts';
 import type { ModelIndex } from '../loaders/configs/model-index.ts';
 import type { ComponentDemands } from '../plan/residency.ts';
 import type { ProgramOptions } from './network.ts';
@@ -55,10 +56,14 @@ export class StableDiffusionXLConditioner implements Conditioner {
 
   /**
    * `time_ids`: original size, crop, and target size or aesthetic score of each row. diffusers' text-to-image repeats
-   * the pair [negative, positive] as a block, so that they alternate over the rows of a batch; with an image all
+   * the list [negative, positive] as a block, so that they alternate over the rows of a batch; with an image all
    * negative ones come first, and take the positive crop unless there is a score. So they do here.
    */
-  inputs(options: CheckedOptions, guided: boolean, rows: number): Readonly<Record<string, Float32Array>> {
+  inputs(
+    options: CheckedOptions,
+    blocks: readonly GuidanceRow[],
+    images: number,
+  ): Readonly<Record<string, Float32Array>> {
     const { height, width, image } = options;
     const size = [height, width] as const;
     const { originalSize = size, cropsCoordsTopLeft: crop = [0, 0], targetSize = size } = options;
@@ -79,8 +84,9 @@ export class StableDiffusionXLConditioner implements Conditioner {
         ? [...negativeOriginalSize, ...negativeCropsCoordsTopLeft, ...negativeTargetSize]
         : positive;
     };
-    const block = guided ? [negative(), positive] : [positive];
-    const stride = image === undefined ? 1 : rows / block.length;
+    const block = blocks.map((kind) => (kind === 'negative' ? negative() : positive));
+    const rows = blocks.length * images;
+    const stride = image === undefined ? 1 : images;
     return {
       time_ids: stack(
         Array.from({ length: rows }, (_, row) =>

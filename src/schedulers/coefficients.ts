@@ -62,7 +62,8 @@ export function coefficientColumns(slots: number): CoefficientColumns {
 
 /** Classifier-free guidance of a request: its scale, and diffusers' `guidance_rescale` (0 for none). */
 export interface GuidanceCoefficients {
-  readonly scale: number;
+  /** One for all steps, or one for each. */
+  readonly scale: number | readonly number[];
   readonly rescale: number;
 }
 
@@ -76,7 +77,7 @@ export function packCoefficients(
   const table = new Float32Array(steps.length * columns.count);
   steps.forEach(({ input, x0, next }, step) => {
     const row = table.subarray(step * columns.count, (step + 1) * columns.count);
-    row[columns.guidanceScale] = guidance.scale;
+    row[columns.guidanceScale] = typeof guidance.scale === 'number' ? guidance.scale : guidance.scale[step];
     row[columns.guidanceRescale] = guidance.rescale;
     row.set(input, columns.input);
     row.set(x0.state, columns.x0State);

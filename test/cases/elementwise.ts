@@ -1,6 +1,6 @@
 /**
- * @file Cases of the element-wise ops: activate, add, addBias, addGated, addRows, addScaled, affine, geglu, multiply,
- * poolMean.
+ * @file Cases of the element-wise ops: activate, add, addBias, addGated, addRows, addScaled, affine, fourierFilter, geglu,
+ * multiply, poolMean.
  */
 
 import { ACCUMULATION, activation, indexList, ROUNDING, state, vector, type CaseOf } from './case.ts';
@@ -194,6 +194,32 @@ export const poolMeanCases: readonly CaseOf<'poolMean'>[] = [
   poolMeanCase([3, 16, 16, 48]),
   poolMeanCase([1, 300, 4]),
   poolMeanCase([2, 64, 64, 320], true),
+];
+
+function fourierFilterCase(
+  name: string,
+  shape: readonly number[],
+  scale: number,
+  bench = false,
+): CaseOf<'fourierFilter'> {
+  return {
+    name: `fourierFilter/${name}`,
+    kind: 'fourierFilter',
+    inputs: { x: activation(shape, 1, 0.5) },
+    attrs: { scale },
+    nmse: ACCUMULATION,
+    bench,
+  };
+}
+
+export const fourierFilterCases: readonly CaseOf<'fourierFilter'>[] = [
+  fourierFilterCase('odd sizes', [2, 7, 9, 33], 0.2),
+  fourierFilterCase('powers of two', [1, 16, 8, 48], 1.4),
+  fourierFilterCase('one row', [2, 1, 6, 5], 0.9),
+  fourierFilterCase('one column', [1, 5, 1, 17], 0),
+  fourierFilterCase('one pixel', [3, 1, 1, 4], 0.5),
+  fourierFilterCase('two pixels', [1, 2, 2, 3], 0.5),
+  fourierFilterCase('SD1.5 640, 32x32', [2, 32, 32, 640], 0.2, true),
 ];
 
 function affineCase(name: string, shape: readonly number[], scale: number, shift: number): CaseOf<'affine'> {

@@ -15,6 +15,7 @@ import { attention } from './ops/attention.ts';
 import { concat } from './ops/concat.ts';
 import { conv2d } from './ops/conv2d.ts';
 import { embedTokens } from './ops/embed-tokens.ts';
+import { fourierFilter } from './ops/fourier-filter.ts';
 import { gatherRows } from './ops/gather-rows.ts';
 import { geglu } from './ops/geglu.ts';
 import { groupNorm } from './ops/group-norm.ts';
@@ -52,6 +53,7 @@ const REFERENCE_OPS: { readonly [K in OpKind]: ReferenceOp<OpMap[K]> } = {
   concat,
   conv2d,
   embedTokens,
+  fourierFilter,
   gatherRows,
   geglu,
   groupNorm,

@@ -2,6 +2,7 @@
 
 import type { GraphBuilder } from '../../graph/builder.ts';
 import type { ValueId } from '../../graph/op.ts';
+import type { ImageAttention } from './attention-extras.ts';
 
 /** Options of `attentionLayer`. */
 export interface AttentionLayerOptions {
@@ -11,6 +12,10 @@ export interface AttentionLayerOptions {
   readonly bias: boolean;
   /** Added to the scores: see `AttentionOp`. */
   readonly scoreBias?: ValueId;
+  /** Image prompts that `x` attends to as well. Default none. */
+  readonly images?: readonly ImageAttention[] | undefined;
+  /** [batch, 1] f32: rows with 1 attend to themselves alone, token by token. Default none. */
+  readonly perturbed?: ValueId | undefined;
 }
 
 /**
@@ -24,16 +29,27 @@ export function attentionLayer(
   x: ValueId,
   context: ValueId,
   path: string,
-  { heads, bias, scoreBias }: AttentionLayerOptions,
+  { heads, bias, scoreBias, images = [], perturbed }: AttentionLayerOptions,
 ): ValueId {
   const channels = b.channelsOf(x);
+  const layer = { heads, headDim: channels / heads };
   const q = b.linear(x, `${path}.to_q`, { channels, bias });
   const k = b.linear(context, `${path}.to_k`, { channels, bias });
   const v = b.linear(context, `${path}.to_v`, { channels, bias });
-  const attended = b.attention(q, k, v, path, {
-    heads,
-    headDim: channels / heads,
+  let attended = b.attention(q, k, v, path, {
+    ...layer,
     ...(scoreBias !== undefined && { bias: scoreBias }),
   });
+  for (const image of images) {
+    const imageK = b.linear(image.tokens, `${image.path}.to_k_ip`, { channels, bias: false });
+    const imageV = b.linear(image.tokens, `${image.path}.to_v_ip`, { channels, bias: false });
+    const added = b.attention(q, imageK, imageV, image.path, layer);
+    attended = b.addScaled(attended, added, image.scales, image.column, image.path);
+  }
+  if (perturbed !== undefined) {
+    const name = `${path}.perturbed`;
+    const change = b.add(b.affine(attended, -1, 0, name), v, name);
+    attended = b.addScaled(attended, change, perturbed, 0, name);
+  }
   return b.linear(attended, `${path}.to_out.0`, { channels });
 }

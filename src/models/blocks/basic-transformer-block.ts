@@ -2,6 +2,7 @@
 
 import type { GraphBuilder } from '../../graph/builder.ts';
 import type { ValueId } from '../../graph/op.ts';
+import type { AttentionExtras } from './attention-extras.ts';
 import { attentionLayer } from './attention-layer.ts';
 
 /** LayerNorm epsilon; Transformer2DModel's default, which no UNet config changes. */
@@ -20,6 +21,8 @@ export interface BasicTransformerBlockOptions {
   readonly heads: number;
   /** Both attentions look at the text (`only_cross_attention`). */
   readonly onlyCrossAttention: boolean;
+  /** Default none. */
+  readonly extras?: AttentionExtras | undefined;
 }
 
 /**
@@ -33,17 +36,19 @@ export function basicTransformerBlock(
   x: ValueId,
   text: ValueId,
   path: string,
-  { heads, onlyCrossAttention }: BasicTransformerBlockOptions,
+  { heads, onlyCrossAttention, extras }: BasicTransformerBlockOptions,
 ): ValueId {
   const options = { heads, bias: false };
+  const perturbed = extras?.perturbed?.blocks.has(path) === true ? extras.perturbed.rows : undefined;
   let normed = b.layerNorm(x, `${path}.norm1`, { eps: EPS });
   x = b.add(
-    attentionLayer(b, normed, onlyCrossAttention ? text : normed, `${path}.attn1`, options),
+    attentionLayer(b, normed, onlyCrossAttention ? text : normed, `${path}.attn1`, { ...options, perturbed }),
     x,
     `${path}.attn1`,
   );
   normed = b.layerNorm(x, `${path}.norm2`, { eps: EPS });
-  x = b.add(attentionLayer(b, normed, text, `${path}.attn2`, options), x, `${path}.attn2`);
+  const images = extras?.images.get(path);
+  x = b.add(attentionLayer(b, normed, text, `${path}.attn2`, { ...options, images }), x, `${path}.attn2`);
   normed = b.layerNorm(x, `${path}.norm3`, { eps: EPS });
   return b.add(feedForward(b, normed, `${path}.ff`), x, `${path}.ff`);
 }

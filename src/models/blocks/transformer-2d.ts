@@ -2,6 +2,7 @@
 
 import type { GraphBuilder } from '../../graph/builder.ts';
 import type { ValueId } from '../../graph/op.ts';
+import type { AttentionExtras } from './attention-extras.ts';
 import { basicTransformerBlock } from './basic-transformer-block.ts';
 
 /** Options of `transformer2D`. */
@@ -14,6 +15,8 @@ export interface Transformer2DOptions {
   readonly linearProjection: boolean;
   /** See `BasicTransformerBlockOptions`. */
   readonly onlyCrossAttention: boolean;
+  /** See `BasicTransformerBlockOptions`. */
+  readonly extras?: AttentionExtras | undefined;
 }
 
 /**
@@ -26,7 +29,7 @@ export function transformer2D(
   x: ValueId,
   text: ValueId,
   path: string,
-  { heads, layers, groups, linearProjection, onlyCrossAttention }: Transformer2DOptions,
+  { heads, layers, groups, linearProjection, onlyCrossAttention, extras }: Transformer2DOptions,
 ): ValueId {
   const tokens = b.toTokens(x, path);
   const projection = { channels: b.channelsOf(x), storedAsConv: !linearProjection };
@@ -37,6 +40,7 @@ export function transformer2D(
     h = basicTransformerBlock(b, h, text, `${path}.transformer_blocks.${i}`, {
       heads,
       onlyCrossAttention,
+      extras,
     });
   h = b.linear(h, `${path}.proj_out`, projection);
   return b.reshape(b.add(h, tokens, path), b.shapeOf(x), path);

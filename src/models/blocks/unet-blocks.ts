@@ -3,6 +3,7 @@
 import type { GraphBuilder } from '../../graph/builder.ts';
 import type { ValueId } from '../../graph/op.ts';
 import type { Dim } from '../../tensor/shape.ts';
+import type { AttentionExtras } from './attention-extras.ts';
 import { downsample, upsample } from './resample.ts';
 import { resnetBlock } from './resnet-block.ts';
 import { transformer2D } from './transformer-2d.ts';
@@ -18,6 +19,8 @@ export interface UNetContext {
   readonly eps: number;
   /** See `Transformer2DOptions`. */
   readonly linearProjection: boolean;
+  /** Additions to the attentions. Default none. */
+  readonly extras?: AttentionExtras | undefined;
 }
 
 /** One block's own sizes. */
@@ -43,7 +46,7 @@ function layer(
   context: UNetContext,
   { channels, heads, depths, onlyCrossAttention }: UNetBlockOptions,
 ): ValueId {
-  const { temb, text, groups, eps, linearProjection } = context;
+  const { temb, text, groups, eps, linearProjection, extras } = context;
   const h = resnetBlock(b, x, `${path}.resnets.${i}`, { channels, groups, eps, temb });
   if (depths.length === 0) return h;
   return transformer2D(b, h, text, `${path}.attentions.${i}`, {
@@ -52,6 +55,7 @@ function layer(
     groups,
     linearProjection,
     onlyCrossAttention,
+    extras,
   });
 }
 
@@ -99,11 +103,32 @@ export function midBlock(
   return layer(b, h, path, 1, context, plain);
 }
 
+/** FreeU's factors for one up block (Si et al. 2023; diffusers utils/torch_utils.py, `apply_freeu`). */
+export interface FreeUScales {
+  /** Of the first half of the channels that come from below. */
+  readonly backbone: number;
+  /** Of the lowest frequencies of the skip connections. */
+  readonly skip: number;
+}
+
+function strengthened(b: GraphBuilder, x: ValueId, scale: number, name: string): ValueId {
+  const channels = b.channelsOf(x);
+  const half = Math.floor(channels / 2);
+  const first = b.op('sliceChannels', name, { x }, { start: 0, length: half });
+  const rest = b.op('sliceChannels', name, { x }, { start: half, length: channels - half });
+  return b.concat(b.affine(first, scale, 0, name), rest, name);
+}
+
+function weakened(b: GraphBuilder, skip: ValueId, scale: number, name: string): ValueId {
+  return b.op('fourierFilter', name, { x: skip }, { scale });
+}
+
 /**
  * `UpBlock2D` and `CrossAttnUpBlock2D`.
  * @param x [batch, height, width, inChannels]
  * @param skips down outputs that the layers take, the first layer's last: [batch, height, width, skipChannels] each.
  * @param upsampleTo height and width to resize to afterwards; absent in the last block.
+ * @param freeU how the layers' sources are changed; absent without FreeU.
  */
 export function upBlock(
   b: GraphBuilder,
@@ -111,10 +136,18 @@ export function upBlock(
   skips: readonly ValueId[],
   path: string,
   context: UNetContext,
-  options: UNetBlockOptions & { readonly upsampleTo?: readonly [height: Dim, width: Dim] },
+  options: UNetBlockOptions & {
+    readonly upsampleTo?: readonly [height: Dim, width: Dim];
+    readonly freeU?: FreeUScales | undefined;
+  },
 ): ValueId {
+  const { freeU } = options;
   skips.toReversed().forEach((skip, i) => {
-    x = layer(b, b.concat(x, skip, `${path}.resnets.${i}`), path, i, context, options);
+    const name = `${path}.resnets.${i}`;
+    const both = freeU
+      ? b.concat(strengthened(b, x, freeU.backbone, name), weakened(b, skip, freeU.skip, name), name)
+      : b.concat(x, skip, name);
+    x = layer(b, both, path, i, context, options);
   });
   return options.upsampleTo ? upsample(b, x, `${path}.upsamplers.0`, options.upsampleTo) : x;
 }

@@ -13,6 +13,7 @@ import { attention } from './attention.ts';
 import { copyRows } from './copy-rows.ts';
 import { elementwise } from './elementwise.ts';
 import { embedTokens } from './embed-tokens.ts';
+import { fourierFilter } from './fourier-filter.ts';
 import { gatherRows } from './gather-rows.ts';
 import { geglu } from './geglu.ts';
 import { gemm } from './gemm.ts';
@@ -47,6 +48,7 @@ const CPU_KERNELS: readonly CpuKernel[] = [
   geglu,
   copyRows,
   upsampleNearest,
+  fourierFilter,
   gatherRows,
   embedTokens,
   timestepEmbedding,

@@ -1,0 +1,20 @@
+/** @file The options of calls with image prompts, for pipelines that IP-Adapters were loaded into. */
+
+import type { Pictures, Tensor } from '../options.ts';
+
+/** Image prompts; lists have an entry for each IP-Adapter. */
+export interface ImagePromptOptions {
+  /** For each adapter a picture, or a list of pictures that it sees together; one adapter may have its picture without a list. */
+  readonly ipAdapterImage?: Pictures | readonly Pictures[];
+  /**
+   * Encoded pictures in their place, one for each adapter: [2, pictures, channels], or [2, pictures, tokens, channels] for
+   * adapters that read the encoder's tokens (plus, full face). The first half is what to steer away from; without guidance
+   * (scale 1) there is only the second: [1, ...].
+   */
+  readonly ipAdapterImageEmbeds?: readonly Tensor[];
+}
+
+export const IMAGE_PROMPT_OPTIONS = [
+  'ipAdapterImage',
+  'ipAdapterImageEmbeds',
+] as const satisfies readonly (keyof ImagePromptOptions)[];

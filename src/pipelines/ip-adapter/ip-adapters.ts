@@ -1,0 +1,183 @@
+/**
+ * @file The IP-Adapters of a pipeline: loading, weighting and unloading them under diffusers' names
+ * (loaders/ip_adapter.py). They are held beside the UNet, with which they run as one graph.
+ */
+
+import type { Backend } from '../../backends/backend.ts';
+import { OptionError } from '../../errors.ts';
+import type { UNet2DConditionConfig } from '../../loaders/configs/unet.ts';
+import type { WeightSource } from '../../loaders/weight-source.ts';
+import { transformerBlocks } from '../../models/unet-layers.ts';
+import type { AddedFileSource } from '../added-file.ts';
+import { blockWeights, readNumber, type UNetAdapterWeights } from '../block-weights.ts';
+import type { Platform } from '../from-pretrained.ts';
+import { adapterPath } from '../image-prompt-graph.ts';
+import type { ComponentDType } from '../load-network.ts';
+import { refuse } from '../options.ts';
+import { IMAGE_PROMPT_OPTIONS, type ImagePromptOptions } from './image-prompt-options.ts';
+import type { ImagePrompts, PromptedAdapters } from './image-prompts.ts';
+import type { OpenIpAdapters } from './open-ip-adapters.ts';
+
+/** Options of `loadIpAdapter`; lists have an entry for each adapter. */
+export interface LoadIpAdapterOptions {
+  /** Name of the adapter's file in the folder or repository, such as `ip-adapter_sd15.safetensors`. */
+  readonly weightName?: string | readonly string[];
+  /** Folder inside of the folder or repository, such as `models`. */
+  readonly subfolder?: string | readonly string[];
+  /**
+   * Folder of the image encoder: inside of `subfolder`, or if it has a `/` inside of the repository. null loads none, for
+   * calls that give `ipAdapterImageEmbeds`. For an adapter given as a file, the path of a folder or a Hub id. Default
+   * `image_encoder`, for files none.
+   */
+  readonly imageEncoderFolder?: string | null;
+  /** Branch, tag or commit of a Hub repository; default `main`. */
+  readonly revision?: string;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * How much an adapter adds: a number, or numbers by block, `{ up: { block_0: [0, 1, 0] } }`, where what is not named adds
+ * nothing.
+ */
+export type IpAdapterScale = UNetAdapterWeights;
+
+/** What pipelines offer; the names are diffusers' in camelCase. */
+export interface IpAdapterMethods {
+  /**
+   * Loads IP-Adapters in place of those that there are; calls then need `ipAdapterImage`. They add with scale 1. Adapters
+   * (Stable Diffusion 1.5 and XL): the first ones, plus, plus-face and full-face.
+   * @param source a folder, Hub id or ModelSource with the files in it, or a .safetensors file (path, URL,
+   * `owner/name/file.safetensors`, Blob, ByteSource); for several adapters, a list or one place for all
+   * @throws FileFormatError for pickles, for FaceID and other files, and for adapters of other models; NotFoundError;
+   * ConfigError for an image encoder that is not supported
+   */
+  loadIpAdapter(
+    source: AddedFileSource | readonly AddedFileSource[],
+    options?: LoadIpAdapterOptions,
+  ): Promise<void>;
+  /** How much each adapter adds, from the next call on. Throws OptionError for a block that there is not. */
+  setIpAdapterScale(scale: IpAdapterScale | readonly IpAdapterScale[]): void;
+  /** Removes all IP-Adapters and their image encoder. */
+  unloadIpAdapter(): Promise<void>;
+}
+
+/** What adapters need of their pipeline. */
+export interface IpAdapterHost {
+  readonly platform: Platform;
+  readonly backend: Backend;
+  /** Whether the pipeline keeps within a budget of memory. */
+  readonly budgeted: boolean;
+  readonly unet: UNet2DConditionConfig;
+  /** Type of the image encoder. */
+  readonly dtype: ComponentDType;
+  /** Weights that lie beside the UNet's, by their path in its graph. */
+  readonly mounts: Map<string, WeightSource>;
+  /** Frees programs and these of the UNet's tensors on the device. */
+  forget(tensors: readonly string[]): void;
+  onNotice(notice: string): void;
+  /** Does some work when all calls made before are done. */
+  enqueue(work: () => void): Promise<void>;
+}
+
+interface State extends OpenIpAdapters, PromptedAdapters {
+  /** Reads the image prompts of a call. */
+  readonly read?: (options: ImagePromptOptions, adapters: PromptedAdapters) => ImagePrompts;
+}
+
+const NONE: State = { adapters: [], files: [], encoder: undefined, scales: [] };
+
+/** A pipeline's IP-Adapters. */
+export class IpAdapters {
+  readonly #host: IpAdapterHost;
+  #state = NONE;
+  /** What is beside the UNet now; the queue brings it up to the state. */
+  #mounted = NONE;
+
+  constructor(host: IpAdapterHost) {
+    this.#host = host;
+  }
+
+  /**
+   * The image prompts of a call, for the adapters of this moment; undefined where there is none.
+   * @throws OptionError for prompts without adapters, adapters without prompts, and prompts of another form
+   */
+  promptsOf(options: ImagePromptOptions): ImagePrompts | undefined {
+    const given = IMAGE_PROMPT_OPTIONS.find((name) => options[name] !== undefined);
+    const state = this.#state;
+    if (state.read) {
+      if (this.#host.budgeted && given === 'ipAdapterImage')
+        refuse(
+          given,
+          'image encoders are not part of a budget of memory',
+          'Give ipAdapterImageEmbeds, or load the model without the option memory',
+        );
+      return state.read(options, state);
+    }
+    if (given !== undefined) refuse(given, 'no IP-Adapter is loaded', 'Load one with loadIpAdapter');
+    return undefined;
+  }
+
+  /** The methods, to be put on a pipeline. */
+  methods(): IpAdapterMethods {
+    return {
+      loadIpAdapter: (source, options = {}) => this.#load(source, options),
+      setIpAdapterScale: (scale) => {
+        this.#state = { ...this.#state, scales: this.#readScales(scale) };
+      },
+      unloadIpAdapter: () => this.#become(NONE),
+    };
+  }
+
+  dispose(): void {
+    this.#mount(NONE);
+  }
+
+  async #load(
+    source: AddedFileSource | readonly AddedFileSource[],
+    options: LoadIpAdapterOptions,
+  ): Promise<void> {
+    // What only image prompts need is loaded with the first adapter.
+    const { openIpAdapters, readImagePrompts } = await import('./open-ip-adapters.ts');
+    const opened = await openIpAdapters(this.#host, source, options);
+    const ones = transformerBlocks(this.#host.unet).map(() => 1);
+    await this.#become({ ...opened, scales: opened.adapters.map(() => ones), read: readImagePrompts });
+  }
+
+  /** Scales by transformer block, as diffusers sets them. */
+  #readScales(scale: unknown): number[][] {
+    const { adapters } = this.#state;
+    const field = 'scale';
+    const list: readonly unknown[] = Array.isArray(scale) ? scale : [scale];
+    if (list.length !== adapters.length)
+      throw new OptionError(`there are ${list.length} scales for ${adapters.length} IP-Adapters`, {
+        field,
+        remedy: adapters.length === 0 ? 'Load one with loadIpAdapter' : 'Give a scale for each, as a list',
+      });
+    const blocks = transformerBlocks(this.#host.unet).map(({ path }) =>
+      path.slice(0, path.indexOf('.transformer_blocks')),
+    );
+    return list.map((one) => {
+      if (typeof one !== 'object') return blocks.map(() => readNumber(field, one));
+      const weights = blockWeights(field, one, new Set(blocks), 0);
+      return blocks.map((path) => weights.get(path) ?? 0);
+    });
+  }
+
+  #become(state: State): Promise<void> {
+    this.#state = state;
+    return this.#host.enqueue(() => this.#mount(state));
+  }
+
+  #mount(state: State): void {
+    const { mounts, forget } = this.#host;
+    const before = this.#mounted;
+    this.#mounted = state;
+    forget(before.files.flatMap(({ tensors }, i) => tensors.map((name) => `${adapterPath(i)}.${name}`)));
+    before.files.forEach(({ file }, i) => {
+      mounts.delete(adapterPath(i));
+      void file.close();
+    });
+    before.encoder?.dispose();
+    state.files.forEach(({ file }, i) => mounts.set(adapterPath(i), file));
+  }
+}
