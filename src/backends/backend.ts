@@ -178,6 +178,11 @@ export interface Backend {
    * anything, so that the plan should be made again.
    */
   tune?(plan: Plan): Promise<boolean>;
+  /**
+   * Begins to compile a plan's kernels and returns, so that `compile` finds them on their way. Absent where there is
+   * nothing to compile, and where kernels are still to be measured, which may change plans.
+   */
+  warm?(plan: Plan): void;
   /** An empty store that reads from `reader` as plans ask. */
   createWeights(reader: WeightReader): WeightStore;
   /** Uploads missing weights tensor by tensor, compiles kernels and records dispatches. */

@@ -59,6 +59,9 @@ function sizesOf({ inputs, attrs }: NormNode, context: KernelContext): Sizes {
   };
 }
 
+/** Passed as uniforms where they are read once or for a few numbers: a VAE has three or four of each. */
+const SIZES = ['VECTORS', 'V1', 'GROUPS', 'GROUP_CHANNELS', 'CHANNELS'];
+
 function sourceConstants(node: NormNode, { channels, firstChannels, width }: Sizes) {
   return {
     TWO_SOURCES: node.inputs.x2 !== undefined,
@@ -94,6 +97,7 @@ export function statisticsLaunches(
       name: 'group-norm-moments',
       source: momentsSource,
       constants: sourceConstants(node, sizes),
+      uniforms: SIZES,
       dims: { count: parts, positions, chunks, chunk },
       workgroups: fold(Math.ceil(parts / 64), context.traits),
     },
@@ -109,6 +113,7 @@ export function statisticsLaunches(
         CHANNELS: channels,
         EPS: { float: node.kind === 'groupNorm' ? node.attrs.eps : 0 },
       },
+      uniforms: SIZES,
       dims: { groups: batch * node.attrs.groups, positions, chunks, chunk },
       workgroups: fold(Math.ceil((batch * node.attrs.groups) / reduction.REDUCTIONS), context.traits),
     },

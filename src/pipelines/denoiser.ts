@@ -50,6 +50,14 @@ export class Denoiser {
     );
   }
 
+  /** Begins to compile the kernels of a shape's programs, unless there are some. */
+  warm(shape: DenoiseShape, steps: number): void {
+    const capacity = tableSteps(steps);
+    if (this.#programs.has(JSON.stringify([shape, capacity]))) return;
+    const { prompt, step, latent } = this.#parts(shape, capacity);
+    for (const part of [prompt, step, latent]) if (part) this.network.warm(part.graph, part.bindings);
+  }
+
   /** What the programs of a shape take; the one that runs at every step comes last. */
   demands(shape: DenoiseShape, steps: number): PlanDemand[] {
     const { prompt, step, latent } = this.#parts(shape, tableSteps(steps));

@@ -120,10 +120,13 @@ export async function* draw(
 
   await residency?.begin(phasesOf(parts, call));
   await residency?.enter('text');
-  const prompts = await conditioner.encode(
+  const encoding = conditioner.encode(
     { options, guided, steps: steps.length, order: scheduler.order },
     programs,
   );
+  // Memory that is planned is not known to suffice for what is not asked for yet.
+  const warming = residency ? undefined : setTimeout(() => warmUp(parts, call), 0);
+  const prompts = await encoding.finally(() => clearTimeout(warming));
   watch.lap('encode');
   if (prompts.tokens !== conditioner.tokens) await residency?.begin(phasesOf(parts, call, prompts.tokens));
   const images = prompts.positive.length * numImagesPerPrompt;
@@ -264,6 +267,22 @@ export function planCall(
     noise: run.steps.some((step) => step.usesNoise),
   };
   return { ...run, call };
+}
+
+/**
+ * Begins to compile the kernels of what follows the text encoder, whose own are on their way: drivers compile one after
+ * the other, in the order in which they were asked, while weights are read.
+ */
+function warmUp(parts: TextToImageParts, call: CallShape): void {
+  const { conditioner, denoiser, vae, unet } = parts;
+  try {
+    const shape = denoiseShape(parts, call, conditioner.tokens);
+    denoiser.warm(shape, call.steps);
+    if (call.options.outputType !== 'latent')
+      vae.warm([shape.images, unet.outChannels, shape.height, shape.width]);
+  } catch {
+    // What cannot be planned is said by those who need it.
+  }
 }
 
 class Stopwatch {

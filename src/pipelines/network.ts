@@ -125,13 +125,24 @@ export class Network {
    * measuring more would take memory, too.
    */
   demand(graph: Graph, bindings: Bindings): PlanDemand {
+    const planned = this.#planBefore(graph, bindings);
+    const storedType = (tensor: string): StoredDType => this.#tensors?.reader.info(tensor).dtype ?? 'F32';
+    return this.backend.demand?.(planned, storedType) ?? estimateDemand(planned);
+  }
+
+  /** Begins to compile the kernels of a graph's program, if the backend can; `compile` will wait for them. */
+  warm(graph: Graph, bindings: Bindings): void {
+    if (this.backend.warm) this.backend.warm(this.#planBefore(graph, bindings));
+  }
+
+  /** A plan that is kept for `compile`. */
+  #planBefore(graph: Graph, bindings: Bindings): Plan {
     const plans = this.#plans.get(graph) ?? new Map<string, Plan>();
     this.#plans.set(graph, plans);
     const key = JSON.stringify(bindings);
     const planned = plans.get(key) ?? this.#plan(graph, bindings);
     plans.set(key, planned);
-    const storedType = (tensor: string): StoredDType => this.#tensors?.reader.info(tensor).dtype ?? 'F32';
-    return this.backend.demand?.(planned, storedType) ?? estimateDemand(planned);
+    return planned;
   }
 
   #plan(graph: Graph, bindings: Bindings): Plan {
@@ -162,6 +173,10 @@ export class RecentCache<T extends { dispose(): void }> {
 
   constructor(limit: number) {
     this.#limit = limit;
+  }
+
+  has(key: string): boolean {
+    return this.#items.has(key);
   }
 
   /** The thing kept under `key`, made now if it is not there. */

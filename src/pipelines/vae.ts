@@ -76,6 +76,9 @@ interface Portion {
   readonly tile: number | undefined;
 }
 
+/** What a decoder is compiled for: latents at once, and their size. */
+type DecoderBindings = Readonly<Record<'batch' | 'height' | 'width', number>>;
+
 /** A VAE on a device. */
 export class Vae implements VaeSettings {
   readonly kind: VaeConfig;
@@ -124,12 +127,23 @@ export class Vae implements VaeSettings {
   }
 
   /** Compiles the decoder for latents of this shape, or for its first tile. */
-  async prepare([images, , height, width]: ImageShape, options: ProgramOptions = {}): Promise<Program> {
+  async prepare(shape: ImageShape, options: ProgramOptions = {}): Promise<Program> {
+    return this.#decoderFor(this.#firstDecoder(shape), options);
+  }
+
+  /** Begins to compile that decoder's kernels, unless there is one. */
+  warm(shape: ImageShape): void {
+    const bindings = this.#firstDecoder(shape);
+    if (!this.#programs.has(JSON.stringify(bindings))) this.network.warm(this.#decoder, bindings);
+  }
+
+  /** What the decoder for latents of this shape, or for its first tile, is compiled for. */
+  #firstDecoder([images, , height, width]: ImageShape): DecoderBindings {
     const portion = this.#portion('decode');
     const { latent } = this.#tileSizes(portion);
     return isCut(portion, { height, width }, latent)
-      ? this.#decoderFor(1, Math.min(height, latent), Math.min(width, latent), options)
-      : this.#decoderFor(portion.isSliced ? 1 : images, height, width, options);
+      ? { batch: 1, height: Math.min(height, latent), width: Math.min(width, latent) }
+      : { batch: portion.isSliced ? 1 : images, height, width };
   }
 
   /**
@@ -182,7 +196,7 @@ export class Vae implements VaeSettings {
     const all = toNhwc(this.#unscale(latents, shape), shape);
     const decodeBatch = async (data: Float32Array, size: Size): Promise<Plane> => {
       options.signal?.throwIfAborted();
-      const program = await this.#decoderFor(batch, size.height, size.width, options);
+      const program = await this.#decoderFor({ batch, height: size.height, width: size.width }, options);
       program.write('latents', data);
       program.run();
       const { scaleFactor } = this;
@@ -273,9 +287,9 @@ export class Vae implements VaeSettings {
     });
   }
 
-  async #decoderFor(batch: number, height: number, width: number, options: ProgramOptions): Promise<Program> {
-    return this.#programs.get([batch, height, width].join('x'), () =>
-      this.network.compile(this.#decoder, { batch, height, width }, options),
+  async #decoderFor(bindings: DecoderBindings, options: ProgramOptions): Promise<Program> {
+    return this.#programs.get(JSON.stringify(bindings), () =>
+      this.network.compile(this.#decoder, bindings, options),
     );
   }
 

@@ -58,6 +58,11 @@ export class Tuner {
     return new Tuner(device, rows, store, budgetMs);
   }
 
+  /** Whether it will measure no more. */
+  get isDone(): boolean {
+    return this.#budgetMs <= 0;
+  }
+
   /** Measures nodes of a plan that have no row; whether there are new rows. */
   async tune(plan: Plan, without: ReadonlySet<string>): Promise<boolean> {
     if (this.#budgetMs <= 0) return false;

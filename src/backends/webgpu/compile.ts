@@ -6,7 +6,7 @@ import type { CompileOptions, CompileProgress } from '../backend.ts';
 import { loadRequests } from '../weight-loading.ts';
 import type { OpenDevice } from './device.ts';
 import { BUFFER_USAGE } from './flags.ts';
-import { compilePipeline, type CompiledPipeline } from './pipelines.ts';
+import { compilePipeline, type CompiledPipeline, type PipelineRequest } from './pipelines.ts';
 import { WebGpuProgram } from './program.ts';
 import { planLaunches, record, type PlannedLaunch, type Recording } from './recording.ts';
 import { targetName } from './target.ts';
@@ -136,23 +136,34 @@ async function loadAndCompile(
   return [loaded, await compiling];
 }
 
+/** Begins to compile a plan's pipelines; what goes wrong is said when they are needed. */
+export function warmPipelines(device: OpenDevice, plan: Plan): void {
+  for (const planned of differentShaders(planLaunches(plan, device.traits)).values())
+    compilePipeline(device, pipelineRequest(planned)).catch(() => undefined);
+}
+
+/** A launch of each shader, by its text. */
+function differentShaders(launches: readonly PlannedLaunch[]): Map<string, PlannedLaunch> {
+  return new Map(launches.map((planned) => [planned.shader.code, planned]));
+}
+
+function pipelineRequest({ shader, launch, dispatch }: PlannedLaunch): PipelineRequest {
+  return { shader, kernel: launch.name, node: dispatch.node.name };
+}
+
 /** Compiles all different shaders at once; the result has an entry for each launch. */
 async function compilePipelines(
   device: OpenDevice,
   launches: readonly PlannedLaunch[],
   { signal, onProgress }: CompileOptions,
 ): Promise<CompiledPipeline[]> {
-  const unique = new Map(launches.map((planned) => [planned.shader.code, planned]));
+  const unique = differentShaders(launches);
   let done = 0;
   onProgress?.({ phase: 'kernels', done, total: unique.size });
   const compiled = new Map(
     await Promise.all(
-      [...unique].map(async ([code, { shader, launch, dispatch }]): Promise<[string, CompiledPipeline]> => {
-        const pipeline = await compilePipeline(device, {
-          shader,
-          kernel: launch.name,
-          node: dispatch.node.name,
-        });
+      [...unique].map(async ([code, planned]): Promise<[string, CompiledPipeline]> => {
+        const pipeline = await compilePipeline(device, pipelineRequest(planned));
         signal?.throwIfAborted();
         done++;
         onProgress?.({ phase: 'kernels', done, total: unique.size });

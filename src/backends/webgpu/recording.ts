@@ -25,8 +25,29 @@ export interface PlannedLaunch {
   readonly weights: ReadonlyMap<string, WeightRequest>;
 }
 
+/** Launches by plan: plans are looked at, warmed up and compiled. */
+const plannedBefore = new WeakMap<
+  Plan,
+  { readonly traits: DeviceTraits; readonly launches: readonly PlannedLaunch[] }
+>();
+
 /** All launches of a plan, in order. */
-export function planLaunches(plan: Plan, traits: DeviceTraits): PlannedLaunch[] {
+export function planLaunches(plan: Plan, traits: DeviceTraits): readonly PlannedLaunch[] {
+  const known = plannedBefore.get(plan);
+  if (known?.traits === traits) return known.launches;
+  const launches = makeLaunches(plan, traits);
+  plannedBefore.set(plan, { traits, launches });
+  return launches;
+}
+
+function makeLaunches(plan: Plan, traits: DeviceTraits): PlannedLaunch[] {
+  // One object for each shader: the texts of all launches would take megabytes.
+  const shaders = new Map<string, Shader>();
+  const once = (shader: Shader): Shader => {
+    const known = shaders.get(shader.code) ?? shader;
+    shaders.set(shader.code, known);
+    return known;
+  };
   return plan.dispatches.flatMap((dispatch) => {
     const { node } = dispatch;
     const kernel = kernelById(dispatch.kernel, node);
@@ -57,7 +78,7 @@ export function planLaunches(plan: Plan, traits: DeviceTraits): PlannedLaunch[] 
     return kernel.launches(node, context).map((launch): PlannedLaunch => ({
       dispatch,
       launch,
-      shader: shaderOf(launch, node, context),
+      shader: once(shaderOf(launch, node, context)),
       weights,
     }));
   });

@@ -5,7 +5,7 @@ import { KERNELS } from '../../kernels/index.ts';
 import { FUSIONS } from '../../plan/target.ts';
 import type { Backend, BackendFactory } from '../backend.ts';
 import { acquireDevice, type WebGpuOptions } from './acquire.ts';
-import { compileProgram } from './compile.ts';
+import { compileProgram, warmPipelines } from './compile.ts';
 import { demandOf } from './demand.ts';
 import type { OpenDevice } from './device.ts';
 import { Tuner } from './autotune.ts';
@@ -52,6 +52,7 @@ async function createBackend(device: OpenDevice, options: WebGpuOptions): Promis
     description,
     dtypes: traits.f16 ? ['f32', 'f16'] : ['f32'],
     target: (dtype) => createTarget(dtype, { traits, limits, policy, fusions, int8 }),
+    ...((tuner?.isDone ?? true) && { warm: (plan) => warmPipelines(device, plan) }),
     ...(tuner && { tune: (plan) => tuner.tune(plan, policy.without) }),
     createWeights: (reader) => new WebGpuWeights(device, reader),
     demand: (plan, storedType) => demandOf(device, plan, storedType),
