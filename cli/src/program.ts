@@ -7,6 +7,7 @@ export const program: Program = {
   commands: {
     generate: async () => (await import('./commands/generate.ts')).generate,
     serve: async () => (await import('./commands/serve.ts')).serve,
+    worker: async () => (await import('./commands/worker.ts')).worker,
     inspect: async () => (await import('./commands/inspect.ts')).inspect,
     doctor: async () => (await import('./commands/doctor.ts')).doctor,
     bench: async () => (await import('./commands/bench.ts')).bench,

@@ -1,9 +1,9 @@
-/** @file The program of a runner's process: the models and backends of `calotype serve`, from the same arguments. */
+/** @file The program of a runner's process: models and backends of the command that started it, from the same arguments. */
 import { runRunner } from '@calotype/server/runner';
 import { parseArgs } from 'citty';
 import { backendsOf } from './backends.ts';
-import { readRunnerRequest, SERVE_ARGS } from './serve-request.ts';
+import { readRunnerRequest, SERVE_ARGS, WORKER_ARGS } from './serve-request.ts';
 
 const rawArgs = process.argv.slice(2);
-const request = readRunnerRequest(parseArgs(rawArgs, SERVE_ARGS), rawArgs);
+const request = readRunnerRequest(parseArgs(rawArgs, { ...SERVE_ARGS, ...WORKER_ARGS }), rawArgs);
 runRunner({ ...request, backends: () => backendsOf(request.backend) });

@@ -24,6 +24,8 @@ export interface RunnerRequest {
 
 /** What `calotype serve` was asked for. */
 export interface ServeRequest extends RunnerRequest {
+  /** Where jobs go if not to runners of this command. */
+  readonly redis: { readonly url: string; readonly storage: string } | undefined;
   readonly host: string;
   readonly port: number;
   readonly capacity: number;
@@ -61,8 +63,49 @@ const RUNNER_ARGS = {
   ...BACKEND_ARGS,
 } as const;
 
+const STORAGE_ARG = {
+  storage: {
+    type: 'string',
+    valueHint: 'folder|s3://bucket/prefix',
+    description: 'Where pictures lie between servers and workers; all are to be given the same',
+  },
+} as const;
+
+/** Arguments of `calotype worker`. */
+export const WORKER_ARGS = {
+  queue: {
+    type: 'string',
+    valueHint: 'redis://host:port',
+    description: 'Redis or Valkey, with jobs of servers',
+  },
+  ...STORAGE_ARG,
+  ...RUNNER_ARGS,
+  batch: { type: 'string', valueHint: 'n', description: 'Pictures drawn in one go; 1 for one at a time (4)' },
+  attempts: { type: 'string', valueHint: 'n', description: 'Times that a job is begun when workers die (2)' },
+  lock: {
+    type: 'string',
+    valueHint: 'seconds',
+    description: 'After which the jobs of a worker that is not heard of go to others (30)',
+  },
+} as const;
+
+/** What `calotype worker` was asked for. */
+export interface WorkerRequest extends RunnerRequest {
+  readonly queue: string;
+  readonly storage: string;
+  readonly maxBatch: number;
+  readonly attempts: number;
+  readonly lockSeconds: number;
+}
+
 /** Arguments of `calotype serve`. */
 export const SERVE_ARGS = {
+  queue: {
+    type: 'string',
+    valueHint: 'redis://host:port',
+    description: 'Leave drawing to `calotype worker`s on this Redis or Valkey (draw in this command)',
+  },
+  ...STORAGE_ARG,
   port: { type: 'string', alias: 'p', valueHint: 'n', description: 'TCP port; 0 takes a free one (7860)' },
   host: {
     type: 'string',
@@ -103,14 +146,7 @@ export function readServeRequest(
   args: Readonly<Record<string, unknown>>,
   rawArgs: readonly string[],
 ): ServeRequest {
-  const text = (name: string): string | undefined => {
-    const value = args[name];
-    return typeof value === 'string' ? value : undefined;
-  };
-  const count = (name: string, least: number, most = Number.MAX_SAFE_INTEGER): number | undefined => {
-    const value = text(name);
-    return value === undefined ? undefined : readInteger(`--${name}`, value, { min: least, max: most });
-  };
+  const { text, count } = readers(args);
   const limits: { readonly [K in keyof Limits]: number | undefined } = {
     pixels: count('max-pixels', 64),
     steps: count('max-steps', 1),
@@ -121,8 +157,10 @@ export function readServeRequest(
     perMinute: count('rate', 0),
   };
   const keys = text('keys');
+  const queue = text('queue');
   return {
     ...readRunnerRequest(args, rawArgs),
+    redis: queue === undefined ? undefined : { url: readRedis(queue), storage: readStorage(text('storage')) },
     host: text('host') ?? '127.0.0.1',
     port: count('port', 0, 65_535) ?? 7860,
     capacity: count('queue-size', 0) ?? 32,
@@ -134,6 +172,50 @@ export function readServeRequest(
     logLevel: readChoice('--log-level', text('log-level') ?? 'info', LOG_LEVELS),
     logPrompts: args['log-prompts'] === true,
   };
+}
+
+/** The arguments of `calotype worker`, likewise. */
+export function readWorkerRequest(
+  args: Readonly<Record<string, unknown>>,
+  rawArgs: readonly string[],
+): WorkerRequest {
+  const { text, count } = readers(args);
+  return {
+    ...readRunnerRequest(args, rawArgs),
+    queue: readRedis(text('queue') ?? ''),
+    storage: readStorage(text('storage')),
+    maxBatch: count('batch', 1, 1024) ?? 4,
+    attempts: count('attempts', 1) ?? 2,
+    lockSeconds: count('lock', 1, 3600) ?? 30,
+  };
+}
+
+function readers(args: Readonly<Record<string, unknown>>) {
+  const text = (name: string): string | undefined => {
+    const value = args[name];
+    return typeof value === 'string' ? value : undefined;
+  };
+  const count = (name: string, least: number, most = Number.MAX_SAFE_INTEGER): number | undefined => {
+    const value = text(name);
+    return value === undefined ? undefined : readInteger(`--${name}`, value, { min: least, max: most });
+  };
+  return { text, count };
+}
+
+function readRedis(url: string): string {
+  if (/^rediss?:\/\/./.test(url)) return url;
+  throw new OptionError(`'${url}' is no address of a Redis`, {
+    field: '--queue',
+    remedy: 'Give --queue redis://host:port.',
+  });
+}
+
+function readStorage(address: string | undefined): string {
+  if (address !== undefined) return address;
+  throw new OptionError('is missing', {
+    field: '--storage',
+    remedy: 'Give a folder that servers and workers share, or s3://bucket/prefix.',
+  });
 }
 
 /** The part that runners need. */

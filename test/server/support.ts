@@ -16,7 +16,7 @@ import { fixturePath } from '../support/fixtures.ts';
 export const MODELS = [{ name: 'tiny-sd', source: fixturePath('pipelines/tiny-sd') }];
 
 /** Ways in which a test's server differs. */
-export interface TestServer extends Partial<Omit<ServeOptions, 'queue' | 'limits' | 'port'>> {
+export interface TestServer extends Partial<Omit<ServeOptions, 'limits' | 'port'>> {
   readonly limits?: Partial<Limits>;
   readonly capacity?: number;
   readonly maxBatch?: number;
@@ -36,12 +36,14 @@ export function localRunner(loras: ServeOptions['loras'] = []): Runner {
 
 /** Starts a server; close it after use. */
 export function startServer({ limits, capacity = 8, maxBatch = 4, runners, ...options }: TestServer = {}) {
-  const queue = new MemoryQueue({
-    runners: runners ?? [localRunner(options.loras)],
-    capacity,
-    maxBatch,
-    attempts: 2,
-  });
+  const queue =
+    options.queue ??
+    new MemoryQueue({
+      runners: runners ?? [localRunner(options.loras)],
+      capacity,
+      maxBatch,
+      attempts: 2,
+    });
   return serve({
     models: MODELS,
     loras: [],

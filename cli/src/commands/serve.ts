@@ -16,13 +16,23 @@ export const serve = defineCommand({
     await prepareBackend(request.backend);
     // Only now: the other commands need no web server.
     const library = await import('@calotype/server');
-    const runners = runnerPrograms(request, rawArgs).map((program) => new library.ProcessRunner(program));
-    const { keys, limits, capacity, maxBatch, attempts } = request;
+    const { redis, keys, limits, capacity, maxBatch, attempts } = request;
+    const runners = redis
+      ? []
+      : runnerPrograms(request, rawArgs).map((program) => new library.ProcessRunner(program));
+    const queue = redis
+      ? new library.RedisQueue({
+          url: redis.url,
+          store: library.openStore(redis.storage),
+          capacity,
+          attempts,
+        })
+      : new library.MemoryQueue({ runners, capacity, maxBatch, attempts });
     const served = await library.serve({
       ...request,
       limits: { ...library.DEFAULT_LIMITS, ...limits },
       keys: new library.KeyRing(keys && library.parseKeys(keys.text, keys.file)),
-      queue: new library.MemoryQueue({ runners, capacity, maxBatch, attempts }),
+      queue,
       logger: { level: request.logLevel },
     });
     try {

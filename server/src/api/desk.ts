@@ -1,5 +1,5 @@
 /** @file Where every API brings its jobs: limits, time, the queue, one line in the log. */
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import type { FastifyBaseLogger } from 'fastify';
 import type { DrawRequest, DrawResult, DrawStep } from '../draw-request.ts';
 import { JobTimeoutError, RateLimitError } from '../errors.ts';
@@ -21,6 +21,8 @@ export interface DeskOptions {
 export interface Errand {
   readonly caller: Caller;
   readonly log: FastifyBaseLogger;
+  /** The header Idempotency-Key: on a queue that outlives the server, the caller's same key is the same job. */
+  readonly idempotencyKey?: string | undefined;
   /** Gives the job up: the client went away. */
   readonly signal: AbortSignal;
   readonly onStart?: () => void;
@@ -38,11 +40,14 @@ export class Desk {
   }
 
   /** Throws OptionError, TooLargeError and FileFormatError for what the limits forbid, and what `JobQueue.submit` throws. */
-  async draw(request: DrawRequest, { caller, log, signal, onStart, onStep }: Errand): Promise<DrawResult> {
+  async draw(
+    request: DrawRequest,
+    { caller, log, idempotencyKey, signal, onStart, onStep }: Errand,
+  ): Promise<DrawResult> {
     const { queue, limits, metrics, logPrompts } = this.#options;
     checkLimits(request, limits);
     const leave = this.#enter(caller);
-    const id = randomUUID();
+    const id = idempotencyKey === undefined ? randomUUID() : idOf(caller, idempotencyKey);
     const { model, seeds, width, height, numInferenceSteps } = request;
     const about = {
       job: id,
@@ -66,7 +71,8 @@ export class Desk {
     const begin = performance.now();
     try {
       const result = await queue.submit(id, request, {
-        signal: AbortSignal.any([signal, timer.signal]),
+        // With a key, the client means to come back.
+        signal: idempotencyKey === undefined ? AbortSignal.any([signal, timer.signal]) : timer.signal,
         ...(onStart && { onStart }),
         ...(onStep && { onStep }),
       });
@@ -102,4 +108,11 @@ export class Desk {
       else this.#inWork.delete(name);
     };
   }
+}
+
+/** A job's id for a caller's key; callers cannot meet each other's jobs. */
+function idOf({ name }: Caller, key: string): string {
+  return createHash('sha256')
+    .update(JSON.stringify([name, key]))
+    .digest('hex');
 }

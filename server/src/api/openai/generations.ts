@@ -50,7 +50,9 @@ export async function answer(
   reply: FastifyReply,
 ): Promise<FastifyReply> {
   const { caller, log } = request;
-  const errand = { caller, log, signal: clientSignal(reply) };
+  const { 'idempotency-key': key } = request.headers;
+  const idempotencyKey = Array.isArray(key) ? key[0] : key;
+  const errand = { caller, log, idempotencyKey, signal: clientSignal(reply) };
   if (!stream) return reply.send(imagesOf(await desk.draw(job, errand)));
   const events = new EventStream(reply);
   let count = 0;

@@ -1,0 +1,163 @@
+/** @file Jobs as Redis holds them: JSON, with pictures by their names in the storage. Both ends check what they read. */
+import { CalotypeError, rebuildError, SCHEDULER_PRESET_NAMES, sendError } from 'calotype';
+import * as v from 'valibot';
+import type { DrawRequest, DrawResult } from '../draw-request.ts';
+import { JobTimeoutError, RunnerDiedError, UnavailableError } from '../errors.ts';
+import type { PictureStore } from '../storage/store.ts';
+
+/** Name of the queue, and what all its keys begin with. */
+export const QUEUE = { name: 'draw', prefix: 'calotype' } as const;
+/** Where ids of jobs are published that nobody waits for any more. */
+export const CANCEL_CHANNEL = 'calotype:cancel';
+
+const seed = v.union([v.number(), v.object({ seed: v.number(), device: v.picklist(['cpu', 'cuda']) })]);
+const requestEntries = {
+  model: v.string(),
+  prompt: v.string(),
+  negativePrompt: v.exactOptional(v.string()),
+  promptSyntax: v.picklist(['plain', 'webui']),
+  width: v.exactOptional(v.number()),
+  height: v.exactOptional(v.number()),
+  numInferenceSteps: v.exactOptional(v.number()),
+  guidanceScale: v.exactOptional(v.number()),
+  guidanceRescale: v.exactOptional(v.number()),
+  clipSkip: v.exactOptional(v.number()),
+  eta: v.exactOptional(v.number()),
+  seeds: v.array(seed),
+  scheduler: v.exactOptional(v.picklist(SCHEDULER_PRESET_NAMES)),
+  strength: v.exactOptional(v.number()),
+  paddingMaskCrop: v.exactOptional(v.number()),
+  previews: v.number(),
+};
+const storedSchema = v.strictObject({
+  ...requestEntries,
+  /** Names in the storage. */
+  image: v.exactOptional(v.string()),
+  mask: v.exactOptional(
+    v.strictObject({ png: v.string(), paint: v.picklist(['white', 'black', 'transparent']) }),
+  ),
+});
+/** A request in Redis. */
+export type StoredRequest = v.InferOutput<typeof storedSchema>;
+
+const resultSchema = v.object({
+  pictures: v.array(
+    v.object({
+      /** Name in the storage. */
+      png: v.string(),
+      width: v.number(),
+      height: v.number(),
+      seed: v.number(),
+      parameters: v.string(),
+    }),
+  ),
+  notices: v.array(v.string()),
+  seconds: v.number(),
+});
+/** A result in Redis. */
+export type StoredResult = v.InferOutput<typeof resultSchema>;
+
+export const progressSchema = v.object({
+  done: v.number(),
+  total: v.number(),
+  /** PNG files in base64. */
+  previews: v.array(v.string()),
+});
+
+/** Puts a request's pictures into the storage. */
+export async function storeRequest(
+  id: string,
+  request: DrawRequest,
+  store: PictureStore,
+): Promise<StoredRequest> {
+  const { image, mask, ...plain } = request;
+  const [imageName, maskName] = inputNames(id);
+  if (image) await store.put(imageName, image);
+  if (mask) await store.put(maskName, mask.png);
+  return {
+    ...plain,
+    seeds: [...plain.seeds],
+    ...(image && { image: imageName }),
+    ...(mask && { mask: { png: maskName, paint: mask.paint } }),
+  };
+}
+
+/** Gets them back. Throws what valibot throws for data of another version. */
+export async function loadRequest(data: unknown, store: PictureStore): Promise<DrawRequest> {
+  const { image, mask, ...plain } = v.parse(storedSchema, data);
+  return {
+    ...plain,
+    ...(image !== undefined && { image: await store.get(image) }),
+    ...(mask && { mask: { png: await store.get(mask.png), paint: mask.paint } }),
+  };
+}
+
+/** Removes them. */
+export async function forgetRequest(id: string, store: PictureStore): Promise<void> {
+  for (const name of inputNames(id)) await store.remove(name);
+}
+
+/** Puts the pictures of a result into the storage. Those of a second attempt replace the first's, which are the same. */
+export async function storeResult(
+  id: string,
+  result: DrawResult,
+  store: PictureStore,
+): Promise<StoredResult> {
+  const pictures: StoredResult['pictures'] = [];
+  for (const [i, { png, ...picture }] of result.pictures.entries()) {
+    const name = `${id}/${i}.png`;
+    await store.put(name, png);
+    pictures.push({ ...picture, png: name });
+  }
+  return { pictures, notices: [...result.notices], seconds: result.seconds };
+}
+
+/** Gets them back. */
+export async function loadResult(data: unknown, store: PictureStore): Promise<DrawResult> {
+  const { pictures, ...result } = v.parse(resultSchema, data);
+  return {
+    ...result,
+    pictures: await Promise.all(
+      pictures.map(async ({ png, ...picture }) => ({ ...picture, png: await store.get(png) })),
+    ),
+  };
+}
+
+/** An error as the text that Redis keeps of it. */
+export function failureText(error: unknown): string {
+  return JSON.stringify(sendError(error));
+}
+
+const sentSchema = v.object({
+  code: v.optional(v.string()),
+  name: v.string(),
+  message: v.string(),
+  problem: v.string(),
+  file: v.optional(v.string()),
+  field: v.optional(v.string()),
+  remedy: v.string(),
+  attempts: v.array(v.object({ backend: v.string(), reason: v.string(), remedy: v.string() })),
+});
+
+const OWN = { 'job-timeout': JobTimeoutError, 'runner-died': RunnerDiedError, unavailable: UnavailableError };
+
+/** The error behind a text; BullMQ's own texts are of jobs whose workers died too often. */
+export function failureOf(text: string): Error {
+  const parsed = v.safeParse(v.pipe(v.string(), v.parseJson(), sentSchema), text);
+  if (!parsed.success)
+    return new RunnerDiedError(`the job's workers died (${text})`, {
+      remedy: 'Try again; if it happens again, look at the logs of the workers',
+    });
+  const { code, file, field, ...sent } = parsed.output;
+  const Own = Object.entries(OWN).find(([own]) => own === code)?.[1];
+  return Own ? new Own(sent.problem, sent) : rebuildError({ code, file, field, ...sent });
+}
+
+/** Whether another worker may do better. */
+export function isWorthRetrying(error: unknown): boolean {
+  return error instanceof CalotypeError && ['runner-died', 'device-lost', 'unavailable'].includes(error.code);
+}
+
+function inputNames(id: string): [image: string, mask: string] {
+  return [`${id}/image.png`, `${id}/mask.png`];
+}

@@ -1,0 +1,198 @@
+/** @file The queue on Redis: two workers, one of them killed; a server that goes away; storage. */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { type AddressInfo, createServer as createSocket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import * as v from 'valibot';
+import { FolderStore, openStore, RedisQueue, RedisWorker } from '../../server/src/index.ts';
+import { fixturePath } from '../support/fixtures.ts';
+import { localRunner, startServer } from './support.ts';
+
+const COMMAND = fileURLToPath(new URL('../../cli/bin/calotype.js', import.meta.url));
+
+function hasRedis(): boolean {
+  try {
+    execFileSync('redis-server', ['--version']);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+const imagesSchema = v.object({ data: v.array(v.object({ b64_json: v.string() })) });
+
+/** Draws with steps enough to be interrupted; the same seed every time. */
+async function draw(url: string, headers: Record<string, string> = {}, steps = 50): Promise<string> {
+  const response = await fetch(`${url}/v1/images/generations`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...headers },
+    body: JSON.stringify({ prompt: 'a fox', size: '64x64', steps, seed: 7 }),
+  });
+  const body: unknown = await response.json();
+  expect(response.status, JSON.stringify(body).slice(0, 500)).toBe(200);
+  return v.parse(imagesSchema, body).data[0].b64_json;
+}
+
+describe.skipIf(!hasRedis())('on redis-server', () => {
+  let folder: string;
+  let redis: ChildProcess;
+  let url: string;
+  const workers: ChildProcess[] = [];
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'calotype-redis-'));
+    const port = await freePort();
+    redis = spawn('redis-server', ['--port', String(port), '--save', '', '--dir', folder], {
+      stdio: 'ignore',
+    });
+    url = `redis://127.0.0.1:${port}`;
+  });
+  afterAll(async () => {
+    for (const worker of workers) worker.kill('SIGKILL');
+    redis.kill();
+    await rm(folder, { recursive: true });
+  });
+
+  const newQueue = () => new RedisQueue({ url, store: new FolderStore(folder), capacity: 8, attempts: 2 });
+
+  async function startWorker(): Promise<ChildProcess> {
+    const options = ['--queue', url, '--storage', folder, '--lock', '2', '--batch', '1'];
+    const model = ['--model', `tiny-sd=${fixturePath('pipelines/tiny-sd')}`];
+    const compute = ['--backend', 'cpu', '--threads', '1'];
+    const child = spawn(process.execPath, [COMMAND, 'worker', ...options, ...model, ...compute], {
+      stdio: ['ignore', 'inherit', 'pipe'],
+    });
+    workers.push(child);
+    let text = '';
+    await new Promise<void>((resolve, reject) => {
+      child.stderr.on('data', (chunk: Buffer) => {
+        text += chunk.toString();
+        if (text.includes('Drawing')) resolve();
+      });
+      child.once('exit', () => reject(new Error(text)));
+    });
+    return child;
+  }
+
+  it('loses no job and does none twice when one of two workers is killed', async () => {
+    const [first] = await Promise.all([startWorker(), startWorker()]);
+    const server = await startServer({ queue: newQueue() });
+    try {
+      await expect.poll(async () => (await fetch(`${server.url}/ready`)).status).toBe(200);
+      const drawing = Array.from({ length: 3 }, () => draw(server.url));
+      await expect
+        .poll(async () => (await fetch(`${server.url}/metrics`)).text())
+        .toContain('{state="active"} 2');
+      first.kill('SIGKILL');
+      const pictures = new Set(await Promise.all(drawing));
+      // The same seed: the one that was begun twice, too, is the same to the last bit.
+      expect(pictures.size).toBe(1);
+      const client = new Redis(url);
+      expect(await client.zcard('calotype:draw:completed')).toBe(3);
+      expect(await client.zcard('calotype:draw:failed')).toBe(0);
+      await client.quit();
+    } finally {
+      await server.close();
+    }
+    workers[1].kill('SIGTERM');
+    await new Promise((resolve) => void workers[1].once('exit', resolve));
+  });
+
+  it('gives whoever asks again the same job, though its server is gone', async () => {
+    const key = { 'idempotency-key': 'one picture' };
+    const server = await startServer({ queue: newQueue() });
+    const client = new AbortController();
+    const lost = fetch(`${server.url}/v1/images/generations`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...key },
+      body: JSON.stringify({ prompt: 'a fox', size: '64x64', steps: 3, seed: 7 }),
+      signal: client.signal,
+    }).catch(() => undefined);
+    const worker = new RedisWorker({
+      url,
+      store: new FolderStore(folder),
+      runners: [localRunner()],
+      maxBatch: 2,
+      attempts: 2,
+    });
+    await worker.ready();
+    const picture = await draw(server.url, key, 3);
+    client.abort();
+    await lost;
+    await server.close();
+    const other = await startServer({ queue: newQueue() });
+    // Its own seed would give another picture.
+    expect(await draw(other.url, key, 5)).toBe(picture);
+    expect(await draw(other.url, {}, 5)).not.toBe(picture);
+    const refused = await fetch(`${other.url}/v1/images/generations`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ prompt: 'a fox', size: '60x64', steps: 1 }),
+    });
+    expect([refused.status, await refused.text()]).toEqual([400, expect.stringContaining('multiple of 8')]);
+    await other.close();
+    await worker.close();
+  });
+});
+
+it('stores pictures in a folder, and sweeps old ones', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'calotype-store-'));
+  const store = new FolderStore(folder);
+  await store.put('job/0.png', Uint8Array.of(1, 2));
+  expect([...(await store.get('job/0.png'))]).toEqual([1, 2]);
+  await expect(store.get('../0.png')).rejects.toThrow(/no name of a picture/);
+  await store.sweep(60);
+  expect([...(await store.get('job/0.png'))]).toEqual([1, 2]);
+  await store.sweep(-60);
+  await expect(store.get('job/0.png')).rejects.toThrow(/not in the storage/);
+  await rm(folder, { recursive: true });
+});
+
+it('stores pictures in what speaks S3', async () => {
+  const files = new Map<string, Buffer>();
+  const seen = new Set<string>();
+  const bucket = createServer((request, response) => {
+    const path = request.url ?? '';
+    seen.add(
+      /^AWS4-HMAC-SHA256 Credential=key\/\d+\/us-east-1\/s3\//
+        .exec(request.headers.authorization ?? '')?.[0]
+        .slice(0, 16) ?? 'unsigned',
+    );
+    const chunks: Buffer[] = [];
+    request.on('data', (chunk: Buffer) => chunks.push(chunk));
+    request.on('end', () => {
+      const file = files.get(path);
+      if (request.method === 'PUT') files.set(path, Buffer.concat(chunks));
+      if (request.method === 'DELETE') files.delete(path);
+      response.statusCode = request.method === 'GET' && !file ? 404 : 200;
+      response.end(request.method === 'GET' ? file : undefined);
+    });
+  }).listen(0);
+  const { port } = bucket.address() as AddressInfo;
+  const env = {
+    AWS_ACCESS_KEY_ID: 'key',
+    AWS_SECRET_ACCESS_KEY: 'secret',
+    AWS_ENDPOINT_URL: `http://127.0.0.1:${port}`,
+  };
+  const store = openStore('s3://pictures/of', env);
+  await store.put('job/0.png', Uint8Array.of(1, 2));
+  expect([...files.keys()]).toEqual(['/pictures/of/job/0.png']);
+  expect([...(await store.get('job/0.png'))]).toEqual([1, 2]);
+  await store.remove('job/0.png');
+  await expect(store.get('job/0.png')).rejects.toThrow(/not in the storage/);
+  expect([...seen]).toEqual(['AWS4-HMAC-SHA256']);
+  expect(() => openStore('s3://pictures/of', {})).toThrow(/AWS_ACCESS_KEY_ID/);
+  bucket.close();
+});
+
+async function freePort(): Promise<number> {
+  const socket = createSocket().listen(0);
+  const { port } = socket.address() as AddressInfo;
+  await new Promise((resolve) => void socket.close(resolve));
+  return port;
+}
