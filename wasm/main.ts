@@ -22,6 +22,8 @@ const PHASE: usize = 64;
 const SLEEPERS: usize = 68;
 /** Finished tasks of the current launch. */
 const DONE: usize = 128;
+/** Not 0 once threads shall end. */
+const STOPPED: usize = 132;
 
 /**
  * Looks at the phase so often before going to sleep, about as long as going to sleep and waking take. The starter's step
@@ -76,12 +78,21 @@ export function step(control: usize, scratch: usize): bool {
   return true;
 }
 
-/** What a worker does until it is terminated. */
+/** What a worker does until it is stopped. */
 export function work(control: usize, scratch: usize): void {
   while (true) {
     const phase = atomic.load<i32>(control, PHASE);
-    if (!step(control, scratch)) rest(control, phase);
+    if (step(control, scratch)) continue;
+    if (atomic.load<i32>(control, STOPPED) != 0) return;
+    rest(control, phase);
   }
+}
+
+/** Ends all workers that have nothing to do: Deno's processes outlive a worker that is terminated in its sleep. */
+export function stop(control: usize): void {
+  atomic.store<i32>(control, 1, STOPPED);
+  atomic.add<i32>(control, 1, PHASE);
+  atomic.notify(control + PHASE, -1);
 }
 
 /** Waits until another launch begins: looking for a moment, then asleep. */

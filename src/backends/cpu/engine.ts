@@ -22,6 +22,7 @@ const SLICE_MILLISECONDS = 20;
 interface RunLoop {
   begin(control: number, launch: number): void;
   post(control: number, launch: number): void;
+  stop(control: number): void;
   step(control: number, scratch: number): number;
   heapBase(): number;
   readonly table: { grow(count: number): number; set(index: number, value: unknown): void };
@@ -246,6 +247,7 @@ export class Engine {
   #fail(error: CalotypeError): void {
     if (this.#failure) return;
     this.#failure = error;
+    this.#loop.stop(this.#control);
     for (const thread of this.#threads) thread.terminate();
     for (const job of this.#queue.splice(0)) if (job.kind === 'call') job.reject(error);
   }
@@ -258,7 +260,7 @@ function isRunLoop(exports: unknown): exports is RunLoop {
   return (
     typeof exports === 'object' &&
     exports !== null &&
-    ['begin', 'post', 'step', 'heapBase', 'table'].every((name) => name in exports)
+    ['begin', 'post', 'step', 'stop', 'heapBase', 'table'].every((name) => name in exports)
   );
 }
 
