@@ -3,7 +3,7 @@
 import type { OpCase } from '../cases/case.ts';
 import { TEST_CASES } from '../cases/index.ts';
 
-const MISSING_OPS: readonly string[] = ['adaLayerNorm', 'addGated', 'multiply', 'rmsNorm'];
+const MISSING_OPS: readonly string[] = ['adaLayerNorm', 'addGated', 'fourierFilter', 'multiply', 'rmsNorm'];
 
 /** Whether only T5 and PixArt need it: these ops, biases of attention, and tokens without positions. */
 function isMissing({ kind, inputs }: OpCase): boolean {
