@@ -13,6 +13,7 @@ import {
   SCHEDULER_PRESETS,
   schedulerOfSampler,
 } from 'calotype';
+import { ADDITION_ENTRIES } from './addition-args.ts';
 
 /** Arguments that a file amounts to, and what there is to say about them. */
 export interface ConfigArguments {
@@ -51,6 +52,7 @@ const ARGUMENTS: Readonly<Record<string, string>> = {
   strength: 'strength',
   refiner: 'refiner',
   refinerStart: 'refiner-start',
+  ...ADDITION_ENTRIES,
 };
 /** Entries that are read otherwise, or only tell something. */
 const OTHERS = new Set(['calotype', 'width', 'height', 'scheduler', 'sampler', 'useKarrasSigmas']);

@@ -10,6 +10,7 @@ import {
   type ProgressEvent,
   SCHEDULER_PRESETS,
 } from 'calotype';
+import { applyAdditions } from './additions.ts';
 import { backendsOf } from './backends.ts';
 import type { Advance } from './progress.ts';
 import type { GenerateRequest } from './request.ts';
@@ -50,14 +51,17 @@ const PHASES = {
 export async function develop(request: DevelopRequest): Promise<Developed> {
   const { model, refiner, pictures } = request;
   const seed = request.seed ?? randomSeed();
+  const { refining, texts } = request.additions;
   const base = await drawWith(request, model, (recommended) => ({
     ...callOptions(request, recommended, seed),
+    ...(!refiner && refining),
     ...pictures,
     ...(refiner && { denoisingEnd: refiner.start, outputType: 'latent' }),
   }));
   const last = refiner
     ? await drawWith(request, refiner.model, () => ({
         ...callOptions(request, base.recommended, seed),
+        ...refining,
         ...(base.output.latents && { image: base.output.latents }),
         denoisingStart: refiner.start,
       }))
@@ -67,23 +71,28 @@ export async function develop(request: DevelopRequest): Promise<Developed> {
   const used = { numInferenceSteps, guidanceScale, guidanceRescale, strength, width, height };
   const files = { image: request.image, maskImage: request.mask };
   const others = refiner && { refiner: refiner.model, refinerStart: refiner.start };
-  const options = callOptions(request, base.recommended, seed);
+  const { prompt, negative, settings } = request;
   const recipe = {
     calotype: version,
     model,
-    ...options,
+    ...base.recommended,
+    ...settings,
+    ...(negative !== undefined && { negativePrompt: negative }),
+    prompt,
+    seed,
     ...used,
     ...files,
     ...others,
     ...loadingOf(request),
+    ...texts,
     scheduler: base.scheduler,
   };
   const runs = refiner ? [base, last] : [base];
   const seconds = (phase: keyof Phases): number => runs.reduce((sum, run) => sum + run.phases[phase], 0);
   return {
     png: await encodePng(image, { text: recipeTexts(recipe) }),
-    width,
-    height,
+    width: image.width,
+    height: image.height,
     seed,
     backend: base.backend,
     phases: PHASE_NAMES.map((name) => ({ name, seconds: seconds(name) })),
@@ -145,7 +154,9 @@ async function drawWith(
     if (request.scheduler)
       pipe.scheduler = SCHEDULER_PRESETS[request.scheduler].fromConfig(pipe.scheduler.config);
     if (isBase) await loadAdditions(pipe, request);
-    const output = await takeSteps(pipe, { ...optionsOf(pipe.recommended), signal }, onAdvance);
+    const added = isBase ? await applyAdditions(pipe, request.additions, signal) : {};
+    const options = { ...optionsOf(pipe.recommended), ...added, signal };
+    const output = await takeSteps(pipe, options, onAdvance);
     return {
       output,
       recommended: pipe.recommended,
@@ -213,13 +224,14 @@ function loadingOf({
 
 /** What was asked for, else what the model recommends; the library fills in the rest. */
 function callOptions(
-  { prompt, negative, settings }: DevelopRequest,
+  { prompt, negative, settings, additions }: DevelopRequest,
   recommended: DiffusionPipeline['recommended'],
   seed: number,
 ) {
   return {
     ...recommended,
     ...settings,
+    ...additions.options,
     ...(negative !== undefined && { negativePrompt: negative }),
     prompt,
     seed,

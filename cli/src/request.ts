@@ -1,5 +1,6 @@
 /** @file Turns the arguments of `calotype generate` into a checked request. */
 import { OptionError, SCHEDULER_PRESET_NAMES, type MemoryOption, type SchedulerPreset } from 'calotype';
+import { readAdditions, type Additions } from './additions.ts';
 import { readBackend, type BackendChoice } from './backends.ts';
 import { readBudget } from './budget.ts';
 import { readChoice, readInteger, readNumber, readSize } from './options.ts';
@@ -34,6 +35,7 @@ export interface GenerateRequest {
   /** LoRA files, with their weights. */
   readonly loras: readonly Lora[];
   readonly control: ControlRequest | undefined;
+  readonly additions: Additions;
   readonly settings: Settings;
 }
 
@@ -145,6 +147,7 @@ export function readGenerateRequest(args: GenerateArguments): GenerateRequest {
     embeddings: listOf(text('embedding')).map(readEmbedding),
     loras: listOf(text('lora')).map(readLora),
     control,
+    additions: readAdditions(args),
     settings: {
       ...(prompt2 !== undefined && { prompt2 }),
       ...(negative2 !== undefined && { negativePrompt2: negative2 }),

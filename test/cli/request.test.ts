@@ -40,3 +40,57 @@ describe('ControlNets', () => {
     expect(() => read({ 'control-scale': '1' })).toThrow(/there is no ControlNet/);
   });
 });
+
+describe('additions', () => {
+  it('become options of the call, and are kept for the recipe as they were given', () => {
+    const { additions } = read({
+      'pag-scale': '3',
+      'pag-layers': 'mid,up_blocks.1',
+      'hires-size': '640x512',
+      'hires-upscaler': 'lanczos',
+      'original-size': '1024x768',
+      'crops-coords': '8,16',
+      'aesthetic-score': '7',
+      freeu: '0.9,0.2,1.2,1.4',
+      'vae-tiling': true,
+    });
+    expect(additions).toMatchObject({
+      options: {
+        pagScale: 3,
+        pagAppliedLayers: ['mid', 'up_blocks.1'],
+        hires: { width: 640, height: 512, upscaler: 'lanczos' },
+        originalSize: [768, 1024],
+        cropsCoordsTopLeft: [8, 16],
+      },
+      refining: { aestheticScore: 7 },
+      freeU: { s1: 0.9, s2: 0.2, b1: 1.2, b2: 1.4 },
+      tiling: true,
+      slicing: false,
+      texts: { hiresSize: '640x512', vaeTiling: 'true', cropsCoords: '8,16' },
+    });
+  });
+
+  it('find IP-Adapters on the Hub, and have a picture and a scale for each', () => {
+    const { additions } = read({
+      'ip-adapter': 'h94/IP-Adapter/models/ip-adapter_sd15.safetensors,h94/IP-Adapter/models/x.safetensors',
+      'ip-adapter-image': 'a.png,b.png',
+      'ip-adapter-scale': '0.5',
+    });
+    const place = { source: 'h94/IP-Adapter', subfolder: 'models' };
+    expect(additions.adapters).toEqual([
+      { ...place, weightName: 'ip-adapter_sd15.safetensors' },
+      { ...place, weightName: 'x.safetensors' },
+    ]);
+    expect(additions.adapterScales).toEqual([0.5, 0.5]);
+  });
+
+  it.each([
+    [{ 'ip-adapter': 'a/b/c.safetensors' }, /0 pictures for 1 IP-Adapters/],
+    [{ 'ip-adapter': 'nothing.bin', 'ip-adapter-image': 'a.png' }, /there is no file/],
+    [{ 'hires-strength': '0.5' }, /no second pass/],
+    [{ 'hires-scale': '2', 'hires-upscaler': 'magic' }, /'magic'/],
+    [{ freeu: '1,2' }, /four numbers/],
+    [{ 'crops-coords': '1' }, /two numbers/],
+    [{ 'pag-scale': '-1' }, /pag-scale/],
+  ])('refuse %j', (args, message) => expect(() => read(args)).toThrow(message));
+});

@@ -1,6 +1,7 @@
 /** @file `calotype generate`: a prompt becomes a picture. */
 import { OptionError, type CalotypeImage, SCHEDULER_PRESET_NAMES } from 'calotype';
 import { defineCommand } from 'citty';
+import { ADDITION_ARGS } from '../addition-args.ts';
 import { BACKEND_ARGS, prepareBackend } from '../backends.ts';
 import { BUDGET_ARGS } from '../budget.ts';
 import { readConfig } from '../config.ts';
@@ -106,6 +107,7 @@ export const generate = defineCommand({
       valueHint: 'x',
       description: 'How much to change the picture, 0 to 1',
     },
+    ...ADDITION_ARGS,
     refiner: {
       type: 'string',
       valueHint: 'model',
