@@ -41,6 +41,8 @@ const MATRIX_CASES = [
   'linear/residual then silu',
   'linear/geglu',
   'linear/deep sum, K = 2560',
+  'linear/int8, residual',
+  'linear/int8, geglu',
   'conv2d/two sources with everything',
   'conv2d/two sources, 96 + 48',
   'conv2d/rows by index',
@@ -63,7 +65,7 @@ describe.each(MATRIX_GPUS)('%s, %s', (name, dtype) => {
   test.each(MATRIX_CASES)('%s', async (caseName) => {
     const testCase = caseNamed(caseName);
     const [dispatch] = layOutGraph(caseGraph(testCase), (await open(gpu)).target(dtype)).dispatches;
-    expect(dispatch.kernel).toMatch(/-matrix$/);
+    expect(dispatch.kernel).toMatch(caseName.includes('int8') ? /^gemm-int8-matrix$/ : /-matrix$/);
     expect(await errorOf(testCase, dtype, gpu)).toBeLessThanOrEqual(testCase.nmse[dtype]);
   });
 });

@@ -12,7 +12,10 @@ export const EMULATED_ADAPTERS = {
     vendor: 'nvidia',
     f16: true,
     subgroups: LANES_32,
-    matrices: [{ ...F16_TO_F32, M: 16, N: 16, K: 16 }],
+    matrices: [
+      { ...F16_TO_F32, M: 16, N: 16, K: 16 },
+      { componentType: 'i8', resultComponentType: 'i32', M: 16, N: 16, K: 32 },
+    ],
     workgroupBytes: 49_152,
   },
   'f16 with subgroups': { vendor: 'amd', f16: true, subgroups: LANES_32 },

@@ -55,6 +55,7 @@ export class Memory {
   readonly u32: Uint32Array;
   readonly i32: Int32Array;
   readonly u16: Uint16Array;
+  readonly i8: Int8Array;
   /** Of workgroup memory. */
   readonly watch: RaceWatch | undefined;
 
@@ -66,6 +67,7 @@ export class Memory {
     this.u32 = new Uint32Array(buffer);
     this.i32 = new Int32Array(buffer);
     this.u16 = new Uint16Array(buffer);
+    this.i8 = new Int8Array(buffer);
     this.watch = watch;
   }
 

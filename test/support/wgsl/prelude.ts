@@ -148,6 +148,7 @@ const PLACES = {
   u32: 'm.u32[a + # >> 2]',
   i32: 'm.i32[a + # >> 2]',
   f16: 'm.u16[a + # >> 1]',
+  i8: 'm.i8[a + #]',
 };
 
 function place({ name }: Scalar, offset: number): string {

@@ -28,16 +28,41 @@ interface Asking {
 /** Answers a subgroup: a value for each lane. */
 export type Collective = (asking: Asking) => readonly unknown[];
 
+/** How numbers of matrices lie in memory. */
+const NUMBERS = {
+  f32: {
+    bytes: 4,
+    read: (m: Memory, at: number) => m.f32[at >> 2],
+    write: (m: Memory, at: number, v: number) => void (m.f32[at >> 2] = v),
+  },
+  f16: {
+    bytes: 2,
+    read: (m: Memory, at: number) => f16ToF32(m.u16[at >> 1]),
+    write: (m: Memory, at: number, v: number) => void (m.u16[at >> 1] = f32ToF16(v)),
+  },
+  i32: {
+    bytes: 4,
+    read: (m: Memory, at: number) => m.i32[at >> 2],
+    write: (m: Memory, at: number, v: number) => void (m.i32[at >> 2] = v),
+  },
+  i8: {
+    bytes: 1,
+    read: (m: Memory, at: number) => m.i8[at],
+    write: (m: Memory, at: number, v: number) => void (m.i8[at] = v),
+  },
+};
+
 interface Layout {
   readonly rows: number;
   readonly columns: number;
-  readonly number: 'f32' | 'f16';
+  readonly number: keyof typeof NUMBERS;
   readonly columnMajor: boolean;
   /** Bytes of an element of the array it lies in. */
   readonly element: number;
 }
 
 function rounding(number: string): (value: number) => number {
+  if (number === 'i32') return (value) => value | 0;
   return number === 'f16' ? (value) => f16ToF32(f32ToF16(value)) : Math.fround;
 }
 
@@ -57,7 +82,7 @@ function walk(
   stride: number,
   visit: (index: number, bytes: number) => void,
 ): void {
-  const size = number === 'f16' ? 2 : 4;
+  const size = NUMBERS[number].bytes;
   for (let row = 0; row < rows; row++)
     for (let column = 0; column < columns; column++) {
       const [line, place] = columnMajor ? [column, row] : [row, column];
@@ -73,13 +98,11 @@ function asSubgroup<T>(memory: Memory, subgroup: number, run: () => T): T {
 
 function loadMatrix(asking: Asking): unknown[] {
   const [memory, how, offset, stride] = common(asking, 'load') as [Memory, Layout, number, number];
+  const { bytes: size, read } = NUMBERS[how.number];
   const matrix = new Float64Array(how.rows * how.columns);
   asSubgroup(memory, asking.subgroup, () =>
     walk(how, offset, stride, (i, bytes) => {
-      matrix[i] =
-        how.number === 'f16'
-          ? f16ToF32(memory.u16[memory.at(bytes, 2, false) >> 1])
-          : memory.f32[memory.at(bytes, 4, false) >> 2];
+      matrix[i] = read(memory, memory.at(bytes, size, false));
     }),
   );
   return asking.args.map(() => matrix);
@@ -93,10 +116,10 @@ function storeMatrix(asking: Asking): unknown[] {
     number,
     MatrixNumbers,
   ];
+  const { bytes: size, write } = NUMBERS[how.number];
   asSubgroup(memory, asking.subgroup, () =>
     walk(how, offset, stride, (i, bytes) => {
-      if (how.number === 'f16') memory.u16[memory.at(bytes, 2, true) >> 1] = f32ToF16(matrix[i]);
-      else memory.f32[memory.at(bytes, 4, true) >> 2] = matrix[i];
+      write(memory, memory.at(bytes, size, true), matrix[i]);
     }),
   );
   return asking.args.map(() => undefined);

@@ -1,7 +1,7 @@
 /** @file WGSL's types, and where their parts lie in memory. */
 
-/** Numbers; `int` and `float` are those of literals, which have no type of their own yet. */
-export type ScalarName = 'f32' | 'f16' | 'u32' | 'i32' | 'bool' | 'int' | 'float';
+/** Numbers; `int` and `float` are those of literals, which have no type of their own yet, and `i8` are in matrices alone. */
+export type ScalarName = 'f32' | 'f16' | 'u32' | 'i32' | 'i8' | 'bool' | 'int' | 'float';
 
 export interface Scalar {
   readonly kind: 'scalar';
@@ -48,6 +48,7 @@ export const F32 = scalar('f32');
 export const F16 = scalar('f16');
 export const U32 = scalar('u32');
 export const I32 = scalar('i32');
+const I8 = scalar('i8');
 export const BOOL = scalar('bool');
 export const INT = scalar('int');
 export const FLOAT = scalar('float');
@@ -58,7 +59,7 @@ export function vectorOf(of: Scalar, count: number): Vector {
 
 /** Types that have a name and no arguments. */
 export const NAMED_TYPES: ReadonlyMap<string, Type> = new Map<string, Type>([
-  ...[F32, F16, U32, I32, BOOL].map((type) => [type.name, type] as const),
+  ...[F32, F16, U32, I32, I8, BOOL].map((type) => [type.name, type] as const),
   ...(
     [
       ['f', F32],
