@@ -7,6 +7,7 @@
  *   ladder [--model ...]                    what each optimisation gains, by `calotype bench ladder`
  *   picture [--model FOLDER]                whole pictures on a GPU beside diffusers; bench/make-model.py makes folders
  *   cpu                                     the README's first command without a GPU
+ *   serve [--clients 1,4,16]                requests a second and latencies of `calotype serve`; see bench/serve.ts
  *
  * Of unet and vae: --setting page,flags,native; --peers eager,graph or none; --compile for torch.compile, which takes
  * minutes; --json FILE; --svg FILE for a picture of where the time goes. Other options go to `calotype bench`.
@@ -17,6 +18,7 @@
 import { benchCpu } from './cpu.ts';
 import { benchLadder, benchNetwork } from './network.ts';
 import { benchPictures } from './picture.ts';
+import { benchServe } from './serve.ts';
 
 const [preset, ...args] = process.argv.slice(2);
 try {
@@ -24,7 +26,8 @@ try {
   else if (preset === 'ladder') benchLadder(args);
   else if (preset === 'picture') benchPictures(args);
   else if (preset === 'cpu') benchCpu();
-  else throw new Error('the presets are unet, vae, ladder, picture and cpu');
+  else if (preset === 'serve') await benchServe(args);
+  else throw new Error('the presets are unet, vae, ladder, picture, cpu and serve');
 } catch (error) {
   process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n`);
   process.exitCode = 1;

@@ -1,0 +1,44 @@
+"""Judges a server by webuiapi, an independent client of stable-diffusion-webui's API: PROGRAM PORT."""
+
+import sys
+import threading
+import time
+
+import webuiapi
+from PIL import Image
+
+api = webuiapi.WebUIApi(host="127.0.0.1", port=int(sys.argv[1]), steps=2)
+small = {"width": 64, "height": 64, "seed": 5, "cfg_scale": 4}
+
+result = api.txt2img(prompt="a (fox:1.2)", negative_prompt="blue", batch_size=2, **small)
+assert [image.size for image in result.images] == [(64, 64)] * 2
+assert result.info["all_seeds"] == [5, 6]
+assert "Sampler: Euler a" in result.images[0].info["parameters"]
+assert result.images[0].tobytes() != result.images[1].tobytes()
+
+described = api.png_info(result.image)
+assert described.info == result.info["infotexts"][0], described.info
+
+changed = api.img2img(prompt="a fox", images=[result.image], denoising_strength=0.5, **small)
+assert changed.image.size == (64, 64)
+mask = Image.new("L", (64, 64), 255)
+painted = api.img2img(prompt="a fox", images=[result.image], mask_image=mask, inpainting_fill=1, **small)
+assert painted.image.size == (64, 64)
+
+drawn = []
+thread = threading.Thread(target=lambda: drawn.append(api.txt2img(prompt="a fox", **{**small, "steps": 100})))
+thread.start()
+seen = set()
+while thread.is_alive() and len(seen) < 3:
+    seen.add(api.get_progress()["state"]["sampling_step"])
+    time.sleep(0.02)
+assert len(seen) == 3, seen
+api.interrupt()
+thread.join()
+
+assert [model["title"] for model in api.get_sd_models()] == ["tiny-sd"]
+api.util_set_model("tiny-sd")
+assert api.util_get_current_model() == "tiny-sd"
+assert "DPM++ 2M" in api.util_get_sampler_names()
+assert api.get_loras() == []
+print("webuiapi is content")
