@@ -1,15 +1,16 @@
-// Scaled dot-product attention on subgroup matrices: f16 in, f32 sums, 16x16x16 (NVIDIA, 32 lanes), with an online softmax
-// (the method of FlashAttention, Dao et al. 2022). Each of SUBGROUPS subgroups keeps QM x 16 queries of a head and their
-// sums in matrices; the workgroup walks the keys KN x 16 at a time, keys and values staged in workgroup memory.
+// Scaled dot-product attention on subgroup matrices with f32 sums, as gemm-matrix.wgsl has them (M rows; N columns, as deep as
+// they are wide), with an online softmax (the method of FlashAttention, Dao et al. 2022). Each of SUBGROUPS subgroups keeps QM x
+// M queries of a head and their sums in matrices; the workgroup walks the keys KN x N at a time, keys and values staged in
+// workgroup memory.
 //
-// Matrices cannot be read element by element, so scores pass through workgroup memory: stored as f32, read back a row (or
-// half a row) a lane, weighed, packed to f16 (in place if a lane has the row to itself) and loaded as the left operand of the
+// Matrices cannot be read element by element, so scores pass through workgroup memory: stored as f32, read back by PARTS lanes (one or two)
+// a row, weighed, packed to f16 where tiles are f16 (IN_PLACE unless two lanes share a row) and loaded as the left operand of the
 // second product. Nor can a matrix be scaled row by row, so sums are kept relative to the row's largest score of the first
 // step. That holds unless a weight passes 2^15, near the end of f16, which is found out at the end: then all is done again
 // with a vote at each step, and sums are rescaled (through workgroup memory) where one asks for it. Barriers of a step:
 //   scores of step i | weights of step i; keys of i + 1 and values of i are staged | sums
 //
-// q, k and v have rows of Q_, K_ and V_VECTORS vectors of 8 channels and begin at *_OFFSET; a head has D vectors, padded with
+// q, k and v have rows of Q_, K_ and V_VECTORS vectors of 16 bytes and begin at *_OFFSET; a head has D vectors, padded with
 // zeros to DM matrices. Variant: BIAS, added to the scores that a lane has for itself. Tiles are vectors of 16 bytes; their pitches make all accesses free of bank conflicts but the store of scores.
 //
 // Why this one (H100, Dawn/Vulkan, driver 580; QM x SUBGROUPS x KN, TFLOP/s again and again, a fused QKV of SD1.5 or SDXL):
@@ -31,7 +32,7 @@ struct Dims { tiles: u32, batch: u32, queries: u32, keys: u32, biasBatch: u32, b
 struct Dims { tiles: u32, batch: u32, queries: u32, keys: u32 }
 #endif
 @group(0) @binding(0) var<uniform> dims: Dims;
-// Eight f16 in a vec4<u32>.
+// Eight f16 or four f32 in a vec4<u32>.
 @group(0) @binding(1) var<storage, read> q: array<vec4u>;
 @group(0) @binding(2) var<storage, read> k: array<vec4u>;
 @group(0) @binding(3) var<storage, read> v: array<vec4u>;
@@ -40,20 +41,36 @@ struct Dims { tiles: u32, batch: u32, queries: u32, keys: u32 }
 #include "lib/attention-bias.wgsl"
 #endif
 
-alias Left = subgroup_matrix_left<f16, 16, 16>;
-alias Right = subgroup_matrix_right<f16, 16, 16>;
-alias Sum = subgroup_matrix_result<f32, 16, 16>;
+#if ELEMENTS == f32
+alias Element = f32;
+#else
+alias Element = f16;
+#endif
+alias Left = subgroup_matrix_left<Element, N, M>;
+alias Right = subgroup_matrix_right<Element, N, N>;
+alias Sum = subgroup_matrix_result<f32, N, M>;
 
-const THREADS: u32 = SUBGROUPS * 32u;
-const KEYS: u32 = KN * 16u;
-const ROWS: u32 = QM * 16u;
-// Vectors between rows of the tiles.
-const PITCH: u32 = DM * 2u + 1u;
-const SCORE_PITCH: u32 = KN * 4u + 1u;
+const THREADS: u32 = SUBGROUPS * LANES;
+const KEYS: u32 = KN * N;
+const ROWS: u32 = QM * M;
+// Vectors between rows of the tiles, CHUNK of them a matrix.
+const PITCH: u32 = (DM * CHUNK) | 1u;
+const SCORE_PITCH: u32 = KN * N / 4u + 1u;
 #if IN_PLACE
 const WEIGHT_PITCH: u32 = SCORE_PITCH;
 #else
-const WEIGHT_PITCH: u32 = KN * 2u + 1u;
+const WEIGHT_PITCH: u32 = (KN * CHUNK) | 1u;
+#endif
+// Vectors of a tile that a vector of the input takes, and eight weights.
+#if WIDEN
+const SPREAD: u32 = 2u;
+#else
+const SPREAD: u32 = 1u;
+#endif
+#if ELEMENTS == f32
+const OCTET: u32 = 2u;
+#else
+const OCTET: u32 = 1u;
 #endif
 const SCORES: u32 = 2u * KEYS * PITCH;
 #if IN_PLACE
@@ -73,7 +90,7 @@ const HEADROOM: f32 = 15.0;
 const MARGIN: f32 = 4.0;
 
 // Keys, values, scores and weights; before them, queries of all subgroups.
-var<workgroup> tile: array<vec4u, max(END, SUBGROUPS * 16u * PITCH)>;
+var<workgroup> tile: array<vec4u, max(END, SUBGROUPS * M * PITCH)>;
 var<workgroup> shares: array<f32, SUBGROUPS * ROWS>;
 var<workgroup> vote: atomic<u32>;
 
@@ -95,6 +112,26 @@ fn pack(weight: Octet) -> vec4u {
   );
 }
 
+// Puts eight weights where they are multiplied.
+fn keep(at: u32, weight: Octet) {
+#if ELEMENTS == f32
+  tile[at] = bitcast<vec4u>(weight.low);
+  tile[at + 1u] = bitcast<vec4u>(weight.high);
+#else
+  tile[at] = pack(weight);
+#endif
+}
+
+// Puts a vector of the input into a tile.
+fn stage(at: u32, value: vec4u) {
+#if WIDEN
+  tile[at] = bitcast<vec4u>(vec4f(unpack2x16float(value.x), unpack2x16float(value.y)));
+  tile[at + 1u] = bitcast<vec4u>(vec4f(unpack2x16float(value.z), unpack2x16float(value.w)));
+#else
+  tile[at] = value;
+#endif
+}
+
 fn scoreAt(vector: u32) -> Octet {
   return Octet(bitcast<vec4f>(tile[vector]), bitcast<vec4f>(tile[vector + 1u]));
 }
@@ -109,6 +146,9 @@ fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) lane: u32,
+#if RESIZED
+  @builtin(subgroup_size) subgroupLanes: u32,
+#endif
 ) {
   let flat = flatIndex(group, groups);
   let firstQuery = flat % dims.tiles * (SUBGROUPS * ROWS);
@@ -117,38 +157,58 @@ fn main(
   if (image >= dims.batch) {
     return;
   }
-  let subgroup = lane / 32u;
+  // Whose scores this lane weighs, and whose it makes.
+  let own = lane / LANES;
+#if RESIZED
+  let subgroup = lane / subgroupLanes;
+  let working = subgroup < SUBGROUPS;
+#else
+  let subgroup = own;
+  const working = true;
+#endif
   let baseQ = image * dims.queries * Q_VECTORS + Q_OFFSET + head * D;
   let baseK = image * dims.keys * K_VECTORS + K_OFFSET + head * D;
   let baseV = image * dims.keys * V_VECTORS + V_OFFSET + head * D;
 #if PADDED
-  for (var row = lane; row < max(2u * KEYS, SUBGROUPS * 16u); row += THREADS) {
+  for (var row = lane; row < max(2u * KEYS, SUBGROUPS * M); row += THREADS) {
     tile[row * PITCH + D] = vec4u();
   }
 #endif
 #for i QM
   workgroupBarrier();
-  for (var e = lane; e < SUBGROUPS * 16u * D; e += THREADS) {
+  for (var e = lane; e < SUBGROUPS * M * D; e += THREADS) {
     let row = e / D;
-    let query = firstQuery + (row / 16u * QM + $iu) * 16u + row % 16u;
-    tile[row * PITCH + e % D] = q[baseQ + min(query, dims.queries - 1u) * Q_VECTORS + e % D];
+    let query = firstQuery + (row / M * QM + $iu) * M + row % M;
+    stage(row * PITCH + e % D * SPREAD, q[baseQ + min(query, dims.queries - 1u) * Q_VECTORS + e % D]);
   }
   workgroupBarrier();
 #for c DM
-  let q$i_$c = subgroupMatrixLoad<Left, row_major>(&tile, subgroup * 16u * PITCH + 2u * $cu, PITCH);
+  var q$i_$c = Left();
 #endfor
+  if (working) {
+#for c DM
+    q$i_$c = subgroupMatrixLoad<Left, row_major>(&tile, subgroup * M * PITCH + CHUNK * $cu, PITCH);
+#endfor
+  }
 #endfor
   // What this lane stages of each step: vector e of the keys' tile.
 #for n LOADS
   let e$n = lane + THREADS * $nu;
   let key$n = e$n / D;
-  let at$n = key$n * PITCH + e$n % D;
+  let at$n = key$n * PITCH + e$n % D * SPREAD;
 #endfor
-  // The row that this lane weighs, or the half of it.
-  let row = subgroup * ROWS + lane % ROWS;
-  let part = lane % 32u / ROWS;
+  // The row that this lane weighs, or the half of it; which lane has the other.
+#if RESIZED
+  let row = own * ROWS + lane % LANES / PARTS;
+  let part = lane % PARTS;
+  const other = 1u;
+#else
+  let row = own * ROWS + lane % ROWS;
+  let part = lane % LANES / ROWS;
+  const other = ROWS;
+#endif
   let firstScore = SCORES + row * SCORE_PITCH + part * (OCTETS * 2u);
-  let firstWeight = WEIGHTS + row * WEIGHT_PITCH + part * OCTETS;
+  let firstWeight = WEIGHTS + row * WEIGHT_PITCH + part * (OCTETS * OCTET);
   if (lane == 0u) {
     atomicStore(&vote, 0u);
   }
@@ -171,7 +231,7 @@ fn main(
     workgroupBarrier();
 #for n LOADS
     if (e$n < KEYS * D) {
-      tile[at$n] = k[baseK + min(key$n, dims.keys - 1u) * K_VECTORS + e$n % D];
+      stage(at$n, k[baseK + min(key$n, dims.keys - 1u) * K_VECTORS + e$n % D]);
     }
 #endfor
     workgroupBarrier();
@@ -182,26 +242,26 @@ fn main(
       let k$n = k[baseK + min(firstKey + KEYS + key$n, dims.keys - 1u) * K_VECTORS + e$n % D];
 #endfor
 #for j KN
-      {
+      if (working) {
 #for i QM
         var score$i = Sum();
 #endfor
 #for c DM
-        let k$c = subgroupMatrixLoad<Right, col_major>(&tile, 16u * $ju * PITCH + 2u * $cu, PITCH);
+        let k$c = subgroupMatrixLoad<Right, col_major>(&tile, N * $ju * PITCH + CHUNK * $cu, PITCH);
 #for i QM
         score$i = subgroupMatrixMultiplyAccumulate(q$i_$c, k$c, score$i);
 #endfor
 #endfor
 #for i QM
-        subgroupMatrixStore<row_major>(&tile, SCORES + (subgroup * ROWS + 16u * $iu) * SCORE_PITCH + 4u * $ju, score$i, SCORE_PITCH);
+        subgroupMatrixStore<row_major>(&tile, SCORES + (subgroup * ROWS + M * $iu) * SCORE_PITCH + N / 4u * $ju, score$i, SCORE_PITCH);
 #endfor
       }
 #endfor
       workgroupBarrier();
 #for n LOADS
       if (e$n < KEYS * D) {
-        tile[at$n] = k$n;
-        tile[KEYS * PITCH + at$n] = select(vec4u(), v$n, firstKey + key$n < dims.keys);
+        stage(at$n, k$n);
+        stage(KEYS * PITCH + at$n, select(vec4u(), v$n, firstKey + key$n < dims.keys));
       }
 #endfor
 #if BIAS
@@ -228,8 +288,8 @@ fn main(
         for (var o = 0u; o < OCTETS; o++) {
           reference = max(reference, largestOf(scoreAt(firstScore + 2u * o)));
         }
-#if QM == 1
-        reference = max(reference, subgroupShuffleXor(reference, 16u));
+#if PARTS == 2
+        reference = max(reference, subgroupShuffleXor(reference, other));
 #endif
         reference = fma(reference, LOG2_SCALE, MARGIN);
       }
@@ -241,7 +301,7 @@ fn main(
         largest = max(largest, largestOf(score$o));
         let weight = weigh(score$o, reference);
         added += weight.low + weight.high;
-        tile[firstWeight + $ou] = pack(weight);
+        keep(firstWeight + $ou * OCTET, weight);
       }
 #endfor
       if (largest * LOG2_SCALE - reference > HEADROOM) {
@@ -250,8 +310,8 @@ fn main(
       if (!careful) {
         workgroupBarrier();
       } else if (workgroupUniformLoad(&vote) != 0u) {
-#if QM == 1
-        largest = max(largest, subgroupShuffleXor(largest, 16u));
+#if PARTS == 2
+        largest = max(largest, subgroupShuffleXor(largest, other));
 #endif
         let raised = max(reference, largest * LOG2_SCALE);
         let fade = exp2(reference - raised);
@@ -264,31 +324,35 @@ fn main(
         atomicStore(&vote, 0u);
 #for c DM
         workgroupBarrier();
+        if (working) {
 #for i QM
-        subgroupMatrixStore<row_major>(&tile, SCORES + (subgroup * ROWS + 16u * $iu) * SCORE_PITCH, sum$i_$c, SCORE_PITCH);
+          subgroupMatrixStore<row_major>(&tile, SCORES + (subgroup * ROWS + M * $iu) * SCORE_PITCH, sum$i_$c, SCORE_PITCH);
 #endfor
+        }
         workgroupBarrier();
-        for (var n = part; n < 4u; n += 32u / ROWS) {
+        for (var n = part; n < N / 4u; n += PARTS) {
           tile[SCORES + row * SCORE_PITCH + n] = bitcast<vec4u>(bitcast<vec4f>(tile[SCORES + row * SCORE_PITCH + n]) * fade);
         }
         workgroupBarrier();
+        if (working) {
 #for i QM
-        sum$i_$c = subgroupMatrixLoad<Sum, row_major>(&tile, SCORES + (subgroup * ROWS + 16u * $iu) * SCORE_PITCH, SCORE_PITCH);
+          sum$i_$c = subgroupMatrixLoad<Sum, row_major>(&tile, SCORES + (subgroup * ROWS + M * $iu) * SCORE_PITCH, SCORE_PITCH);
 #endfor
+        }
 #endfor
         workgroupBarrier();
 #for o OCTETS
-        tile[firstWeight + $ou] = pack(weight$o);
+        keep(firstWeight + $ou * OCTET, weight$o);
 #endfor
         workgroupBarrier();
       }
 #for j KN
-      {
+      if (working) {
 #for i QM
-        let weight$i = subgroupMatrixLoad<Left, row_major>(&tile, WEIGHTS + (subgroup * ROWS + 16u * $iu) * WEIGHT_PITCH + 2u * $ju, WEIGHT_PITCH);
+        let weight$i = subgroupMatrixLoad<Left, row_major>(&tile, WEIGHTS + (subgroup * ROWS + M * $iu) * WEIGHT_PITCH + CHUNK * $ju, WEIGHT_PITCH);
 #endfor
 #for c DM
-        let v$c = subgroupMatrixLoad<Right, row_major>(&tile, (KEYS + 16u * $ju) * PITCH + 2u * $cu, PITCH);
+        let v$c = subgroupMatrixLoad<Right, row_major>(&tile, (KEYS + N * $ju) * PITCH + CHUNK * $cu, PITCH);
 #for i QM
         sum$i_$c = subgroupMatrixMultiplyAccumulate(weight$i, v$c, sum$i_$c);
 #endfor
@@ -307,24 +371,26 @@ fn main(
   }
 
   var total = added.x + added.y + added.z + added.w;
-#if QM == 1
-  total += subgroupShuffleXor(total, 16u);
+#if PARTS == 2
+  total += subgroupShuffleXor(total, other);
 #endif
   if (part == 0u) {
     shares[row] = 1.0 / total;
   }
 #for c DM
   workgroupBarrier();
+  if (working) {
 #for i QM
-  subgroupMatrixStore<row_major>(&tile, SCORES + (subgroup * ROWS + 16u * $iu) * SCORE_PITCH, sum$i_$c, SCORE_PITCH);
+    subgroupMatrixStore<row_major>(&tile, SCORES + (subgroup * ROWS + M * $iu) * SCORE_PITCH, sum$i_$c, SCORE_PITCH);
 #endfor
+  }
   workgroupBarrier();
-  for (var e = lane % 32u; e < ROWS * 4u; e += 32u) {
-    let own = subgroup * ROWS + e / 4u;
-    let query = firstQuery + own;
-    let channel = 4u * $cu + e % 4u;
-    if (query < dims.queries && channel < D * 2u) {
-      y[((image * dims.queries + query) * HEADS + head) * (D * 2u) + channel] = vec4<y_t>(bitcast<vec4f>(tile[SCORES + own * SCORE_PITCH + e % 4u]) * shares[own]);
+  for (var e = lane % LANES; e < ROWS * N / 4u; e += LANES) {
+    let finished = own * ROWS + e / (N / 4u);
+    let query = firstQuery + finished;
+    let channel = N / 4u * $cu + e % (N / 4u);
+    if (query < dims.queries && channel < HEAD_VECTORS) {
+      y[((image * dims.queries + query) * HEADS + head) * HEAD_VECTORS + channel] = vec4<y_t>(bitcast<vec4f>(tile[SCORES + finished * SCORE_PITCH + e % (N / 4u)]) * shares[finished]);
     }
   }
 #endfor

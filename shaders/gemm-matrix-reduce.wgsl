@@ -1,5 +1,5 @@
 // Second half of a product on matrices whose sum is split: adds the partial sums of a row's four columns, and finishes.
-// Gated columns come in pairs of 8 values and 8 gates, as src/kernels/packing.ts lays them out.
+// Gated columns come in pairs of GATE values and GATE gates, as src/kernels/packing.ts lays them out.
 #include "lib/flat.wgsl"
 struct Dims { rows: u32, columns: u32, splits: u32, partRows: u32, partColumns: u32, imageRows: u32, biased: u32, rowed: u32, added: u32 }
 @group(0) @binding(0) var<uniform> dims: Dims;
@@ -19,7 +19,7 @@ fn main(
     return;
   }
 #if GATED
-  let packed = column / 8u * 16u + column % 8u;
+  let packed = column / GATE * (2u * GATE) + column % GATE;
 #else
   let packed = column;
 #endif
@@ -43,7 +43,7 @@ fn main(
     let at = ((split * dims.partRows + row) * dims.partColumns + packed) / 4u;
     sum += scratch0[at];
 #if GATED
-    gate += scratch0[at + 2u];
+    gate += scratch0[at + GATE / 4u];
 #endif
   }
 #if GATED

@@ -1,10 +1,11 @@
-// Convolution and linear layers as an implicit GEMM on subgroup matrices: f16 in, f32 sums, 16x16x16 (NVIDIA, 32 lanes).
-// SUBGROUPS_M x SUBGROUPS_N subgroups a workgroup, SM x SN matrices each. Both operands are staged through workgroup memory,
-// DEPTH x 16 of the sum at a time; the next step is loaded from memory while one is multiplied. Sums leave through workgroup
-// memory, 16 rows at a time, because matrices cannot be read element by element.
+// Convolution and linear layers as an implicit GEMM on subgroup matrices with f32 sums: f16 of 16x16x16 (NVIDIA) or 8x16x16
+// (Intel), f16 or f32 of 8x8x8 (Apple); see src/kernels/matrix-shape.ts. SUBGROUPS_M x SUBGROUPS_N subgroups a workgroup, SM x
+// SN matrices of M x N each. Both operands are staged through workgroup memory, DEPTH x K of the sum at a time; the next step is loaded from memory while one is multiplied. Sums leave through workgroup
+// memory, M rows at a time, because matrices cannot be read element by element.
 //
 // x [rows.., C1] (and x2 [.., C2], read as concatenated) with channels in multiples of 8, weight packed as `rows`, gates (GEGLU)
-// 8 columns apart so that a matrix holds both. Variants: CONV or linear, WHOLE (a step never crosses a tap or a source, so that
+// half a matrix apart so that a matrix holds both. A subgroup has LANES lanes; RESIZED: or fewer, then there are more subgroups, and those
+// that are too many multiply nothing. Variants: WIDEN (f16 in memory, f32 in tiles), CONV or linear, WHOLE (a step never crosses a tap or a source, so that
 // addresses only grow), TWO_SOURCES of those (a branch that costs a convolution of one source a fifth), GATED, SPLIT (the sum is split over workgroups, gemm-matrix-reduce.wgsl finishes), shape (see
 // src/kernels/gemm-matrix-tiling.ts), INT8 (linear layers on signed bytes, 16x16x32 with i32 sums: a byte for every half a f16 takes, so
 // that tiles are the same in memory). All else is in Dims: a variant takes the driver a tenth of a second or more.
@@ -27,11 +28,11 @@ enable f16;
 enable subgroups;
 enable chromium_experimental_subgroup_matrix;
 diagnostic(off, chromium.subgroup_matrix_uniformity);
-// v1, v2: vectors of 8 channels of each source. columns: of the output. biased, rowed, added: what the epilogue adds.
+// v1, v2: vectors of each source's channels. columns: of the output. biased, rowed, added: what the epilogue adds.
 struct Dims { rows: u32, columns: u32, groupsM: u32, groupsN: u32, steps: u32, splits: u32, partRows: u32, partColumns: u32, weightRows: u32, v1: u32, v2: u32, imageRows: u32, height: u32, width: u32, outHeight: u32, outWidth: u32, kernelHeight: u32, kernelWidth: u32, stride: u32, padTop: u32, padLeft: u32, upsample: u32, biased: u32, rowed: u32, added: u32 }
 @group(0) @binding(0) var<uniform> dims: Dims;
-// Eight f16 in a vec4<u32>: 16-byte loads.
-#if INT8
+// Eight f16 or four f32 in a vec4<u32>: 16-byte loads.
+#if ELEMENTS == i8
 // From quantize-rows.wgsl: bytes, and a scale for each row.
 @group(0) @binding(1) var<storage, read_write> x: array<vec4u>;
 @group(0) @binding(2) var<storage, read_write> scratch1: array<f32>;
@@ -48,7 +49,7 @@ struct Dims { rows: u32, columns: u32, groupsM: u32, groupsN: u32, steps: u32, s
 #include "lib/gemm-finish.wgsl"
 #endif
 
-#if INT8
+#if ELEMENTS == i8
 alias Left = subgroup_matrix_left<i8, 32, 16>;
 alias Right = subgroup_matrix_right<i8, 16, 32>;
 alias Sum = subgroup_matrix_result<i32, 16, 16>;
@@ -59,26 +60,49 @@ fn scaled(sums: vec4u, row: u32, column: u32) -> vec4f {
   return vec4f(bitcast<vec4i>(sums)) * scratch1[row] * scales;
 }
 #else
-alias Left = subgroup_matrix_left<f16, 16, 16>;
-alias Right = subgroup_matrix_right<f16, 16, 16>;
-alias Sum = subgroup_matrix_result<f32, 16, 16>;
+#if ELEMENTS == f32
+alias Element = f32;
+#else
+alias Element = f16;
+#endif
+alias Left = subgroup_matrix_left<Element, K, M>;
+alias Right = subgroup_matrix_right<Element, N, K>;
+alias Sum = subgroup_matrix_result<f32, N, M>;
 #endif
 
-// Vectors of a row staged at a time, and between rows of a tile; odd, so that eight rows are in different banks.
-const PART: u32 = DEPTH * 2u;
+// PART: vectors of a row staged at a time; as f32 numbers, f16 take twice the place. CHUNK: vectors of a tile that a matrix is
+// deep. Rows of a tile are an odd number of vectors apart, so that eight rows are in different banks.
+#if WIDEN
+const PITCH: u32 = PART * 2u + 1u;
+#else
 const PITCH: u32 = PART + 1u;
-const THREADS: u32 = SUBGROUPS_M * SUBGROUPS_N * 32u;
-const TILE_W: u32 = SUBGROUPS_M * SM * 16u * PITCH;
-const TILE: u32 = TILE_W + SUBGROUPS_N * SN * 16u * PITCH;
+#endif
+const THREADS: u32 = SUBGROUPS_M * SUBGROUPS_N * LANES;
+const TILE_W: u32 = SUBGROUPS_M * SM * M * PITCH;
+const TILE: u32 = TILE_W + SUBGROUPS_N * SN * N * PITCH;
+// Columns after which values and gates alternate, and vectors of their sums.
+const GATE: u32 = N / 2u;
+const GATE_VECTORS: u32 = GATE / 4u;
 // Vectors of a row that a subgroup finishes, and between rows of its sums.
 #if GATED
-const WIDTH: u32 = SN * 2u;
+const WIDTH: u32 = SN * N / 8u;
 #else
-const WIDTH: u32 = SN * 4u;
+const WIDTH: u32 = SN * N / 4u;
 #endif
-const PITCH_Y: u32 = SN * 4u + 1u;
-// Tiles of x and of the weight; in the end, 16 rows of finished sums of each subgroup.
-var<workgroup> tile: array<vec4u, max(TILE, SUBGROUPS_M * SUBGROUPS_N * 16u * PITCH_Y)>;
+const PITCH_Y: u32 = SN * N / 4u + 1u;
+// Tiles of x and of the weight; in the end, M rows of finished sums of each subgroup.
+var<workgroup> tile: array<vec4u, max(TILE, SUBGROUPS_M * SUBGROUPS_N * M * PITCH_Y)>;
+
+// Puts a vector into a row of a tile.
+fn stage(row: u32, part: u32, value: vec4u) {
+#if WIDEN
+  let at = row * PITCH + part * 2u;
+  tile[at] = bitcast<vec4u>(vec4f(unpack2x16float(value.x), unpack2x16float(value.y)));
+  tile[at + 1u] = bitcast<vec4u>(vec4f(unpack2x16float(value.z), unpack2x16float(value.w)));
+#else
+  tile[row * PITCH + part] = value;
+#endif
+}
 
 // What of the sum is read next. WHOLE: some steps of one source under one tap, for all lanes; else a vector of a tap's channels.
 struct Place { vector: u32, line: u32, column: u32, second: bool, steps: u32 }
@@ -161,20 +185,31 @@ fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) lane: u32,
+#if RESIZED
+  @builtin(subgroup_size) subgroupLanes: u32,
+#endif
 ) {
   let flat = flatIndex(group, groups);
-  let firstColumn = flat % dims.groupsN * (SUBGROUPS_N * SN * 16u);
-  let firstRow = flat / dims.groupsN % dims.groupsM * (SUBGROUPS_M * SM * 16u);
+  let firstColumn = flat % dims.groupsN * (SUBGROUPS_N * SN * N);
+  let firstRow = flat / dims.groupsN % dims.groupsM * (SUBGROUPS_M * SM * M);
   let split = flat / (dims.groupsN * dims.groupsM);
   if (split >= dims.splits) {
     return;
   }
-  let subgroup = lane / 32u;
-  let rowOffset = subgroup / SUBGROUPS_N * (SM * 16u);
-  let columnOffset = subgroup % SUBGROUPS_N * (SN * 16u);
-#if DEPTH == 2
+  // Whose sums this lane finishes, and whose it makes.
+  let own = lane / LANES;
+#if RESIZED
+  let subgroup = lane / subgroupLanes;
+  let working = subgroup < SUBGROUPS_M * SUBGROUPS_N;
+#else
+  let subgroup = own;
+  const working = true;
+#endif
+  let rowOffset = subgroup / SUBGROUPS_N * (SM * M);
+  let columnOffset = subgroup % SUBGROUPS_N * (SN * N);
+#if PART == 4
   // What this lane stages: rows 0 and 4, 1 and 5 ... of eight side by side, so that stores are free of bank conflicts.
-  let line = subgroup * 8u + lane / 8u % 4u + lane / 4u % 2u * 4u;
+  let line = lane / 32u * 8u + lane / 8u % 4u + lane / 4u % 2u * 4u;
 #else
   let line = lane / PART;
 #endif
@@ -213,18 +248,18 @@ fn main(
 #for i LOADS_X
 #if MASKED
       // Here and not where it was loaded, which would wait for it.
-      tile[(line + THREADS / PART * $iu) * PITCH + part] = select(vec4u(), valueX$i, pixel$i >= 0);
+      stage(line + THREADS / PART * $iu, part, select(vec4u(), valueX$i, pixel$i >= 0));
 #else
-      tile[(line + THREADS / PART * $iu) * PITCH + part] = valueX$i;
+      stage(line + THREADS / PART * $iu, part, valueX$i);
 #endif
 #endfor
 #for i LOADS_W
 #if RAGGED
-      if (line + THREADS / PART * $iu < SUBGROUPS_N * SN * 16u) {
-        tile[TILE_W + (line + THREADS / PART * $iu) * PITCH + part] = valueW$i;
+      if (line + THREADS / PART * $iu < SUBGROUPS_N * SN * N) {
+        stage(SUBGROUPS_M * SM * M + line + THREADS / PART * $iu, part, valueW$i);
       }
 #else
-      tile[TILE_W + (line + THREADS / PART * $iu) * PITCH + part] = valueW$i;
+      stage(SUBGROUPS_M * SM * M + line + THREADS / PART * $iu, part, valueW$i);
 #endif
 #endfor
     }
@@ -273,12 +308,12 @@ fn main(
     if (step != firstStep) {
       workgroupBarrier();
 #for k DEPTH
-      {
+      if (working) {
 #for i SM
-        let a$i = subgroupMatrixLoad<Left, row_major>(&tile, (rowOffset + 16u * $iu) * PITCH + 2u * $ku, PITCH);
+        let a$i = subgroupMatrixLoad<Left, row_major>(&tile, (rowOffset + M * $iu) * PITCH + CHUNK * $ku, PITCH);
 #endfor
 #for j SN
-        let b$j = subgroupMatrixLoad<Right, col_major>(&tile, TILE_W + (columnOffset + 16u * $ju) * PITCH + 2u * $ku, PITCH);
+        let b$j = subgroupMatrixLoad<Right, col_major>(&tile, TILE_W + (columnOffset + N * $ju) * PITCH + CHUNK * $ku, PITCH);
 #for i SM
         sum$i_$j = subgroupMatrixMultiplyAccumulate(a$i, b$j, sum$i_$j);
 #endfor
@@ -289,34 +324,40 @@ fn main(
     }
   }
 #if SPLIT
+  if (working) {
 #for i SM
 #for j SN
-  subgroupMatrixStore<row_major>(&scratch0, (split * dims.partRows + firstRow + rowOffset + 16u * $iu) * dims.partColumns + firstColumn + columnOffset + 16u * $ju, sum$i_$j, dims.partColumns);
+    subgroupMatrixStore<row_major>(&scratch0, (split * dims.partRows + firstRow + rowOffset + M * $iu) * dims.partColumns + firstColumn + columnOffset + N * $ju, sum$i_$j, dims.partColumns);
 #endfor
 #endfor
+  }
 #else
-  let base = subgroup * (16u * PITCH_Y);
+  let base = own * (M * PITCH_Y);
+  let ownRow = firstRow + own / SUBGROUPS_N * (SM * M);
+  let ownColumn = firstColumn + own % SUBGROUPS_N * (SN * N);
 #if GATED
-  let firstColumnY = (firstColumn + columnOffset) / 2u;
+  let firstColumnY = ownColumn / 2u;
 #else
-  let firstColumnY = firstColumn + columnOffset;
+  let firstColumnY = ownColumn;
 #endif
   for (var i = 0u; i < SM; i++) {
-    switch (i) {
+    if (working) {
+      switch (i) {
 #for i SM
-      case $i: {
+        case $i: {
 #for j SN
-        subgroupMatrixStore<row_major>(&tile, base + 4u * $ju, sum$i_$j, PITCH_Y);
+          subgroupMatrixStore<row_major>(&tile, subgroup * (M * PITCH_Y) + N / 4u * $ju, sum$i_$j, PITCH_Y);
 #endfor
-      }
+        }
 #endfor
-      default: {
+        default: {
+        }
       }
     }
     // All that is added is loaded before anything is stored: a load after a store would wait for it.
 #for n FINISHED
-    let e$n = lane % 32u + 32u * $nu;
-    let row$n = firstRow + rowOffset + 16u * i + e$n / WIDTH;
+    let e$n = lane % LANES + LANES * $nu;
+    let row$n = ownRow + M * i + e$n / WIDTH;
     let column$n = firstColumnY + e$n % WIDTH * 4u;
     let inside$n = row$n < dims.rows && column$n < dims.columns;
     let at$n = select(0u, (row$n * dims.columns + column$n) / 4u, inside$n);
@@ -352,19 +393,19 @@ fn main(
 #for n FINISHED
     if (inside$n) {
 #if GATED
-      let first = base + e$n / WIDTH * PITCH_Y + e$n % WIDTH / 2u * 4u + e$n % 2u;
-#if INT8
-      let packed = column$n / 8u * 16u + column$n % 8u;
+      let first = base + e$n / WIDTH * PITCH_Y + e$n % WIDTH / GATE_VECTORS * (2u * GATE_VECTORS) + e$n % GATE_VECTORS;
+#if ELEMENTS == i8
+      let packed = column$n / GATE * N + column$n % GATE;
       let sum = scaled(tile[first], row$n, packed);
-      let gate = scaled(tile[first + 2u], row$n, packed + 8u);
+      let gate = scaled(tile[first + GATE_VECTORS], row$n, packed + GATE);
 #else
       let sum = bitcast<vec4f>(tile[first]);
-      let gate = bitcast<vec4f>(tile[first + 2u]);
+      let gate = bitcast<vec4f>(tile[first + GATE_VECTORS]);
 #endif
       let value = (sum + added$n) * gelu(gate + gate$n) + residual$n;
 #else
       let sums = tile[base + e$n / WIDTH * PITCH_Y + e$n % WIDTH];
-#if INT8
+#if ELEMENTS == i8
       let value = scaled(sums, row$n, column$n) + added$n;
 #else
       let value = bitcast<vec4f>(sums) + added$n;

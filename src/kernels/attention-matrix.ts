@@ -1,9 +1,18 @@
-/** @file Attention on subgroup matrices of 16x16x16 f16: the fast kernel of NVIDIA cards. */
+/** @file Attention on subgroup matrices: the fast kernel of GPUs that have them. */
 
 import source from '../../shaders/attention-matrix.wgsl';
 import type { NodeOf } from '../graph/ops.ts';
 import { biasOf } from './attention.ts';
 import { channelsOf, defineKernel, fold, type KernelContext } from './kernel.ts';
+import {
+  inTileVector,
+  inVector,
+  MATRIX_LANES,
+  matrixConstants,
+  matrixShapeFor,
+  type MatrixShape,
+} from './matrix-shape.ts';
+import { DEVICE_DTYPE_BYTES } from '../tensor/dtype.ts';
 
 /** Matrices of queries a subgroup, subgroups a workgroup, matrices of keys a step. */
 interface Shape {
@@ -13,12 +22,15 @@ interface Shape {
 }
 
 /** Matrices that hold a head's channels. */
-function headMatrices({ attrs }: NodeOf<'attention'>): number {
-  return Math.ceil(attrs.headDim / 16);
+function headMatrices({ attrs }: NodeOf<'attention'>, { columns }: MatrixShape): number {
+  return Math.ceil(attrs.headDim / columns);
 }
 
 /** Shapes for a head of some matrices, the best first; the later ones make more workgroups and take less memory. */
-function shapesFor(matrices: number): Shape[] {
+function shapesFor(matrices: number, { rows, columns }: MatrixShape): Shape[] {
+  // Measured on no such GPU: the same numbers of queries and keys as NVIDIA's.
+  if (rows === 8)
+    return [4, 2].flatMap((qm) => [4, 2].map((subgroups) => ({ qm, subgroups, kn: columns === 16 ? 2 : 4 })));
   const small: Shape[] = [
     { qm: 1, subgroups: 4, kn: 2 },
     { qm: 1, subgroups: 2, kn: 2 },
@@ -32,47 +44,74 @@ function shapesFor(matrices: number): Shape[] {
 /** Workgroups that keep a large card busy. */
 const FULL = 64;
 
-/** Registers limit how many matrices of queries, and of sums, a subgroup may keep. */
-const MOST_MATRICES = 12;
+/** Registers limit how many sums a subgroup may keep, beside as many elements of queries. */
+const MOST_SUMS = { f16: 3072, f32: 1536, i8: 0 };
 
 /** Passed as uniforms: the driver takes about a second to compile each variant. */
 const SIZES = ['HEADS', 'Q_VECTORS', 'K_VECTORS', 'V_VECTORS', 'Q_OFFSET', 'K_OFFSET', 'V_OFFSET'];
 
-/** Whether weights take the place of their scores: where a lane has a row of them to itself. */
-function weighsInPlace(qm: number): boolean {
-  return qm === 2;
+/** Lanes that share a row of scores. */
+function lanesOfRow({ qm }: Shape, { rows }: MatrixShape): number {
+  return MATRIX_LANES / (qm * rows);
+}
+
+/** Whether weights take the place of their scores: where they are as large, or a lane has a row of them to itself. */
+function weighsInPlace(shape: Shape, matrix: MatrixShape): boolean {
+  return matrix.elements === 'f32' || lanesOfRow(shape, matrix) === 1;
 }
 
 /** Bytes of the shader's workgroup memory. */
-function storageBytes({ qm, subgroups, kn }: Shape, matrices: number): number {
-  const rows = subgroups * qm * 16;
-  const weights = weighsInPlace(qm) ? 0 : rows * (2 * kn + 1);
-  const vectors = 2 * kn * 16 * (2 * matrices + 1) + rows * (4 * kn + 1) + weights;
-  return 16 * Math.max(vectors, subgroups * 16 * (2 * matrices + 1)) + 4 * rows + 16;
+function storageBytes(shape: Shape, matrices: number, matrix: MatrixShape): number {
+  const { qm, subgroups, kn } = shape;
+  const { rows, columns } = matrix;
+  const chunk = matrix.depth / inTileVector(matrix);
+  const odd = (vectors: number): number => vectors | 1;
+  const held = subgroups * qm * rows;
+  const weights = weighsInPlace(shape, matrix) ? 0 : held * odd(kn * chunk);
+  const pitch = odd(matrices * chunk);
+  const vectors = 2 * kn * columns * pitch + held * ((kn * columns) / 4 + 1) + weights;
+  return 16 * Math.max(vectors, subgroups * rows * pitch) + 4 * held + 16;
 }
 
 function nameOf({ qm, subgroups, kn }: Shape): string {
   return `${qm}x${subgroups}x${kn}`;
 }
 
+function matrixOf(node: NodeOf<'attention'>, context: KernelContext): MatrixShape | undefined {
+  return matrixShapeFor(context.traits, context.dtypeOf(node.inputs.q));
+}
+
+/** Queries of a workgroup. */
+function queriesOf({ qm, subgroups }: Shape, { rows }: MatrixShape): number {
+  return qm * rows * subgroups;
+}
+
 /** Shapes that this device can run: first the one that is taken unmeasured. */
 function fittingShapes(node: NodeOf<'attention'>, context: KernelContext): Shape[] {
-  const matrices = headMatrices(node);
+  const matrix = matrixOf(node, context);
+  if (!matrix) return [];
+  const matrices = headMatrices(node, matrix);
   const [batch, queries] = context.shapeOf(node.inputs.q);
-  const fitting = shapesFor(matrices).filter(
+  const fitting = shapesFor(matrices, matrix).filter(
     (shape) =>
-      storageBytes(shape, matrices) <= context.traits.maxWorkgroupStorageBytes &&
-      shape.qm * matrices <= MOST_MATRICES,
+      storageBytes(shape, matrices, matrix) <= context.traits.maxWorkgroupStorageBytes &&
+      shape.qm * matrices * matrix.rows * matrix.columns <= MOST_SUMS[matrix.elements],
   );
-  const groups = ({ qm, subgroups }: Shape): number =>
-    Math.ceil(queries / (16 * qm * subgroups)) * node.attrs.heads * batch;
+  const groups = (shape: Shape): number =>
+    Math.ceil(queries / queriesOf(shape, matrix)) * node.attrs.heads * batch;
   const first = fitting.find((shape) => groups(shape) >= FULL) ?? fitting.at(-1);
   return first ? [first, ...fitting.filter((shape) => shape !== first)] : [];
 }
 
-function shapeFor(node: NodeOf<'attention'>, context: KernelContext): Shape | undefined {
+/** How a node is run: its matrices, and the shape that was chosen, else the likeliest. Undefined where it cannot be. */
+function wayFor(
+  node: NodeOf<'attention'>,
+  context: KernelContext,
+): { readonly matrix: MatrixShape; readonly shape: Shape } | undefined {
+  const matrix = matrixOf(node, context);
   const shapes = fittingShapes(node, context);
-  return shapes.find((shape) => nameOf(shape) === context.variant) ?? shapes[0];
+  const shape = shapes.find((fitting) => nameOf(fitting) === context.variant) ?? shapes[0];
+  return matrix && shape ? { matrix, shape } : undefined;
 }
 
 export const attentionMatrix = defineKernel({
@@ -81,17 +120,15 @@ export const attentionMatrix = defineKernel({
   supports(node, context) {
     const { q, k, v } = node.inputs;
     const { headDim, offsets, causal, scale } = node.attrs;
-    const { subgroupMatrix, subgroupSize } = context.traits;
+    const values = [q, k, v, node.output];
     return (
-      subgroupMatrix &&
-      subgroupSize === 32 &&
+      wayFor(node, context) !== undefined &&
       !causal &&
       scale > 0 &&
-      [q, k, v, node.output].every((value) => context.dtypeOf(value) === 'f16') &&
+      values.every((value) => context.dtypeOf(value) === context.dtypeOf(q)) &&
       [headDim, ...offsets, ...[q, k, v].map((id) => channelsOf(context, id))].every(
         (count) => count % 8 === 0,
-      ) &&
-      shapeFor(node, context) !== undefined
+      )
     );
   },
   variants: (node, context) => fittingShapes(node, context).map(nameOf),
@@ -99,16 +136,17 @@ export const attentionMatrix = defineKernel({
     const { q, k } = node.inputs;
     const [batch, queries] = context.shapeOf(q);
     const [, keys] = context.shapeOf(k);
-    const { qm, subgroups, kn } = shapeFor(node, context)!;
-    const groups = Math.ceil(queries / (16 * qm * subgroups)) * node.attrs.heads * batch;
-    const channels = 16 * headMatrices(node);
-    const padded = Math.ceil(keys / (16 * kn)) * 16 * kn;
+    const { matrix, shape } = wayFor(node, context)!;
+    const groups = Math.ceil(queries / queriesOf(shape, matrix)) * node.attrs.heads * batch;
+    const channels = matrix.columns * headMatrices(node, matrix);
+    const step = matrix.columns * shape.kn;
+    const padded = Math.ceil(keys / step) * step;
     return {
       arithmetic: 'matrix',
-      flops: 4 * groups * 16 * qm * subgroups * padded * channels,
-      bytes: 4 * groups * padded * channels,
+      flops: 4 * groups * queriesOf(shape, matrix) * padded * channels,
+      bytes: 2 * groups * padded * channels * DEVICE_DTYPE_BYTES[context.dtypeOf(q)],
       workgroups: groups,
-      threads: 32 * subgroups,
+      threads: MATRIX_LANES * shape.subgroups,
       launches: 1,
     };
   },
@@ -117,9 +155,13 @@ export const attentionMatrix = defineKernel({
     const { heads, headDim, scale, offsets } = node.attrs;
     const [batch, queries] = context.shapeOf(q);
     const [, keys] = context.shapeOf(k);
-    const { qm, subgroups, kn } = shapeFor(node, context)!;
+    const { matrix, shape } = wayFor(node, context)!;
+    const { qm, subgroups, kn } = shape;
+    const dtype = context.dtypeOf(q);
+    const width = inVector(matrix, dtype);
+    const parts = lanesOfRow(shape, matrix);
     const bias = biasOf(node, context);
-    const tiles = Math.ceil(queries / (16 * qm * subgroups));
+    const tiles = Math.ceil(queries / queriesOf(shape, matrix));
     return [
       {
         name: 'attention-matrix',
@@ -128,19 +170,22 @@ export const attentionMatrix = defineKernel({
           QM: qm,
           SUBGROUPS: subgroups,
           KN: kn,
-          OCTETS: qm * kn,
-          IN_PLACE: weighsInPlace(qm),
-          DM: headMatrices(node),
-          D: headDim / 8,
-          PADDED: headDim % 16 !== 0,
-          LOADS: Math.ceil((kn * 16 * headDim) / 8 / (subgroups * 32)),
+          ...matrixConstants(matrix, dtype, context.traits),
+          PARTS: parts,
+          OCTETS: (kn * matrix.columns) / parts / 8,
+          IN_PLACE: weighsInPlace(shape, matrix),
+          DM: headMatrices(node, matrix),
+          D: headDim / width,
+          HEAD_VECTORS: headDim / 4,
+          PADDED: headDim % matrix.depth !== 0,
+          LOADS: Math.ceil((kn * matrix.columns * headDim) / width / (subgroups * MATRIX_LANES)),
           HEADS: heads,
-          Q_VECTORS: channelsOf(context, q) / 8,
-          K_VECTORS: channelsOf(context, k) / 8,
-          V_VECTORS: channelsOf(context, v) / 8,
-          Q_OFFSET: offsets[0] / 8,
-          K_OFFSET: offsets[1] / 8,
-          V_OFFSET: offsets[2] / 8,
+          Q_VECTORS: channelsOf(context, q) / width,
+          K_VECTORS: channelsOf(context, k) / width,
+          V_VECTORS: channelsOf(context, v) / width,
+          Q_OFFSET: offsets[0] / width,
+          K_OFFSET: offsets[1] / width,
+          V_OFFSET: offsets[2] / width,
           SCALE: { float: scale },
           ...bias.constants,
         },

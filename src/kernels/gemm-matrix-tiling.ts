@@ -1,20 +1,21 @@
 /**
- * @file How a product is cut into workgroups for subgroup matrices, and what each way should cost. The figures are those of one
- * H100 (Dawn/Vulkan, driver 580), where a wrong guess costs a tenth or two; autotuning tries the best few.
+ * @file How a product is cut into workgroups for subgroup matrices, and what each way should cost. The figures for 16x16 matrices
+ * are those of one H100 (Dawn/Vulkan, driver 580), where a wrong guess costs a tenth or two; autotuning tries the best few.
  */
 
-import { chooseSplits, gemmSize, packedWidth, type GemmNode, type PartialSums } from './gemm.ts';
+import { predictMs, speedsOf, type Price } from './cost.ts';
+import { chooseSplits, gemmPrice, gemmSize, packedWidth, type GemmNode, type PartialSums } from './gemm.ts';
 import type { KernelContext } from './kernel.ts';
+import { inTileVector, MATRIX_LANES, type MatrixShape } from './matrix-shape.ts';
 import { packedDepth } from './packing.ts';
 
-/** A matrix of 16 columns holds 8 values and their 8 gates. */
-export const GATE = 8;
+/** Columns after which values and gates alternate: a matrix holds half of each. */
+export function gateOf({ columns }: MatrixShape): number {
+  return columns / 2;
+}
 
 /** Elements of the sum that its packed length is a multiple of. */
 export const STEP = 32;
-
-/** What matrices hold; of bytes, twice as many of the sum fit a matrix and a vector of 16 bytes. */
-export type MatrixElements = 'f16' | 'i8';
 
 /** Matrices a subgroup and subgroups a workgroup, by rows and columns. */
 interface Shape {
@@ -24,13 +25,17 @@ interface Shape {
   readonly subgroupsN: number;
   /** Matrices of the sum staged at a time. */
   readonly depth: number;
+}
+
+/** A shape that was timed. */
+interface TimedShape extends Shape {
   /** Microseconds that 32 elements of the sum take a workgroup: with its multiprocessor to itself, and its share of a full one. */
   readonly alone: number;
   readonly shared: number;
 }
 
-/** In order of preference: what large products run fastest on, then what fills the card with small ones. */
-const SHAPES: readonly Shape[] = [
+/** Of 16x16 matrices in order of preference: what large products run fastest on, then what fills the card with small ones. */
+const TIMED_SHAPES: readonly TimedShape[] = [
   { sm: 4, sn: 5, subgroupsM: 2, subgroupsN: 2, depth: 2, alone: 0.9, shared: 0.62 },
   { sm: 4, sn: 4, subgroupsM: 2, subgroupsN: 2, depth: 2, alone: 0.62, shared: 0.5 },
   { sm: 2, sn: 5, subgroupsM: 4, subgroupsN: 2, depth: 4, alone: 0.68, shared: 0.68 },
@@ -39,6 +44,29 @@ const SHAPES: readonly Shape[] = [
   { sm: 2, sn: 2, subgroupsM: 2, subgroupsN: 2, depth: 2, alone: 0.3, shared: 0.2 },
   { sm: 2, sn: 2, subgroupsM: 4, subgroupsN: 1, depth: 2, alone: 0.3, shared: 0.2 },
 ];
+
+/** Of 8x16 matrices, and a GPU like those that have them (not measured: the cost model orders them). */
+const WIDE = {
+  vendor: 'intel',
+  processors: 20,
+  shapes: [
+    { sm: 4, sn: 4, subgroupsM: 2, subgroupsN: 2, depth: 2 },
+    { sm: 4, sn: 2, subgroupsM: 2, subgroupsN: 2, depth: 2 },
+    { sm: 2, sn: 4, subgroupsM: 2, subgroupsN: 1, depth: 2 },
+    { sm: 2, sn: 2, subgroupsM: 2, subgroupsN: 2, depth: 2 },
+  ],
+};
+
+/** Of 8x8 matrices, likewise. */
+const SMALL = {
+  vendor: 'apple',
+  processors: 38,
+  shapes: [
+    { sm: 4, sn: 4, subgroupsM: 2, subgroupsN: 2, depth: 4 },
+    { sm: 4, sn: 4, subgroupsM: 2, subgroupsN: 1, depth: 4 },
+    { sm: 2, sn: 4, subgroupsM: 2, subgroupsN: 2, depth: 4 },
+  ],
+};
 
 /** A shape is taken before faster ones if it costs at most this much more: the driver compiles each for a second. */
 const TOLERANCE = 1.05;
@@ -51,6 +79,9 @@ const SHARED_BYTES = 49152;
 const DISPATCH = 3.4;
 const FINISH = 3;
 const BYTES_PER_MICROSECOND = 2.5e6;
+
+/** Elements of the sum that a part of it must have. */
+const LEAST_PART = 256;
 
 /** Tilings that autotuning may try. */
 const MOST_VARIANTS = 8;
@@ -69,14 +100,16 @@ export interface Tiling extends Shape {
   readonly estimate: number;
 }
 
-function storageBytes({ sm, sn, subgroupsM, subgroupsN, depth }: Shape): number {
-  const staged = (subgroupsM * sm + subgroupsN * sn) * 16 * (2 * depth + 1) * 16;
-  return Math.max(staged, subgroupsM * subgroupsN * 16 * (sn * 4 + 1) * 16);
+function storageBytes({ sm, sn, subgroupsM, subgroupsN, depth }: Shape, matrix: MatrixShape): number {
+  const { rows, columns } = matrix;
+  const pitch = (depth * matrix.depth) / inTileVector(matrix) + 1;
+  const staged = (subgroupsM * sm * rows + subgroupsN * sn * columns) * pitch * 16;
+  return Math.max(staged, subgroupsM * subgroupsN * rows * ((sn * columns) / 4 + 1) * 16);
 }
 
 /** Microseconds for workgroups of so many steps: rounds that fill the card, then one with what is left. */
-function roundsTime(shape: Shape, workgroups: number, steps: number): number {
-  const resident = Math.max(1, Math.floor(SHARED_BYTES / storageBytes(shape)));
+function roundsTime(shape: TimedShape, matrix: MatrixShape, workgroups: number, steps: number): number {
+  const resident = Math.max(1, Math.floor(SHARED_BYTES / storageBytes(shape, matrix)));
   const full = Math.floor(workgroups / (PROCESSORS * resident));
   const left = Math.ceil((workgroups - full * PROCESSORS * resident) / PROCESSORS);
   const round = (count: number): number =>
@@ -84,47 +117,72 @@ function roundsTime(shape: Shape, workgroups: number, steps: number): number {
   return full * round(resident) + round(left);
 }
 
+/** The work of a tiling. */
+export function tilingPrice(
+  node: GemmNode,
+  context: KernelContext,
+  matrix: MatrixShape,
+  tiling: Tiling,
+): Price {
+  const threads = MATRIX_LANES * tiling.subgroupsM * tiling.subgroupsN;
+  const price = gemmPrice(node, context, tiling, tiling.parts, { arithmetic: 'matrix', threads });
+  // A byte takes half of what an f16 does, of arithmetic too; its rows take a launch of their own.
+  return matrix.elements === 'i8'
+    ? { ...price, flops: price.flops / 2, bytes: price.bytes / 2, launches: price.launches + 1 }
+    : price;
+}
+
 /** Tilings of a node that fit the device, the one that should be fastest first. */
-export function tilings(node: GemmNode, context: KernelContext, elements: MatrixElements = 'f16'): Tiling[] {
+export function tilings(node: GemmNode, context: KernelContext, matrix: MatrixShape): Tiling[] {
   const size = gemmSize(node, context);
-  const columns = packedWidth(size, GATE, 16);
-  const halves = packedDepth(size.taps, size.sources, 8) / (elements === 'i8' ? 2 : 1);
-  const depth = Math.ceil(halves / STEP) * STEP;
-  const make = (shape: Shape, wanted: number): Tiling => {
-    const rowsTile = shape.sm * shape.subgroupsM * 16;
-    const columnsTile = shape.sn * shape.subgroupsN * 16;
+  const columns = packedWidth(size, gateOf(matrix), 16);
+  const multiple = Math.max(STEP, 2 * matrix.depth);
+  const depth = Math.ceil(packedDepth(size.taps, size.sources, 8) / multiple) * multiple;
+  const tile = (shape: Shape, wanted: number): Omit<Tiling, 'estimate'> => {
+    const rowsTile = shape.sm * shape.subgroupsM * matrix.rows;
+    const columnsTile = shape.sn * shape.subgroupsN * matrix.columns;
     const groupsM = Math.ceil(size.rows / rowsTile);
     const groupsN = Math.ceil(columns / columnsTile);
-    const steps = depth / (16 * shape.depth);
-    const splits = chooseSplits(groupsM * groupsN, steps, 16 / shape.depth, wanted);
+    const stepDepth = matrix.depth * shape.depth;
+    const steps = depth / stepDepth;
+    const splits = chooseSplits(groupsM * groupsN, steps, LEAST_PART / stepDepth, wanted);
     const parts = {
       splits,
       rows: groupsM * rowsTile,
       columns: groupsN * columnsTile,
-      gate: size.gated ? GATE : 0,
+      gate: size.gated ? gateOf(matrix) : 0,
     };
-    const moved = 2 * 4 * splits * parts.rows * parts.columns;
-    const reduction = splits > 1 ? DISPATCH + moved / BYTES_PER_MICROSECOND : 0;
-    const rounds = roundsTime(shape, groupsM * groupsN * splits, Math.ceil(steps / splits));
-    return {
-      ...shape,
-      name: `${shape.sm}x${shape.sn} ${shape.subgroupsM}x${shape.subgroupsN} ${shape.depth} k${splits}`,
-      rowsTile,
-      columnsTile,
-      groupsM,
-      groupsN,
-      steps,
-      parts,
-      estimate: DISPATCH + rounds + reduction,
-    };
+    const name = `${shape.sm}x${shape.sn} ${shape.subgroupsM}x${shape.subgroupsN} ${shape.depth} k${splits}`;
+    return { ...shape, name, rowsTile, columnsTile, groupsM, groupsN, steps, parts };
   };
-  const fitting = SHAPES.filter(
-    (shape) =>
-      depth % (16 * shape.depth) === 0 && storageBytes(shape) <= context.traits.maxWorkgroupStorageBytes,
-  );
+  const family = matrix.rows === 16 ? undefined : matrix.columns === 16 ? WIDE : SMALL;
   // Partial sums are f32 numbers.
-  const fills = elements === 'i8' ? [0] : [0, 1, 2, 4];
-  const made = fitting.flatMap((shape) => fills.map((times) => make(shape, times * PROCESSORS)));
+  const fills = matrix.elements === 'i8' ? [0] : [0, 1, 2, 4];
+  const make = <S extends Shape>(
+    shapes: readonly S[],
+    processors: number,
+    estimate: (shape: S, tiling: Omit<Tiling, 'estimate'>) => number,
+  ): Tiling[] =>
+    shapes
+      .filter(
+        (shape) =>
+          depth % (matrix.depth * shape.depth) === 0 &&
+          storageBytes(shape, matrix) <= context.traits.maxWorkgroupStorageBytes,
+      )
+      .flatMap((shape) => fills.map((times) => [shape, tile(shape, times * processors)] as const))
+      .map(([shape, tiling]) => ({ ...tiling, estimate: estimate(shape, tiling) }));
+  const made = family
+    ? make(family.shapes, family.processors, (_shape, tiling) => {
+        const price = tilingPrice(node, context, matrix, { ...tiling, estimate: 0 });
+        return 1000 * predictMs(price, speedsOf(family.vendor));
+      })
+    : make(TIMED_SHAPES, PROCESSORS, (shape, { groupsM, groupsN, steps, parts }) => {
+        const { splits } = parts;
+        const moved = 2 * 4 * splits * parts.rows * parts.columns;
+        const reduction = splits > 1 ? DISPATCH + moved / BYTES_PER_MICROSECOND : 0;
+        const rounds = roundsTime(shape, matrix, groupsM * groupsN * splits, Math.ceil(steps / splits));
+        return DISPATCH + rounds + reduction;
+      });
   const different = [...new Map(made.map((tiling) => [tiling.name, tiling])).values()];
   const least = Math.min(...different.map(({ estimate }) => estimate));
   const first = different.find(({ estimate }) => estimate <= TOLERANCE * least);
@@ -134,7 +192,7 @@ export function tilings(node: GemmNode, context: KernelContext, elements: Matrix
 }
 
 /** The tiling that was chosen for a node, else the one that should be fastest. */
-export function tilingOf(node: GemmNode, context: KernelContext, elements?: MatrixElements): Tiling {
-  const all = tilings(node, context, elements);
+export function tilingOf(node: GemmNode, context: KernelContext, matrix: MatrixShape): Tiling {
+  const all = tilings(node, context, matrix);
   return all.find(({ name }) => name === context.variant) ?? all[0];
 }

@@ -1,19 +1,12 @@
-/** @file Convolution and linear layers on subgroup matrices of 16x16x16 f16: the fast kernel of NVIDIA cards. */
+/** @file Convolution and linear layers on subgroup matrices: the fast kernel of GPUs that have them. */
 
 import source from '../../shaders/gemm-matrix.wgsl';
 import reduceSource from '../../shaders/gemm-matrix-reduce.wgsl';
-import {
-  gemmDims,
-  gemmPrice,
-  gemmSize,
-  packedWidth,
-  partialBytes,
-  type GemmNode,
-  type PartialSums,
-} from './gemm.ts';
+import { gemmDims, gemmSize, packedWidth, partialBytes, type GemmNode, type PartialSums } from './gemm.ts';
 import { inputsOf } from '../graph/ops.ts';
 import { channelsOf, defineKernel, fold, type KernelContext, type Launch } from './kernel.ts';
-import { GATE, STEP, tilingOf, tilings, type MatrixElements, type Tiling } from './gemm-matrix-tiling.ts';
+import { gateOf, STEP, tilingOf, tilingPrice, tilings, type Tiling } from './gemm-matrix-tiling.ts';
+import { inVector, MATRIX_LANES, matrixConstants, matrixShapeFor, type MatrixShape } from './matrix-shape.ts';
 
 export const gemmMatrix = defineKernel({
   id: 'gemm-matrix',
@@ -26,46 +19,55 @@ export const gemmMatrix = defineKernel({
       ...(node.kind === 'conv2d' && node.inputs.x2 !== undefined ? [node.inputs.x2] : []),
     ];
     return (
-      context.traits.subgroupMatrix &&
-      context.traits.subgroupSize === 32 &&
+      matrixOf(node, context) !== undefined &&
       context.traits.maxWorkgroupStorageBytes >= 32768 &&
-      inputs.every((input) => context.dtypeOf(input) === 'f16') &&
+      inputs.every((input) => context.dtypeOf(input) === context.dtypeOf(node.inputs.x)) &&
       sources.every((channels) => channels % 8 === 0) &&
       channelsOf(context, node.output) % 4 === 0
     );
   },
-  variants: (node, context) => tilings(node, context).map(({ name }) => name),
+  variants: (node, context) => tilings(node, context, matrixOf(node, context)!).map(({ name }) => name),
   price(node, context) {
-    const tiling = tilingOf(node, context);
-    const threads = 32 * tiling.subgroupsM * tiling.subgroupsN;
-    return gemmPrice(node, context, tiling, tiling.parts, { arithmetic: 'matrix', threads });
+    const matrix = matrixOf(node, context)!;
+    return tilingPrice(node, context, matrix, tilingOf(node, context, matrix));
   },
   inPlace: () => 'residual',
-  scratchBytes: (node, context) => partialBytes(tilingOf(node, context).parts),
+  scratchBytes: (node, context) => partialBytes(tilingOf(node, context, matrixOf(node, context)!).parts),
   packing(node, context) {
     const { sources, gated } = gemmSize(node, context);
-    return { weight: { kind: 'rows', sources, gate: gated ? GATE : 0, columns: 16, depth: STEP } };
+    const gate = gated ? gateOf(matrixOf(node, context)!) : 0;
+    return { weight: { kind: 'rows', sources, gate, columns: 16, depth: STEP } };
   },
-  launches: (node, context) => matrixLaunches(node, context, tilingOf(node, context), 'f16'),
+  launches(node, context) {
+    const matrix = matrixOf(node, context)!;
+    return matrixLaunches(node, context, tilingOf(node, context, matrix), matrix);
+  },
 });
+
+/** The matrices that a node is multiplied by; undefined where the device has none. */
+function matrixOf(node: GemmNode, context: KernelContext): MatrixShape | undefined {
+  return matrixShapeFor(context.traits, context.dtypeOf(node.inputs.x));
+}
 
 /**
  * The launches of a product in tiles.
- * @param elements what is multiplied; for `i8`, quantize-rows.wgsl has filled the first two scratch ranges, and the sum is
- * not split
+ * @param matrix what multiplies; for bytes, quantize-rows.wgsl has filled the first two scratch ranges, and the sum is not split
  */
 export function matrixLaunches(
   node: GemmNode,
   context: KernelContext,
   tiling: Tiling,
-  elements: MatrixElements,
+  matrix: MatrixShape,
 ): Launch[] {
   const size = gemmSize(node, context);
   const { sm, sn, subgroupsM, subgroupsN, depth, rowsTile, columnsTile, groupsM, groupsN, steps, parts } =
     tiling;
-  const int8 = elements === 'i8';
-  const whole = int8 || size.sources.every((channels) => channels % (depth * 16) === 0);
-  const threads = subgroupsM * subgroupsN * 32;
+  const int8 = matrix.elements === 'i8';
+  const dtype = context.dtypeOf(node.inputs.x);
+  const whole = int8 || size.sources.every((channels) => channels % (depth * matrix.depth) === 0);
+  const threads = subgroupsM * subgroupsN * MATRIX_LANES;
+  // Vectors of a row that are staged at a time.
+  const part = (depth * matrix.depth) / inVector(matrix, dtype);
   const split = parts.splits > 1;
   const conv = node.kind === 'conv2d';
   return [
@@ -81,27 +83,28 @@ export function matrixLaunches(
         WHOLE: whole,
         TWO_SOURCES: whole && size.sources.length === 2,
         MASKED: whole && conv,
-        LOADS_X: (rowsTile * 2 * depth) / threads,
-        LOADS_W: Math.ceil((columnsTile * 2 * depth) / threads),
-        FINISHED: size.gated && !split ? sn : 2 * sn,
-        RAGGED: (columnsTile * 2 * depth) % threads !== 0,
+        PART: part,
+        LOADS_X: (rowsTile * part) / threads,
+        LOADS_W: Math.ceil((columnsTile * part) / threads),
+        FINISHED: (matrix.rows * sn * matrix.columns) / (size.gated && !split ? 8 : 4) / MATRIX_LANES,
+        RAGGED: (columnsTile * part) % threads !== 0,
         CONV: conv,
         SPLIT: split,
-        INT8: int8,
+        ...matrixConstants(matrix, dtype, context.traits),
         ...(split ? { GATED: false } : finishConstants(node)),
       },
       dims: {
-        ...sourceDims(node, context, elements),
+        ...sourceDims(node, context, inVector(matrix, dtype)),
         ...epilogueDims(node, context, parts),
         groupsM,
         groupsN,
         steps,
-        weightRows: packedWidth(size, GATE, 16),
+        weightRows: packedWidth(size, gateOf(matrix), 16),
       },
       aliases: { ...unreadInputs(node, context), ...(int8 && { x: 'scratch0' }) },
       workgroups: fold(groupsM * groupsN * parts.splits, context.traits),
     },
-    ...(split ? [reduceLaunch(node, context, tiling)] : []),
+    ...(split ? [reduceLaunch(node, context, tiling, gateOf(matrix))] : []),
   ];
 }
 
@@ -112,13 +115,13 @@ function finishConstants({ attrs }: GemmNode): { GATED: boolean; ACTIVATION: str
 }
 
 /** The launch that adds partial sums and finishes them. */
-function reduceLaunch(node: GemmNode, context: KernelContext, { parts }: Tiling): Launch {
+function reduceLaunch(node: GemmNode, context: KernelContext, { parts }: Tiling, gate: number): Launch {
   const { rows, imageRows } = gemmDims(node, context);
   const vectors = channelsOf(context, node.output) / 4;
   return {
     name: 'gemm-matrix-reduce',
     source: reduceSource,
-    constants: finishConstants(node),
+    constants: { ...finishConstants(node), GATE: gate },
     dims: { rows, imageRows, ...epilogueDims(node, context, parts) },
     aliases: unreadInputs(node, context),
     workgroups: fold(Math.ceil((rows * vectors) / 64), context.traits),
@@ -139,14 +142,9 @@ const NO_FILTER = {
   upsample: 0,
 };
 
-/** Members of `Dims` that say where a row reads its input. */
-function sourceDims(
-  node: GemmNode,
-  context: KernelContext,
-  elements: MatrixElements,
-): Record<string, number> {
-  const inVector = elements === 'i8' ? 16 : 8;
-  const [v1, v2 = 0] = gemmSize(node, context).sources.map((channels) => channels / inVector);
+/** Members of `Dims` that say where a row reads its input, in vectors of so many channels. */
+function sourceDims(node: GemmNode, context: KernelContext, channelsIn: number): Record<string, number> {
+  const [v1, v2 = 0] = gemmSize(node, context).sources.map((channels) => channels / channelsIn);
   const common = { ...gemmDims(node, context), v1, v2 };
   if (node.kind === 'linear') return { ...common, ...NO_FILTER };
   const [, , kernelHeight, kernelWidth] = context.shapeOf(node.inputs.weight);

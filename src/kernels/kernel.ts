@@ -13,6 +13,7 @@ import { inPlaceInput, nodesOf, type NodesOf, type ValueContext } from '../graph
 import type { ValueId } from '../graph/op.ts';
 import type { Node, OpKind } from '../graph/ops.ts';
 import type { Price } from './cost.ts';
+import type { MatrixShape } from './matrix-shape.ts';
 import type { Packing } from './packing.ts';
 import type { Constants } from './wgsl.ts';
 
@@ -26,8 +27,10 @@ export interface DeviceTraits {
   readonly f16: boolean;
   /** Lanes in a subgroup, if subgroups are offered and always have this size; else 0. */
   readonly subgroupSize: number;
-  /** Whether 16x16x16 subgroup matrices of f16 with f32 results are offered. */
-  readonly subgroupMatrix: boolean;
+  /** Most lanes that a subgroup may have; 0 if there are none. */
+  readonly largestSubgroup: number;
+  /** Matrices that are offered, of those that kernels are written for, the best first; see matrix-shape.ts. */
+  readonly subgroupMatrices: readonly MatrixShape[];
   /** Whether 16x16x32 subgroup matrices of i8 with i32 results are offered. */
   readonly int8Matrix: boolean;
   /** Whether WGSL has dot4I8Packed. */

@@ -7,6 +7,7 @@ import { describe, expect, test } from 'vitest';
 import type { Backend } from '../../src/backends/backend.ts';
 import { createReferenceBackend } from '../../src/backends/reference/reference.ts';
 import { webgpu } from '../../src/backends/webgpu/webgpu.ts';
+import { MATRIX_SHAPES } from '../../src/kernels/matrix-shape.ts';
 import { layOutGraph } from '../../src/plan/planner.ts';
 import { caseGraph, type OpCase } from '../cases/case.ts';
 import { TEST_CASES } from '../cases/index.ts';
@@ -16,6 +17,8 @@ import { emulatedGpu, type EmulatedGpu } from '../support/emulated-gpu.ts';
 import { nmse } from '../support/nmse.ts';
 
 const reference = createReferenceBackend();
+
+const F16 = { componentType: 'f16', resultComponentType: 'f32', M: 16, N: 16, K: 16 };
 
 async function open(gpu: EmulatedGpu): Promise<Backend> {
   const opened = await webgpu({ gpu: emulatedGpu(gpu), autotune: false }).open();
@@ -35,39 +38,69 @@ async function errorOf(testCase: OpCase, dtype: 'f32' | 'f16', gpu: EmulatedGpu)
   return nmse(await computeCase(await open(gpu), dtype, testCase), expected);
 }
 
+/** Cases for every kind of matrix. */
 const MATRIX_CASES = [
-  'linear/1 row',
-  'linear/154 rows, quick_gelu (CLIP)',
   'linear/residual then silu',
-  'linear/geglu',
+  'linear/geglu, 1 row, without bias',
   'linear/deep sum, K = 2560',
   'linear/int8, residual',
   'linear/int8, geglu',
   'conv2d/two sources with everything',
-  'conv2d/two sources, 96 + 48',
   'conv2d/rows by index',
+  'attention/head of 72',
+  'attention/fused QKV, odd tokens',
+];
+
+/** Further ones for the kind that is used most. */
+const MORE_CASES = [
+  'linear/1 row',
+  'linear/154 rows, quick_gelu (CLIP)',
+  'linear/geglu',
+  'conv2d/two sources, 96 + 48',
   'conv2d/320 to 4 channels (conv_out)',
   'conv2d/stride 2, asymmetric padding',
   'conv2d/upsample',
   'attention/head of 40',
   'attention/head of 160',
   'attention/one token',
-  'attention/odd tokens',
-  'attention/fused QKV, odd tokens',
   'attention/cross, 154 keys',
 ];
 
-const MATRIX_GPUS = [['matrices 16x16x16 (NVIDIA)', 'f16']] as const;
+const MATRIX_GPUS = [
+  ['matrices 16x16x16 (NVIDIA)', 'f16', [...MATRIX_CASES, ...MORE_CASES]],
+  ['matrices 8x8x8 of f32 (Apple)', 'f16', MATRIX_CASES],
+  ['matrices 8x8x8 of f32 (Apple)', 'f32', MATRIX_CASES],
+  ['matrices 8x8x8 of f16', 'f16', MATRIX_CASES],
+  ['matrices 8x16x16, 16 lanes (Intel)', 'f16', MATRIX_CASES],
+  ['matrices 8x16x16, 8 lanes (Intel)', 'f16', ['conv2d/rows by index', 'attention/head of 72']],
+  ['matrices 8x16x16, 32 lanes (Intel)', 'f16', ['conv2d/rows by index', 'attention/head of 72']],
+] as const;
 
-describe.each(MATRIX_GPUS)('%s, %s', (name, dtype) => {
+describe.each(MATRIX_GPUS)('%s, %s', (name, dtype, cases) => {
   const gpu = EMULATED_ADAPTERS[name];
 
-  test.each(MATRIX_CASES)('%s', async (caseName) => {
+  test.each(cases)('%s', async (caseName) => {
     const testCase = caseNamed(caseName);
     const [dispatch] = layOutGraph(caseGraph(testCase), (await open(gpu)).target(dtype)).dispatches;
     expect(dispatch.kernel).toMatch(caseName.includes('int8') ? /^gemm-int8-matrix$/ : /-matrix$/);
     expect(await errorOf(testCase, dtype, gpu)).toBeLessThanOrEqual(testCase.nmse[dtype]);
   });
+});
+
+test.each([
+  ['sums of halves alone', { ...F16, resultComponentType: 'f16' }, 32],
+  ['a shape that no kernel is written for', { ...F16, N: 8 }, 32],
+  ['subgroups of up to 64 lanes', F16, 64],
+])('matrices are left alone: %s', async (_why, config, most) => {
+  const on = await open({
+    vendor: 'amd',
+    f16: true,
+    subgroups: { least: 32, most, size: 32 },
+    matrices: [config],
+  });
+  for (const name of MATRIX_CASES)
+    for (const { kernel } of layOutGraph(caseGraph(caseNamed(name)), on.target('f16')).dispatches)
+      expect(kernel).not.toMatch(/-matrix$/);
 });
 
 describe('a broken kernel is found:', () => {
@@ -100,7 +133,7 @@ describe('a broken kernel is found:', () => {
   });
 
   test('a tile is read beyond its end', async () => {
-    const beyond = broken('linear/residual then silu', 'rowOffset + 16u * 1u', 'rowOffset + 1600u');
+    const beyond = broken('linear/residual then silu', 'rowOffset + M * 1u', 'rowOffset + 1600u');
     await expect(beyond).rejects.toThrow(/reads .* of tile/);
   });
 
@@ -112,7 +145,7 @@ describe('a broken kernel is found:', () => {
   test('matrices are used that the device does not have', async () => {
     const { matrices: _, ...without } = gpu;
     const other = { ...without, matrices: [{ ...gpu.matrices[0], resultComponentType: 'f16' }] };
-    const traits = { subgroupMatrix: true };
+    const traits = { subgroupMatrices: MATRIX_SHAPES.slice(0, 1) };
     const opened = await webgpu({ gpu: emulatedGpu(other), traits, autotune: false }).open();
     if ('reason' in opened) throw new Error(opened.reason);
     await expect(computeCase(opened, 'f16', caseNamed('linear/1 row'))).rejects.toThrow(/has no matrices of/);

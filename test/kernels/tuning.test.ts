@@ -3,6 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import { predictMs, speedsOf } from '../../src/kernels/cost.ts';
 import type { DeviceTraits, KernelContext } from '../../src/kernels/kernel.ts';
+import { MATRIX_SHAPES } from '../../src/kernels/matrix-shape.ts';
 import { candidateName, candidatesFor, chooseKernel } from '../../src/kernels/selection.ts';
 import { SHIPPED_ROWS } from '../../src/kernels/shipped-rows.ts';
 import { tuningKey } from '../../src/kernels/tuning-key.ts';
@@ -17,7 +18,8 @@ const TRAITS: DeviceTraits = {
   software: false,
   f16: true,
   subgroupSize: 32,
-  subgroupMatrix: true,
+  largestSubgroup: 32,
+  subgroupMatrices: MATRIX_SHAPES.slice(0, 1),
   int8Matrix: false,
   packedDot: true,
   maxWorkgroupsPerDimension: 65_535,
@@ -97,7 +99,7 @@ describe('prices', () => {
       const { kernel, variant } = chooseKernel(node, context);
       return predictMs(kernel.price(node, { ...context, variant })!, speeds);
     };
-    expect(cost({ subgroupMatrix: false })).toBeGreaterThan(3 * cost({}));
+    expect(cost({ subgroupMatrices: [] })).toBeGreaterThan(3 * cost({}));
   });
 });
 

@@ -8,6 +8,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { contextOf } from '../../src/backends/webgpu/target.ts';
 import { KERNELS, shaderOf } from '../../src/kernels/index.ts';
 import type { DeviceTraits, Kernel } from '../../src/kernels/kernel.ts';
+import { MATRIX_SHAPES } from '../../src/kernels/matrix-shape.ts';
 import { deviceTypes } from '../../src/plan/planner.ts';
 import { caseGraph, type OpCase } from '../cases/case.ts';
 import { BENCH_CASES, TEST_CASES } from '../cases/index.ts';
@@ -16,7 +17,8 @@ const BASE: DeviceTraits = {
   software: false,
   f16: false,
   subgroupSize: 0,
-  subgroupMatrix: false,
+  largestSubgroup: 0,
+  subgroupMatrices: [],
   int8Matrix: false,
   packedDot: true,
   maxWorkgroupsPerDimension: 65535,
@@ -25,6 +27,8 @@ const BASE: DeviceTraits = {
   maxBindingBytes: 1 << 27,
 };
 
+const MULTIPLIED = ['conv2d', 'linear', 'attention'];
+
 /** The kinds of device that variants exist for. */
 const DEVICES: readonly {
   readonly name: string;
@@ -32,6 +36,8 @@ const DEVICES: readonly {
   /** Default `dtype`. */
   readonly weightDtype?: 'f16';
   readonly traits: DeviceTraits;
+  /** Kinds of nodes whose shaders are its own, if not all are. */
+  readonly kinds?: readonly string[];
 }[] = [
   { name: 'software, f32', dtype: 'f32', traits: { ...BASE, software: true, subgroupSize: 4 } },
   { name: 'f32', dtype: 'f32', traits: BASE },
@@ -49,17 +55,34 @@ const DEVICES: readonly {
     traits: { ...BASE, f16: true, maxWorkgroupStorageBytes: 16384 },
   },
   { name: 'f16, 32 lanes', dtype: 'f16', traits: { ...BASE, f16: true, subgroupSize: 32 } },
+  ...MATRIX_SHAPES.map(
+    (matrix, i) =>
+      ({
+        name: `${matrix.elements}, subgroup matrices of ${matrix.rows}x${matrix.columns}x${matrix.depth}`,
+        dtype: matrix.elements === 'f32' ? 'f32' : 'f16',
+        traits: {
+          ...BASE,
+          f16: true,
+          // Intel's subgroups have different sizes.
+          subgroupSize: matrix.rows === matrix.columns ? 32 : 0,
+          largestSubgroup: 32,
+          subgroupMatrices: [matrix],
+          int8Matrix: i === 0,
+          maxWorkgroupStorageBytes: i === 0 ? 49152 : 32768,
+        },
+      }) as const,
+  ),
   {
-    name: 'f16, subgroup matrices',
+    name: 'f16, subgroup matrices of f32',
     dtype: 'f16',
     traits: {
       ...BASE,
       f16: true,
       subgroupSize: 32,
-      subgroupMatrix: true,
-      int8Matrix: true,
-      maxWorkgroupStorageBytes: 49152,
+      largestSubgroup: 32,
+      subgroupMatrices: MATRIX_SHAPES.filter(({ elements }) => elements === 'f32'),
     },
+    kinds: MULTIPLIED,
   },
 ];
 
@@ -111,14 +134,16 @@ function variants(testCase: OpCase, config: (typeof DEVICES)[number]): Map<strin
 describe.each(DEVICES)('shaders for $name', (config) => {
   test('are valid WGSL', async () => {
     const shaders = new Map(
-      [...TEST_CASES, ...BENCH_CASES].flatMap((testCase) => [...variants(testCase, config)]),
+      [...TEST_CASES, ...BENCH_CASES]
+        .filter(({ kind }) => config.kinds?.includes(kind) ?? true)
+        .flatMap((testCase) => [...variants(testCase, config)]),
     );
     const failures: string[] = [];
     for (const [code, name] of shaders)
       for (const problem of await problems(code))
         if (failures.length < 5) failures.push(`${name}:${problem}\n${code}`);
     expect(failures.join('\n\n')).toBe('');
-    expect(shaders.size).toBeGreaterThan(50);
+    expect(shaders.size).toBeGreaterThan(config.kinds ? 25 : 50);
   });
 });
 

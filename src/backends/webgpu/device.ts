@@ -7,6 +7,7 @@
 
 import { DeviceLostError, KernelError, OutOfMemoryError, type CalotypeError } from '../../errors.ts';
 import type { DeviceTraits } from '../../kernels/kernel.ts';
+import { INT8_SHAPE, MATRIX_SHAPES, type MatrixShape } from '../../kernels/matrix-shape.ts';
 import { ByteMeter } from '../byte-meter.ts';
 import { meterBuffers } from './metered.ts';
 import type { MemoryLimits } from './target.ts';
@@ -131,8 +132,9 @@ function readTraits(gpu: GPUDevice, info: GPUAdapterInfo, { wgslLanguageFeatures
     software: isSoftware(info) && !/llvmpipe/i.test(describeAdapter(info)),
     f16: gpu.features.has('shader-f16'),
     subgroupSize: gpu.features.has('subgroups') && least === most ? least : 0,
-    subgroupMatrix: hasFeature(gpu.features, SUBGROUP_MATRIX) && hasMatrices(info, 'f16', 'f32', 16),
-    int8Matrix: hasFeature(gpu.features, SUBGROUP_MATRIX) && hasMatrices(info, 'i8', 'i32', 32),
+    largestSubgroup: gpu.features.has('subgroups') ? most : 0,
+    subgroupMatrices: MATRIX_SHAPES.filter((shape) => hasMatrix(gpu, info, shape)),
+    int8Matrix: hasMatrix(gpu, info, INT8_SHAPE),
     packedDot: hasFeature(wgslLanguageFeatures, 'packed_4x8_integer_dot_product'),
     maxWorkgroupsPerDimension: gpu.limits.maxComputeWorkgroupsPerDimension,
     maxWorkgroupStorageBytes: gpu.limits.maxComputeWorkgroupStorageSize,
@@ -148,15 +150,25 @@ function hasFeature(features: ReadonlySet<string>, name: string): boolean {
   return features.has(name);
 }
 
-/** Whether the adapter lists 16 x 16 matrices with sums over `depth` elements (`subgroupMatrixConfigs`, Dawn's extension). */
-function hasMatrices(info: GPUAdapterInfo, elements: string, sums: string, depth: number): boolean {
+/** Whether the adapter lists matrices of a shape (`subgroupMatrixConfigs`, Dawn's extension). */
+function hasMatrix(
+  gpu: GPUDevice,
+  info: GPUAdapterInfo,
+  { elements, rows, columns, depth }: MatrixShape,
+): boolean {
   const configs: unknown = Reflect.get(info, 'subgroupMatrixConfigs');
-  const fits = (config: unknown): boolean =>
-    typeof config === 'object' &&
-    config !== null &&
-    Reflect.get(config, 'componentType') === elements &&
-    Reflect.get(config, 'resultComponentType') === sums &&
-    ['M', 'N'].every((size) => Reflect.get(config, size) === 16) &&
-    Reflect.get(config, 'K') === depth;
-  return Array.isArray(configs) && configs.some(fits);
+  if (!hasFeature(gpu.features, SUBGROUP_MATRIX) || !Array.isArray(configs)) return false;
+  const wanted = {
+    componentType: elements,
+    resultComponentType: elements === 'i8' ? 'i32' : 'f32',
+    M: rows,
+    N: columns,
+    K: depth,
+  };
+  return configs.some(
+    (config: unknown) =>
+      typeof config === 'object' &&
+      config !== null &&
+      Object.entries(wanted).every(([key, value]) => Reflect.get(config, key) === value),
+  );
 }

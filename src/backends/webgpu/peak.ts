@@ -11,10 +11,11 @@ import { BUFFER_USAGE } from './flags.ts';
 import { compilePipeline } from './pipelines.ts';
 import { timeRepeats } from './stopwatch.ts';
 
-/** Of f16 storage the arithmetic is that of subgroup matrices, of halves, or of floats, as kernels have it. */
+/** Of f16 storage the arithmetic is that of subgroup matrices of 16x16x16, of halves, or of floats, as kernels have it. */
 function arithmetic({ traits }: OpenDevice, dtype: FloatDType): 'matrix' | 'f16' | 'f32' {
   if (dtype === 'f32' || !traits.f16) return 'f32';
-  return traits.subgroupMatrix ? 'matrix' : 'f16';
+  const [best] = traits.subgroupMatrices;
+  return best?.elements === 'f16' && best.rows === 16 && traits.subgroupSize === 32 ? 'matrix' : 'f16';
 }
 
 /** Operations of one repeat of a workgroup of 128: 4 subgroups' 16 products of matrices, or 8 sums of vectors each. */

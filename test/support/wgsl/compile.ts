@@ -74,14 +74,15 @@ class ShaderCompiler {
     const { aliases, structs, constants, variables, functions } = this.#module;
     const expressions = this.#expressions;
     const { types, scope } = expressions;
+    // Aliases may count with constants, and structures use aliases.
+    for (const declaration of constants) this.#constant(declaration);
+    for (const { name, type } of aliases) types.set(name, expressions.type(type));
     for (const { name, members } of structs)
       types.set(name, {
         kind: 'struct',
         name,
         members: members.map((member) => ({ name: member.name, type: expressions.type(member.type) })),
       });
-    for (const { name, type } of aliases) types.set(name, expressions.type(type));
-    for (const declaration of constants) this.#constant(declaration);
     const declared = variables.map(({ name, type, space, binding }) => {
       const of = expressions.type(type);
       scope.declare(name, { space: 'memory', memory: `memory_${name}`, offset: '0', type: of });
