@@ -48,8 +48,8 @@ interface MatrixPacking {
   readonly columns: number;
 }
 
-/** A weight's elements: f32 numbers, or f16 bit patterns. */
-export type Elements = Float32Array | Uint16Array;
+/** A weight's elements: f32 numbers, or bit patterns of f16 or float8. */
+export type Elements = Float32Array | Uint16Array | Uint8Array;
 
 function align(value: number, multiple: number): number {
   return Math.ceil(value / multiple) * multiple;

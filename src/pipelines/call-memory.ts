@@ -1,6 +1,6 @@
 /** @file What a call takes on the device, phase by phase: what its residency is planned from. */
 
-import type { ComponentDemands, PhaseDemand } from '../plan/residency.ts';
+import type { ComponentDemands, PhaseDemand, PhaseOption } from '../plan/residency.ts';
 import type { Conditioner } from './conditioning.ts';
 import type { DenoiseShape } from './denoise-parts.ts';
 import type { TextToImageParts } from './draw.ts';
@@ -64,18 +64,18 @@ export function phasesOf(parts: TextToImageParts, call: CallShape, tokens?: numb
   const latents = [shape.images, unet.outChannels, shape.height, shape.width] as const;
   const encodesText = !promptEmbeds || (guided && !negativePromptEmbeds);
   const encodesImage = task.kind === 'inpaint' || (task.kind === 'image' && task.image.kind !== 'latents');
+  const steps = (lossy: boolean): PhaseOption => ({
+    kind: lossy ? 'lossy' : 'exact',
+    label: lossy ? 'weights of the denoising network held as float8' : 'steps',
+    demands: () => new Map([[denoiser.network.name, denoiser.demands(shape, call.steps, lossy)]]),
+    apply: () => denoiser.network.holdFloat8(lossy),
+  });
   return [
     ...(encodesText ? [textPhase(conditioner, options)] : []),
     ...(encodesImage ? [{ phase: 'image' as const, options: vae.options('encode', latents) }] : []),
     {
       phase: 'denoise',
-      options: [
-        {
-          kind: 'exact',
-          label: 'steps',
-          demands: () => new Map([[denoiser.network.name, denoiser.demands(shape, call.steps)]]),
-        },
-      ],
+      options: parts.residency?.budget.lossy ? [steps(false), steps(true)] : [steps(false)],
     },
     ...(outputType === 'latent'
       ? []

@@ -58,11 +58,14 @@ export class Denoiser {
     for (const part of [prompt, step, latent]) if (part) this.network.warm(part.graph, part.bindings);
   }
 
-  /** What the programs of a shape take; the one that runs at every step comes last. */
-  demands(shape: DenoiseShape, steps: number): PlanDemand[] {
+  /**
+   * What the programs of a shape take; the one that runs at every step comes last.
+   * @param lossy whether weights are float8
+   */
+  demands(shape: DenoiseShape, steps: number, lossy = false): PlanDemand[] {
     const { prompt, step, latent } = this.#parts(shape, tableSteps(steps));
     return [prompt, step, latent].flatMap((part) =>
-      part ? [this.network.demand(part.graph, part.bindings)] : [],
+      part ? [this.network.demand(part.graph, part.bindings, lossy)] : [],
     );
   }
 
@@ -79,7 +82,7 @@ export class Denoiser {
   }
 
   dispose(): void {
-    this.#programs.dispose();
+    this.release();
   }
 
   #parts(shape: DenoiseShape, capacity: number): DenoiseParts {

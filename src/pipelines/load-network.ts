@@ -4,6 +4,7 @@ import type { Backend } from '../backends/backend.ts';
 import type { Graph } from '../graph/graph.ts';
 import { expectTensor, type WeightSource } from '../loaders/weight-source.ts';
 import { STORED_DTYPES, type FloatDType } from '../tensor/dtype.ts';
+import { Float8Reader } from './float8-reader.ts';
 import { AdaptedReader } from './lora/adapted-reader.ts';
 import { Network } from './network.ts';
 
@@ -67,9 +68,11 @@ export function loadNetwork(
   const storage = storageOf(backend, options, widest);
   // Refuses what it cannot hold before anything is read.
   backend.target(storage);
-  const reader = new AdaptedReader({
-    info: (tensor) => source.info(storedName(source, tensor, aliases)),
-    read: (tensor, signal) => source.read(storedName(source, tensor, aliases), signal),
-  });
-  return new Network(name, backend, storage, backend.createWeights(reader), { reader, shapes });
+  const stored = {
+    info: (tensor: string) => source.info(storedName(source, tensor, aliases)),
+    read: (tensor: string, signal?: AbortSignal) => source.read(storedName(source, tensor, aliases), signal),
+  };
+  const float8 = new Float8Reader(stored, shapes);
+  const reader = new AdaptedReader(float8);
+  return new Network(name, backend, storage, backend.createWeights(reader), { reader, float8, shapes });
 }

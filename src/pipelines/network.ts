@@ -12,6 +12,7 @@ import type { WeightPlacement } from '../plan/stream.ts';
 import type { Modules } from '../loaders/lora/layer-parts.ts';
 import type { FloatDType, StoredDType } from '../tensor/dtype.ts';
 import type { Bindings } from '../tensor/shape.ts';
+import type { Float8Reader } from './float8-reader.ts';
 import type { AdaptedReader, LayersByTensor } from './lora/adapted-reader.ts';
 import type { ProgressListener } from './progress.ts';
 
@@ -26,6 +27,8 @@ export interface ProgramOptions {
 /** A network's tensors, as adapters change them. */
 export interface AdaptableTensors {
   readonly reader: AdaptedReader;
+  /** What the reader reads: stored tensors, or their float8. */
+  readonly float8: Float8Reader;
   /** Stored shapes by name. */
   readonly shapes: ReadonlyMap<string, readonly number[]>;
 }
@@ -123,11 +126,24 @@ export class Network {
   /**
    * What a graph's program would take. It is planned as it will be compiled, with what is known of kernels' speed now:
    * measuring more would take memory, too.
+   * @param lossy whether weights are float8; see `holdFloat8`
    */
-  demand(graph: Graph, bindings: Bindings): PlanDemand {
+  demand(graph: Graph, bindings: Bindings, lossy = false): PlanDemand {
     const planned = this.#planBefore(graph, bindings);
     const storedType = (tensor: string): StoredDType => this.#tensors?.reader.info(tensor).dtype ?? 'F32';
-    return this.backend.demand?.(planned, storedType) ?? estimateDemand(planned);
+    const { float8 } = this.#tensors ?? {};
+    const was = float8?.isOn ?? false;
+    try {
+      if (float8) float8.isOn = lossy;
+      return this.backend.demand?.(planned, storedType) ?? estimateDemand(planned);
+    } finally {
+      if (float8) float8.isOn = was;
+    }
+  }
+
+  /** From now on weights are read as float8, or not. Those that were loaded otherwise must have been freed. */
+  holdFloat8(isOn: boolean): void {
+    if (this.#tensors) this.#tensors.float8.isOn = isOn;
   }
 
   /** Begins to compile the kernels of a graph's program, if the backend can; `compile` will wait for them. */

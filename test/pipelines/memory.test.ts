@@ -1,6 +1,7 @@
 /** @file Budgets of memory: measured bytes stay within them, and pictures stay the same bit for bit. */
 
-import { afterAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
+import * as v from 'valibot';
 import {
   cpu,
   DiffusionPipeline,
@@ -8,9 +9,12 @@ import {
   OutOfMemoryError,
   webgpu,
   type BackendFactory,
+  type CallOptions,
   type MemoryOption,
 } from '../../src/index.ts';
-import { fixturePath } from '../support/fixtures.ts';
+import { fixturePath, openTensorFixture, readFixtureJson } from '../support/fixtures.ts';
+import { camelCase } from '../support/pictures.ts';
+import '../support/nmse.ts';
 
 const MODEL = fixturePath('pipelines/tiny-sdxl');
 const SMALL_MODEL = fixturePath('pipelines/tiny-sd');
@@ -47,29 +51,91 @@ async function drawWithin(pipe: Pipeline, budget: number, call: Parameters<Pipel
   return np!.data;
 }
 
-const backends = [
-  { name: 'cpu', factory: cpu() },
-  { name: 'webgpu', factory: webgpu({ adapter: 'any' }) },
-];
+/** What a function gives, or undefined where there is too little memory for it. */
+function attempt<T>(make: () => T): T | undefined {
+  try {
+    return make();
+  } catch (error) {
+    if (error instanceof OutOfMemoryError) return undefined;
+    throw error;
+  }
+}
 
-describe.each(backends)('on $name', ({ name, factory }) => {
+/** A backend that pipelines use one after the other, so that kernels are compiled once. */
+function shared(factory: BackendFactory): BackendFactory {
+  const opened = factory.open();
+  return {
+    name: factory.name,
+    open: async () => {
+      const backend = await opened;
+      return 'reason' in backend ? backend : { ...backend, dispose: () => undefined };
+    },
+  };
+}
+
+const lossy = readFixtureJson('pipelines/lossy.json', v.object({ call: v.record(v.string(), v.unknown()) }));
+const expected = await openTensorFixture('pipelines/lossy.safetensors');
+const LOSSY_CALL: CallOptions = {
+  ...Object.fromEntries(Object.entries(lossy.call).map(([name, value]) => [camelCase(name), value])),
+  outputType: 'latent',
+};
+
+describe.each([
+  { name: 'cpu', factory: cpu(), model: 'tiny-sdxl' },
   // Software adapters are slow in compiling kernels.
-  const model = name === 'cpu' ? MODEL : SMALL_MODEL;
+  { name: 'webgpu', factory: shared(webgpu({ adapter: 'any' })), model: 'tiny-sd' },
+])('on $name', { timeout: 240_000 }, ({ name, factory, model: folder }) => {
+  const model = fixturePath(`pipelines/${folder}`);
+  const call = { ...LOSSY_CALL, outputType: name === 'cpu' ? 'np' : 'latent', returnLatents: true } as const;
 
-  it('draws the same picture with as little as can be', { timeout: 120_000 }, async () => {
+  it('draws the same picture with as little as can be', async () => {
     const whole = await open(factory, undefined, model);
-    const { np, memory } = await whole(CALL);
+    const { latents, np, memory } = await whole(call);
     await whole.dispose();
+    expect(latents!.data).toMatchNmse(expected.f32(`${folder}.plain`), 1e-6);
     const tooLittle = await open(factory, { budget: 1000 }, model);
-    const budget = await smallestBudget(tooLittle);
+    const budget = await smallestBudget(tooLittle, call);
     await tooLittle.dispose();
     expect(budget).toBeLessThan(memory!.peakDeviceBytes);
     const pipe = await open(factory, { budget }, model);
-    afterAll(() => pipe.dispose());
-    const plan = pipe.memoryPlan(CALL);
+    const plan = pipe.memoryPlan(call);
     expect(plan.peakBytes).toBeLessThanOrEqual(budget);
-    expect(plan.phases.map(({ phase }) => phase)).toEqual(['text', 'denoise', 'decode']);
-    expect(await drawWithin(pipe, budget)).toEqual(np!.data);
+    expect(plan.phases.slice(0, 2).map(({ phase }) => phase)).toEqual(['text', 'denoise']);
+    const small = await pipe(call);
+    expect(small.memory!.peakDeviceBytes).toBeLessThanOrEqual(budget * 1.05);
+    expect(small.latents!.data).toEqual(latents!.data);
+    expect(small.np?.data).toEqual(np?.data);
+    const [unet] = plan.phases[1].components;
+    expect(unet.weights).toBe(name === 'cpu' ? 'whole' : 'streamed');
+    if (name === 'webgpu') expect(small.memory!.peakHostBytes).toBeGreaterThan(unet.movedBytes);
+    await pipe.dispose();
+  });
+
+  it('holds weights as float8 where it may, as layerwise casting does', async () => {
+    const roomy = await open(factory, { budget: '1GB', lossy: true }, model);
+    const plan = roomy.memoryPlan(call);
+    expect(plan.phases.map(({ kind }) => kind)).not.toContain('lossy');
+    await roomy.dispose();
+    const [unet] = plan.phases[1].components;
+    const exact = await open(factory, { budget: 1 }, model);
+    // Where weights can be streamed, less would do than to have them whole.
+    const most = name === 'cpu' ? await smallestBudget(exact, call) : unet.weightBytes + unet.workBytes;
+    await exact.dispose();
+    const budgets = [0.99, 0.9, 0.8].map((share) => Math.floor(share * most));
+    const kinds: string[] = [];
+    for (const budget of budgets) {
+      const pipe = await open(factory, { budget, lossy: true }, model);
+      const planned = attempt(() => pipe.memoryPlan(call));
+      kinds.push(planned?.phases[1].kind ?? 'none');
+      await pipe.dispose();
+    }
+    expect(kinds).toContain('lossy');
+    const pipe = await open(factory, { budget: budgets[kinds.indexOf('lossy')], lossy: true }, model);
+    const { latents, memory } = await pipe(call);
+    expect(latents!.data).toMatchNmse(expected.f32(`${folder}.cast`), 1e-6);
+    expect(memory!.peakDeviceBytes).toBeLessThanOrEqual(1.05 * budgets[kinds.indexOf('lossy')]);
+    expect(pipe.notices).toEqual([expect.stringMatching(/float8/)]);
+    await pipe.dispose();
   });
 });
 

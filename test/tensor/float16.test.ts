@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest';
 import { decodeToF16, decodeToF32, decodeToI32 } from '../../src/tensor/decode.ts';
 import type { StoredDType } from '../../src/tensor/dtype.ts';
+import { encodeE4M3 } from '../../src/tensor/float8.ts';
 import { encodeF16, f16ToF32, f32BitsToF16, f32ToF16 } from '../../src/tensor/float16.ts';
 import cases from '../fixtures/loaders/float_cases.json' with { type: 'json' };
 
@@ -143,4 +144,17 @@ test('a wrong number of bytes or outputs is refused', () => {
   expect(() => decodeToF32(new Uint8Array(3), 'F16')).toThrow(RangeError);
   expect(() => decodeToF32(new Uint8Array(4), 'F16', new Float32Array(3))).toThrow(RangeError);
   expect(() => decodeToF16(new Uint8Array(4), 'F32', new Uint16Array(2))).toThrow(RangeError);
+});
+
+test('numbers become the nearest float8_e4m3fn, as torch rounds them', () => {
+  const values = [0, -0, 1, -1, 447, 449, 463.9, 464, 464.1, 1e9, -470, 2 ** -9, 2 ** -10, 2 ** -10 * 1.0001];
+  const more = [1.5, 2.5, 3.5, 7.5].map((times) => times * 2 ** -9);
+  const last = [0.9999 * 2 ** -6, 2 ** -6, 1.0625, 1.1875, 1.06251, Math.PI, 1e-30, Number.NaN];
+  // torch.tensor(values).to(torch.float8_e4m3fn).view(torch.uint8)
+  const codes = [
+    0, 128, 56, 184, 126, 126, 126, 126, 127, 127, 255, 1, 0, 1, 2, 2, 4, 8, 8, 8, 56, 58, 57, 69, 0, 127,
+  ];
+  expect([...encodeE4M3(Float32Array.from([...values, ...more, ...last]))]).toEqual(codes);
+  const numbers = allBytes.filter((code) => (code & 127) !== 127);
+  expect(encodeE4M3(decodeToF32(numbers, 'F8_E4M3'))).toEqual(numbers);
 });

@@ -8,7 +8,6 @@ import type { ValueId } from '../../graph/op.ts';
 import { speedsOf } from '../../kernels/cost.ts';
 import type { KernelContext } from '../../kernels/kernel.ts';
 import { SHIPPED_ROWS } from '../../kernels/shipped-rows.ts';
-import { packedBytes } from '../../kernels/packing.ts';
 import type { Candidate } from '../../kernels/selection.ts';
 import { tune, tuningJobs, type TuningJob } from '../../kernels/tuning.ts';
 import type { Place, Plan, PlannedValue } from '../../plan/plan.ts';
@@ -17,10 +16,10 @@ import type { WebGpuOptions } from './acquire.ts';
 import type { OpenDevice } from './device.ts';
 import { BUFFER_USAGE } from './flags.ts';
 import { compilePipeline } from './pipelines.ts';
-import { planLaunches, record, type BufferSource } from './recording.ts';
+import { planLaunches, record, type BufferSource, type WeightRange } from './recording.ts';
 import { timeRepeats } from './stopwatch.ts';
 import { encodeElements, padded } from './tensor.ts';
-import type { WeightRequest } from './weights.ts';
+import { bufferBytes, type WeightRequest } from './weights.ts';
 
 /** Longest that one measurement may take, in milliseconds. */
 const MEASUREMENT_MS = 3;
@@ -173,9 +172,9 @@ class NoiseBuffers implements BufferSource {
     return this.#get(name, tensor?.bytes ?? 0, false);
   }
 
-  weightBuffer(request: WeightRequest): GPUBuffer {
-    const bytes = packedBytes(request.packing, request.shape, request.dtype);
-    return this.#get(`weight ${bytes}`, bytes, true);
+  weightRange(request: WeightRequest): WeightRange {
+    const size = bufferBytes(request);
+    return { buffer: this.#get(`weight ${size}`, size, true), offset: 0, size };
   }
 
   /** Makes a buffer of at least some bytes, or makes it larger. */

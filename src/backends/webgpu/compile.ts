@@ -1,17 +1,19 @@
 /** @file Compiles a plan: loads its weights, compiles its pipelines, makes its buffers, and records its dispatches. */
 
 import { GraphError, KernelError } from '../../errors.ts';
-import type { Place, Plan } from '../../plan/plan.ts';
+import type { Place, Plan, PlannedDispatch } from '../../plan/plan.ts';
 import type { CompileOptions, CompileProgress } from '../backend.ts';
 import { loadRequests } from '../weight-loading.ts';
 import type { OpenDevice } from './device.ts';
 import { BUFFER_USAGE } from './flags.ts';
 import { compilePipeline, type CompiledPipeline, type PipelineRequest } from './pipelines.ts';
 import { WebGpuProgram } from './program.ts';
-import { planLaunches, record, type PlannedLaunch, type Recording } from './recording.ts';
+import { planLaunches, record, type PlannedLaunch, type Recording, type WeightRange } from './recording.ts';
 import { targetName } from './target.ts';
 import { padded, sharedTensor, WebGpuTensor } from './tensor.ts';
-import { requestKey, WebGpuWeights, type WeightRequest } from './weights.ts';
+import { WeightStream } from './weight-stream.ts';
+import { plainOutputs, weightUses } from './weight-uses.ts';
+import { bufferBytes, requestKey, WebGpuWeights, type WeightRequest } from './weights.ts';
 
 /** Compiles a plan; see `Backend.compile` and, for `recorded`, `WebGpuOptions`. */
 export async function compileProgram(
@@ -33,18 +35,22 @@ export async function compileProgram(
   device.check();
   const launches = planLaunches(plan, device.traits);
   const outputRequests = plainOutputs(plan);
-  const requests = [
-    ...launches.flatMap((launch) => [...launch.weights.values()]),
-    ...outputRequests.values(),
-  ];
-  const unique = new Map(requests.map((request) => [requestKey(request), request]));
-  for (const request of unique.values()) weights.checkRequest(request);
-  const [loaded, pipelines] = await loadAndCompile(device, launches, unique, weights, options);
-  signal?.throwIfAborted();
-
+  const uses = weightUses(plan, launches);
+  for (const { request } of uses.values()) weights.checkRequest(request);
+  const { placement } = options;
+  const stream = placement && (await WeightStream.open({ device, plan, weights, uses, placement }));
   const ownTensors: WebGpuTensor[] = [];
   const arena: GPUBuffer[] = [];
   try {
+    const load = async (request: WeightRequest): Promise<GPUBuffer | undefined> =>
+      stream?.moves(requestKey(request))
+        ? stream.put(request, signal).then(() => undefined)
+        : weights.load(request, signal);
+    const unique = new Map([...uses].map(([key, { request }]) => [key, request]));
+    const [loaded, pipelines] = await loadAndCompile(device, launches, unique, load, options);
+    signal?.throwIfAborted();
+    stream?.seal();
+    if (stream) weights.streams.add(stream);
     return await device.scoped(`plan "${plan.name}"`, () => {
       const tensors = new Map<string, WebGpuTensor>();
       for (const tensor of plan.tensors) {
@@ -61,7 +67,13 @@ export async function compileProgram(
             usage: BUFFER_USAGE.STORAGE | BUFFER_USAGE.COPY_SRC | BUFFER_USAGE.COPY_DST,
           }),
         );
-      const weightBuffer = (request: WeightRequest): GPUBuffer => loaded.get(requestKey(request))!;
+      const position = new Map(plan.dispatches.map((dispatch, i) => [dispatch, i]));
+      const weightRange = (request: WeightRequest, dispatch: PlannedDispatch): WeightRange => {
+        const key = requestKey(request);
+        const own = loaded.get(key);
+        if (own) return { buffer: own, offset: 0, size: bufferBytes(request) };
+        return stream!.rangeFor(key, position.get(dispatch)!)!;
+      };
       const bufferAt = (place: Place): GPUBuffer => {
         const buffer =
           place.kind === 'arena'
@@ -73,40 +85,31 @@ export async function compileProgram(
           remedy: 'This is a bug in the planner',
         });
       };
-      const recordNow = (): Recording =>
-        record(device, plan, launches, pipelines, { weightBuffer, bufferAt });
+      const recordNow = (): Recording => record(device, plan, launches, pipelines, { weightRange, bufferAt });
       const recordAgain = recorded ? undefined : recordNow;
       const outputWeights = new Map(
-        [...outputRequests].map(([index, request]) => [index, weightBuffer(request)]),
+        [...outputRequests].map(([index, request]) => [index, loaded.get(requestKey(request))!]),
       );
       const recording = recordNow();
-      const parts = { device, plan, recording, recordAgain, arena, tensors, ownTensors, outputWeights };
+      const parts = {
+        device,
+        plan,
+        recording,
+        recordAgain,
+        arena,
+        tensors,
+        ownTensors,
+        outputWeights,
+        stream,
+      };
       return new WebGpuProgram(parts);
     });
   } catch (error) {
+    stream?.dispose();
     for (const buffer of arena) buffer.destroy();
     for (const tensor of ownTensors) tensor.dispose();
     throw error;
   }
-}
-
-/** Weights that are outputs themselves, by index. */
-export function plainOutputs(plan: Plan): Map<number, WeightRequest> {
-  const requests = new Map<number, WeightRequest>();
-  for (const { value } of plan.outputs) {
-    const place = plan.values.get(value)?.place;
-    if (place?.kind !== 'weight') continue;
-    const weight = plan.weights[place.index];
-    const stored = plan.values.get(weight.value);
-    if (stored && stored.dtype !== 'i32')
-      requests.set(place.index, {
-        weight,
-        shape: stored.shape,
-        dtype: stored.dtype,
-        packing: { kind: 'plain' },
-      });
-  }
-  return requests;
 }
 
 /** Loads weights while the driver compiles; progress is that of one and then of the other. */
@@ -114,10 +117,10 @@ async function loadAndCompile(
   device: OpenDevice,
   launches: readonly PlannedLaunch[],
   requests: ReadonlyMap<string, WeightRequest>,
-  weights: WebGpuWeights,
+  load: (request: WeightRequest) => Promise<GPUBuffer | undefined>,
   options: CompileOptions,
-): Promise<[Map<string, GPUBuffer>, CompiledPipeline[]]> {
-  const { signal, onProgress } = options;
+): Promise<[Map<string, GPUBuffer | undefined>, CompiledPipeline[]]> {
+  const { onProgress } = options;
   let isLoading = true;
   let latest: CompileProgress | undefined;
   const compiling = compilePipelines(device, launches, {
@@ -129,7 +132,6 @@ async function loadAndCompile(
   });
   // What is wrong with the weights is said first.
   compiling.catch(() => undefined);
-  const load = (request: WeightRequest): Promise<GPUBuffer> => weights.load(request, signal);
   const loaded = await loadRequests(requests, load, options, 'at once');
   isLoading = false;
   if (latest) onProgress?.(latest);

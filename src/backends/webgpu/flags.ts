@@ -13,6 +13,8 @@ export const BUFFER_USAGE = {
 
 /** GPUMapMode.READ */
 export const MAP_READ = 1;
+/** GPUMapMode.WRITE */
+export const MAP_WRITE = 2;
 
 /** GPUShaderStage.COMPUTE */
 export const COMPUTE_STAGE = 4;

@@ -8,6 +8,7 @@ import {
   unknownValue,
   writtenTensors,
 } from '../plan-values.ts';
+import { OptionError } from '../../errors.ts';
 import { elementCount } from '../../kernels/kernel.ts';
 import type { Place, Plan } from '../../plan/plan.ts';
 import type { DeviceTensor, DispatchTime, Program, RunTime } from '../backend.ts';
@@ -16,6 +17,7 @@ import { BUFFER_USAGE, MAP_READ } from './flags.ts';
 import { profileOnDevice, profileOnHost } from './profile.ts';
 import { encodeDispatches, type Recording } from './recording.ts';
 import { RunTimer } from './run-timer.ts';
+import type { WeightStream } from './weight-stream.ts';
 import { decodeElements, encodeElements, padded, type WebGpuTensor } from './tensor.ts';
 
 /** What a program is made of. */
@@ -32,6 +34,8 @@ export interface ProgramParts {
   readonly ownTensors: readonly WebGpuTensor[];
   /** Weights, as stored, that are outputs themselves; by their index. */
   readonly outputWeights: ReadonlyMap<number, GPUBuffer>;
+  /** Where weights come through slots; the program's own. */
+  readonly stream?: WeightStream | undefined;
 }
 
 /** A compiled plan; `run` encodes one compute pass and returns. */
@@ -76,13 +80,34 @@ export class WebGpuProgram implements Program {
   }
 
   #submit(recording: Recording): void {
-    const { gpu } = this.#parts.device;
+    const { device, stream } = this.#parts;
+    const { gpu } = device;
+    if (stream) return this.#submitSegments(recording, stream);
     const encoder = gpu.createCommandEncoder();
     const timestampWrites = this.#timer?.next();
     const pass = encoder.beginComputePass(timestampWrites && { timestampWrites });
     encodeDispatches(pass, recording);
     pass.end();
     gpu.queue.submit([encoder.finish()]);
+  }
+
+  /** One submit a segment. The next segment's weights go into their slot before this one's kernels are queued. */
+  #submitSegments(recording: Recording, stream: WeightStream): void {
+    const { gpu } = this.#parts.device;
+    const times = this.#timer?.next();
+    const { segments } = stream;
+    let launch = 0;
+    for (const [i, { to }] of segments.entries()) {
+      const encoder = gpu.createCommandEncoder();
+      if (i === 0) stream.fill(encoder, 0);
+      if (i + 1 < segments.length) stream.fill(encoder, i + 1);
+      const pass = encoder.beginComputePass(times && segmentTimes(times, i, segments.length));
+      const first = launch;
+      while (launch < recording.names.length && recording.names[launch].dispatch < to) launch++;
+      encodeDispatches(pass, recording, first, launch);
+      pass.end();
+      gpu.queue.submit([encoder.finish()]);
+    }
   }
 
   timeRuns(count: number): () => Promise<readonly RunTime[]> {
@@ -125,7 +150,12 @@ export class WebGpuProgram implements Program {
 
   async profile(): Promise<DispatchTime[]> {
     this.#checkUsable();
-    const { device, recording } = this.#parts;
+    const { device, recording, stream } = this.#parts;
+    if (stream)
+      throw new OptionError('programs whose weights are streamed cannot be profiled', {
+        file: `plan "${this.plan.name}"`,
+        remedy: 'Profile it without a budget of memory',
+      });
     const times = await (device.hasTimestamps ? profileOnDevice : profileOnHost)(device, recording);
     device.check();
     return times;
@@ -142,10 +172,11 @@ export class WebGpuProgram implements Program {
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
-    const { arena, ownTensors, recording } = this.#parts;
+    const { arena, ownTensors, recording, stream } = this.#parts;
     for (const buffer of arena) buffer.destroy();
     for (const tensor of ownTensors) tensor.dispose();
     recording.uniforms?.destroy();
+    stream?.dispose();
   }
 
   #checkUsable(): void {
@@ -164,4 +195,18 @@ export class WebGpuProgram implements Program {
     if (!buffer) throw unknownValue(this.plan, name);
     return buffer;
   }
+}
+
+/** A run's begin and end are written by its first and its last pass. */
+function segmentTimes(
+  { querySet, ...indices }: GPUComputePassTimestampWrites,
+  segment: number,
+  count: number,
+): GPUComputePassDescriptor | undefined {
+  const { beginningOfPassWriteIndex: begin, endOfPassWriteIndex: end } = indices;
+  const times = {
+    ...(segment === 0 && begin !== undefined && { beginningOfPassWriteIndex: begin }),
+    ...(segment === count - 1 && end !== undefined && { endOfPassWriteIndex: end }),
+  };
+  return Object.keys(times).length > 0 ? { timestampWrites: { querySet, ...times } } : undefined;
 }

@@ -101,8 +101,15 @@ function bug(node: Node, problem: string): KernelError {
 export interface BufferSource {
   /** The buffer behind a place that is no weight. */
   bufferAt(place: Place): GPUBuffer;
-  /** The buffer of a loaded weight. */
-  weightBuffer(request: WeightRequest): GPUBuffer;
+  /** Where a dispatch finds a weight. */
+  weightRange(request: WeightRequest, dispatch: PlannedDispatch): WeightRange;
+}
+
+/** A range of a buffer that holds a weight. */
+export interface WeightRange {
+  readonly buffer: GPUBuffer;
+  readonly offset: number;
+  readonly size: number;
 }
 
 /** Dispatches ready to be encoded. */
@@ -117,13 +124,15 @@ export interface Recording {
   readonly uniforms: GPUBuffer | undefined;
 }
 
-/** Encodes all dispatches of a recording. */
+/** Encodes launches of a recording: all, or those from one up to another. */
 export function encodeDispatches(
   pass: GPUComputePassEncoder,
   { pipelines, bindGroups, workgroups }: Pick<Recording, 'pipelines' | 'bindGroups' | 'workgroups'>,
+  from = 0,
+  to = pipelines.length,
 ): void {
   let current: GPUComputePipeline | undefined;
-  for (let i = 0; i < pipelines.length; i++) {
+  for (let i = from; i < to; i++) {
     const pipeline = pipelines[i];
     if (pipeline !== current) pass.setPipeline((current = pipeline));
     pass.setBindGroup(0, bindGroups[i]);
@@ -207,7 +216,8 @@ function bindingOf(
   const { node, scratch } = dispatch;
   const name = launch.aliases?.[binding] ?? binding;
   const weight = weights.get(name);
-  if (weight && weight.packing.kind !== 'plain') return { buffer: buffers.weightBuffer(weight) };
+  const whole = weight && buffers.weightRange(weight, dispatch);
+  if (whole && weight.packing.kind !== 'plain') return whole;
   const [, scratchIndex] = /^scratch(\d+)$/.exec(name) ?? [];
   const value = name === 'y' ? node.output : inputsOf(node).find(([input]) => input === name)?.[1];
   const range =
@@ -217,8 +227,8 @@ function bindingOf(
   if (!range || (range.place.kind === 'weight' && !weight)) throw bug(node, `has nothing to bind as ${name}`);
   const part = launch.ranges?.[name];
   return {
-    buffer: weight ? buffers.weightBuffer(weight) : buffers.bufferAt(range.place),
-    offset: range.place.offset + (part?.offset ?? 0),
+    buffer: whole ? whole.buffer : buffers.bufferAt(range.place),
+    offset: (whole?.offset ?? 0) + range.place.offset + (part?.offset ?? 0),
     size: padded(part?.bytes ?? range.bytes),
   };
 }

@@ -2,6 +2,7 @@
 
 import { OptionError } from '../../errors.ts';
 import { KERNELS } from '../../kernels/index.ts';
+import type { WeightHold } from '../../plan/stream.ts';
 import { FUSIONS } from '../../plan/target.ts';
 import type { Backend, BackendFactory } from '../backend.ts';
 import { acquireDevice, type WebGpuOptions } from './acquire.ts';
@@ -30,6 +31,8 @@ export function webgpu(options: WebGpuOptions = {}): BackendFactory {
   };
 }
 
+const HOLDS: ReadonlySet<WeightHold> = new Set(['host', 'float8']);
+
 function checkNames(what: string, names: readonly string[], known: readonly string[]): void {
   for (const name of names)
     if (!known.includes(name))
@@ -56,6 +59,7 @@ async function createBackend(device: OpenDevice, options: WebGpuOptions): Promis
     ...(tuner && { tune: (plan) => tuner.tune(plan, policy.without) }),
     createWeights: (reader) => new WebGpuWeights(device, reader),
     demand: (plan, storedType) => demandOf(device, plan, storedType),
+    holds: HOLDS,
     memory: device.meter,
     compile: (plan, compileOptions) => compileProgram(device, plan, compileOptions, recorded),
     async idle() {

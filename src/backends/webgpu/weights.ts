@@ -18,13 +18,16 @@ import {
 } from '../../kernels/packing.ts';
 import { elementCount } from '../../kernels/kernel.ts';
 import { decodeToF16, decodeToF32 } from '../../tensor/decode.ts';
+import type { WeightPlacement } from '../../plan/stream.ts';
 import { DEVICE_DTYPE_BYTES, type FloatDType, type StoredDType } from '../../tensor/dtype.ts';
 import type { RefreshOptions, WeightReader, WeightStore } from '../backend.ts';
 import { checkWeight, isPartOf, lowRankSums, SharedLoads, weightName } from '../weight-loading.ts';
 import type { OpenDevice } from './device.ts';
 import { ByteGate } from './byte-gate.ts';
 import { BUFFER_USAGE } from './flags.ts';
+import { padded } from './tensor.ts';
 import { WeightMerger } from './weight-merge.ts';
+import type { WeightStream } from './weight-stream.ts';
 
 /** A weight in the layout that a kernel wants. */
 export interface WeightRequest {
@@ -39,6 +42,9 @@ export interface WeightRequest {
 export function requestKey({ weight, shape, dtype, packing }: WeightRequest): string {
   return JSON.stringify([weight.parts.map((part) => part.name), shape, dtype, packing]);
 }
+
+/** How elements are packed: as kernels read them, or as the codes of float8_e4m3fn that they are stored as. */
+type ElementType = FloatDType | 'f8';
 
 /** Bytes of a request's buffer. */
 export function bufferBytes({ packing, shape, dtype }: WeightRequest): number {
@@ -59,6 +65,9 @@ export class WebGpuWeights implements WeightStore {
   readonly #requests = new Map<string, WeightRequest>();
   readonly #merger: WeightMerger;
   readonly #gate = new ByteGate(MAX_HELD_BYTES);
+  /** Weights that are held elsewhere, for programs that stream them. */
+  readonly streams = new Set<WeightStream>();
+  #slots: readonly GPUBuffer[] = [];
   #bytes = 0;
   #pendingBytes = 0;
 
@@ -84,6 +93,31 @@ export class WebGpuWeights implements WeightStore {
     return this.#buffers.get(key, () => this.#upload(request, signal));
   }
 
+  /** The slots that all streamed programs of this store share; they are made of the size that is asked for first. */
+  async slotsFor({ slots, slotBytes }: WeightPlacement): Promise<readonly GPUBuffer[]> {
+    if (this.#slots.length === 0)
+      this.#slots = await this.device.scoped('slots for weights', () =>
+        Array.from({ length: slots }, () =>
+          this.device.gpu.createBuffer({
+            label: 'slot for weights',
+            size: padded(slotBytes),
+            usage: BUFFER_USAGE.STORAGE | BUFFER_USAGE.COPY_DST,
+          }),
+        ),
+      );
+    if (this.#slots.every(({ size }) => size >= slotBytes)) return this.#slots;
+    throw new KernelError(`programs of one network ask for different slots`, {
+      remedy: 'This is a bug in the memory plan',
+    });
+  }
+
+  /** A weight as kernels want it, or in the same order as codes of float8. */
+  packed(request: WeightRequest, type: ElementType, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
+    const bytes =
+      type === 'f8' ? bufferBytes(request) / DEVICE_DTYPE_BYTES[request.dtype] : bufferBytes(request);
+    return this.#gate.hold(bytes, () => this.#pack(request, type, Math.ceil(bytes / 4) * 4, signal));
+  }
+
   /** Overwrites buffers: on the device where adapters are low-rank sums, else by packing what the reader gives. */
   async refresh(
     names: ReadonlySet<string>,
@@ -99,6 +133,7 @@ export class WebGpuWeights implements WeightStore {
       if (!isMerged) await this.#rewrite(request, buffer, signal);
       if (!isMerged || sums?.every(({ terms }) => terms.length === 0)) plain.push(key);
     }
+    for (const stream of this.streams) await stream.refresh(names, signal);
     await this.#merger.flush();
     for (const key of plain) this.#merger.release(key);
   }
@@ -115,6 +150,8 @@ export class WebGpuWeights implements WeightStore {
   dispose(): void {
     this.#buffers.clear((buffer) => buffer.destroy());
     this.#merger.release();
+    for (const slot of this.#slots) slot.destroy();
+    this.#slots = [];
     this.#bytes = 0;
   }
 
@@ -147,8 +184,13 @@ export class WebGpuWeights implements WeightStore {
   async #rewrite(request: WeightRequest, buffer: GPUBuffer, signal?: AbortSignal): Promise<void> {
     await this.#gate.hold(buffer.size, async () => {
       if (this.#isStoredAsPacked(request)) await this.#copy(request, buffer, signal);
-      else this.device.gpu.queue.writeBuffer(buffer, 0, await this.#pack(request, buffer.size, signal));
-      await this.#drain(buffer.size);
+      else
+        this.device.gpu.queue.writeBuffer(
+          buffer,
+          0,
+          await this.#pack(request, request.dtype, buffer.size, signal),
+        );
+      await this.drain(buffer.size);
     });
   }
 
@@ -177,12 +219,13 @@ export class WebGpuWeights implements WeightStore {
 
   /** Reads a weight's parts one after the other and packs each; the result is padded to `byteLength`. */
   async #pack(
-    { weight, shape, dtype, packing }: WeightRequest,
+    { weight, shape, packing }: WeightRequest,
+    type: ElementType,
     byteLength: number,
     signal?: AbortSignal,
   ): Promise<Uint8Array<ArrayBuffer>> {
     const target = new Uint8Array(byteLength);
-    const put = rowPacker(packing, shape, dtype, target);
+    const put = rowPacker(packing, shape, type, target);
     const rowLength = elementCount(shape.slice(1));
     let row = 0;
     for (const { name } of weight.parts) {
@@ -195,7 +238,7 @@ export class WebGpuWeights implements WeightStore {
   }
 
   /** Waits, now and then, until the queue has taken what was written, so that staging memory stays small. */
-  async #drain(bytes: number): Promise<void> {
+  async drain(bytes: number): Promise<void> {
     this.#pendingBytes += bytes;
     if (this.#pendingBytes < MAX_PENDING_BYTES) return;
     this.#pendingBytes = 0;
@@ -209,7 +252,7 @@ export class WebGpuWeights implements WeightStore {
 function rowPacker(
   packing: Packing,
   shape: readonly number[],
-  dtype: FloatDType,
+  type: ElementType,
   target: Uint8Array<ArrayBuffer>,
 ): (bytes: Uint8Array, stored: StoredDType, row: number) => number {
   if (packing.kind === 'int8')
@@ -219,11 +262,19 @@ function rowPacker(
       return elements.length;
     };
   const length = packedLength(packing, shape);
-  const packed: Elements =
-    dtype === 'f16' ? new Uint16Array(target.buffer, 0, length) : new Float32Array(target.buffer, 0, length);
+  const Packed = type === 'f8' ? Uint8Array : type === 'f16' ? Uint16Array : Float32Array;
+  const packed: Elements = new Packed(target.buffer, 0, length);
   return (bytes, stored, row) => {
-    const elements = dtype === 'f16' ? decodeToF16(bytes, stored) : decodeToF32(bytes, stored);
+    const elements = elementsOf(bytes, stored, type);
     packRows(packing, shape, elements, row, packed);
     return elements.length;
   };
+}
+
+function elementsOf(bytes: Uint8Array, stored: StoredDType, type: ElementType): Elements {
+  if (type !== 'f8') return type === 'f16' ? decodeToF16(bytes, stored) : decodeToF32(bytes, stored);
+  if (stored === 'F8_E4M3') return bytes;
+  throw new KernelError(`weights that are stored as ${stored} cannot be held as float8 as they are`, {
+    remedy: 'This is a bug in the memory plan',
+  });
 }
