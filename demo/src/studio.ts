@@ -41,7 +41,19 @@ export const shown = signal<CalotypeImage | undefined>(undefined);
 export const shownIsPreview = signal(false);
 /** What went wrong last, for people. */
 export const problem = signal<string | undefined>(undefined);
-export const lastRun = signal<{ readonly seconds: number; readonly perStep: number } | undefined>(undefined);
+export const lastRun = signal<
+  | {
+      readonly seconds: number;
+      readonly perStep: number;
+      /** Most bytes of the device's memory at once. */
+      readonly bytes: number | undefined;
+      /** Ends of prompts that did not fit into the model's input. */
+      readonly cutOff: readonly string[];
+      /** What took the device away, if it was lost meanwhile. */
+      readonly recoveredFrom: string | undefined;
+    }
+  | undefined
+>(undefined);
 /** The picture to begin with, and where to paint it anew. */
 export const source = signal<CalotypeImage | undefined>(undefined);
 export const mask = signal<CalotypeImage | undefined>(undefined);
@@ -110,6 +122,9 @@ export async function draw(): Promise<void> {
     lastRun.value = {
       seconds: (performance.now() - begun) / 1000,
       perStep: denoise / output.options.numInferenceSteps,
+      bytes: output.memory?.peakDeviceBytes,
+      cutOff: output.truncatedPrompts,
+      recoveredFrom: output.recoveredFrom,
     };
     await keep(await worker.encodePng(image, recipeOf(output)), form.seed);
   });

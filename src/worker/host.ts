@@ -2,7 +2,7 @@
 import { cpu } from '../backends/cpu/cpu.ts';
 import type { BackendFactory } from '../backends/backend.ts';
 import { webgpu } from '../backends/webgpu/webgpu.ts';
-import { OptionError } from '../errors.ts';
+import { DeviceLostError, OptionError } from '../errors.ts';
 import type { CalotypeImage } from '../image/image.ts';
 import { decodePng, encodePng } from '../image/png.ts';
 import { readRecipe, type Recipe, recipeTexts } from '../image/recipe.ts';
@@ -10,6 +10,7 @@ import { blobModelSource } from '../loaders/model-source.ts';
 import { blobSource } from '../loaders/byte-source.ts';
 import type { DiffusionPipeline } from '../pipelines/diffusion-pipeline.ts';
 import type { FromPretrainedOptions } from '../pipelines/from-pretrained.ts';
+import { randomSeed } from '../pipelines/noise.ts';
 import { pipelineLoader } from '../pipelines/pipeline-loader.ts';
 import type { ProgressListener } from '../pipelines/progress.ts';
 import { openModelCache } from '../platform/opfs-store.ts';
@@ -47,6 +48,8 @@ export class WorkerHost {
   readonly #post: Post;
   readonly #running = new Map<number, AbortController>();
   #pipe: DiffusionPipeline | undefined;
+  /** What it was made from, to be opened again where the device is lost. */
+  #opened: { readonly model: WorkerModel; readonly options: FromPretrainedOptions } | undefined;
   /** The model's own scheduler, from whose configuration others are made. */
   #ownScheduler: Scheduler | undefined;
   /** Who hears of the weights and kernels that a call brings with it. */
@@ -108,15 +111,15 @@ export class WorkerHost {
     await this.#dispose();
     const { backends, ...given } = options;
     this.#progress = running.progress;
-    const load: FromPretrainedOptions = {
-      ...given,
-      signal: running.signal,
-      onProgress: (event) => this.#progress(event),
-      ...(backends && { backends: backends.map(openableBackend) }),
-    };
-    const pipe = await openPipeline(model, load);
-    this.#pipe = pipe;
-    this.#ownScheduler = pipe.scheduler;
+    const pipe = await this.#open(
+      model,
+      {
+        ...given,
+        onProgress: (event) => this.#progress(event),
+        ...(backends && { backends: backends.map(openableBackend) }),
+      },
+      running.signal,
+    );
     const { className, backend, recommended, notices } = pipe;
     return {
       className,
@@ -127,13 +130,42 @@ export class WorkerHost {
     };
   }
 
+  async #open(
+    model: WorkerModel,
+    options: FromPretrainedOptions,
+    signal: AbortSignal,
+  ): Promise<DiffusionPipeline> {
+    const pipe = await openPipeline(model, { ...options, signal });
+    this.#pipe = pipe;
+    this.#opened = { model, options };
+    this.#ownScheduler = pipe.scheduler;
+    return pipe;
+  }
+
+  /**
+   * Draws; where the device is lost meanwhile, the same picture is begun again on a new one, once: what takes a device
+   * away twice will do so again.
+   */
   async #draw(call: WorkerCallOptions, running: Running): Promise<WorkerOutput> {
+    const seeded = { ...call, seed: call.seed ?? randomSeed() };
+    try {
+      return await this.#drawOnce(seeded, running);
+    } catch (error) {
+      if (!(error instanceof DeviceLostError)) throw error;
+      await this.#close();
+      return { ...(await this.#drawOnce(seeded, running)), recoveredFrom: error.message };
+    }
+  }
+
+  async #drawOnce(call: WorkerCallOptions, running: Running): Promise<WorkerOutput> {
+    this.#progress = running.progress;
+    if (this.#pipe === undefined && this.#opened !== undefined)
+      await this.#open(this.#opened.model, this.#opened.options, running.signal);
     const pipe = this.#pipe;
     const own = this.#ownScheduler;
     if (pipe === undefined || own === undefined)
       throw new OptionError('no model is loaded', { remedy: 'Load one first, and wait for it' });
     const { scheduler, previews = false, ...options } = call;
-    this.#progress = running.progress;
     pipe.scheduler = scheduler
       ? SCHEDULERS[scheduler.name].fromConfig(own.config, scheduler.settings ?? {})
       : own;
@@ -150,6 +182,12 @@ export class WorkerHost {
   }
 
   async #dispose(): Promise<undefined> {
+    this.#opened = undefined;
+    await this.#close();
+  }
+
+  /** Frees the pipeline; the next picture opens it again. */
+  async #close(): Promise<void> {
     const pipe = this.#pipe;
     this.#pipe = undefined;
     await pipe?.dispose();

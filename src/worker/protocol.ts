@@ -67,6 +67,8 @@ export interface WorkerStep extends StepInfo {
 export interface WorkerOutput extends PipelineOutput {
   /** The class of the scheduler that was used, for recipes. */
   readonly scheduler: string;
+  /** What took the device away, if it was lost and the picture was begun again on a new one. */
+  readonly recoveredFrom?: string;
 }
 
 /** The model cache of this origin. */

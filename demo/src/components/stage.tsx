@@ -51,8 +51,15 @@ function Status() {
       )}
       {!now && run && (
         <p>
-          Done in {seconds(run.seconds)}, {seconds(run.perStep)} a step.
+          Done in {seconds(run.seconds)}, {seconds(run.perStep)} a step
+          {run.bytes === undefined ? '' : `, with ${(run.bytes / 1e6).toFixed(0)} MB of memory at most`}.
         </p>
+      )}
+      {!now && run && run.cutOff.length > 0 && (
+        <p class="notice">The model did not read: {run.cutOff.join(' / ')}</p>
+      )}
+      {!now && run?.recoveredFrom !== undefined && (
+        <p class="notice">The picture was begun again on a new device, since {run.recoveredFrom}</p>
       )}
       {problem.value && (
         <p class="problem" role="alert">

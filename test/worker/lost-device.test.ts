@@ -1,0 +1,95 @@
+/** @file A device that is lost under a picture: the worker's host opens the model on a new one and draws the picture there. */
+import { readdir, readFile } from 'node:fs/promises';
+import { join, relative } from 'node:path';
+import { afterEach, expect, test, vi } from 'vitest';
+import * as acquire from '../../src/backends/webgpu/acquire.ts';
+import { webgpu } from '../../src/index.ts';
+import { WorkerHost } from '../../src/worker/host.ts';
+import type { FromWorker, ToWorker, WorkerOutput } from '../../src/worker/protocol.ts';
+import { fixturePath } from '../support/fixtures.ts';
+
+/** Every device that was opened, in order. */
+const devices: GPUDevice[] = [];
+vi.mock('../../src/backends/webgpu/acquire.ts', async (importOriginal) => {
+  const original = await importOriginal<typeof acquire>();
+  return {
+    ...original,
+    acquireDevice: async (...args: Parameters<typeof acquire.acquireDevice>) => {
+      const opened = await original.acquireDevice(...args);
+      if (!('reason' in opened)) devices.push(opened.gpu);
+      return opened;
+    },
+  };
+});
+afterEach(() => vi.restoreAllMocks());
+
+const adapter = await webgpu({ adapter: 'software' }).open();
+const missing = 'reason' in adapter ? adapter.reason : undefined;
+if ('reason' in adapter) process.stderr.write(`skipped: lost devices: ${adapter.reason}\n`);
+else adapter.dispose();
+
+const DRAW = { prompt: 'a red apple', numInferenceSteps: 4, height: 32, width: 32 };
+
+/** A model of random weights, as a page has it after its folder was picked. */
+async function pickedModel(): Promise<{ name: string; files: Map<string, Blob> }> {
+  const root = fixturePath('pipelines/tiny-sd');
+  const found = await readdir(root, { recursive: true, withFileTypes: true });
+  const files = new Map<string, Blob>();
+  for (const entry of found.filter((one) => one.isFile())) {
+    const path = join(entry.parentPath, entry.name);
+    files.set(relative(root, path), new Blob([new Uint8Array(await readFile(path))]));
+  }
+  return { name: 'tiny-sd', files };
+}
+
+/** Asks a host, and tells of each step. */
+function askHost(): (request: ToWorker, onStep?: (index: number) => void) => Promise<unknown> {
+  const waiting = new Map<number, { settle(message: FromWorker): void; onStep?: (index: number) => void }>();
+  const host = new WorkerHost((message) => {
+    const asked = waiting.get(message.id);
+    if ('step' in message) asked?.onStep?.(message.step.index);
+    else if (!('progress' in message)) asked?.settle(message);
+  });
+  return (request, onStep) =>
+    new Promise((resolve, reject) => {
+      if (!('id' in request)) throw new RangeError('only requests are asked here');
+      waiting.set(request.id, {
+        ...(onStep && { onStep }),
+        settle: (message) =>
+          'gives' in message
+            ? resolve(message.gives)
+            : reject(new Error('failed' in message ? message.failed.message : 'no answer')),
+      });
+      host.receive(request);
+    });
+}
+
+test.skipIf(missing)(
+  'is replaced by another, which draws the same picture',
+  { timeout: 240_000 },
+  async () => {
+    const ask = askHost();
+    await ask({
+      id: 1,
+      call: 'load',
+      takes: { model: await pickedModel(), options: { backends: ['webgpu-software'] } },
+    });
+    const opened = devices.length;
+    // The host answers a request to draw with its output.
+    const lost = (await ask({ id: 2, call: 'draw', takes: { ...DRAW, seed: 7 } }, (index) => {
+      if (index === 1 && devices.length === opened) devices.at(-1)?.destroy();
+    })) as WorkerOutput;
+    expect(lost.recoveredFrom).toMatch(/GPU device was lost/);
+    expect(devices.length).toBe(opened + 1);
+
+    // It stays usable, and what was drawn is what is drawn undisturbed.
+    const whole = (await ask({ id: 3, call: 'draw', takes: { ...DRAW, seed: 7 } })) as WorkerOutput;
+    expect(whole.recoveredFrom).toBeUndefined();
+    expect(lost.images[0].data).toEqual(whole.images[0].data);
+
+    // A device that is lost each time is not asked for ever.
+    const failing = ask({ id: 4, call: 'draw', takes: DRAW }, () => devices.at(-1)?.destroy());
+    await expect(failing).rejects.toThrow(/GPU device was lost.*use a smaller size/s);
+    await ask({ id: 5, call: 'dispose', takes: undefined });
+  },
+);
