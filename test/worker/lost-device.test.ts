@@ -2,7 +2,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { afterEach, expect, test, vi } from 'vitest';
-import * as acquire from '../../src/backends/webgpu/acquire.ts';
+import type * as acquire from '../../src/backends/webgpu/acquire.ts';
 import { webgpu } from '../../src/index.ts';
 import { WorkerHost } from '../../src/worker/host.ts';
 import type { FromWorker, ToWorker, WorkerOutput } from '../../src/worker/protocol.ts';
