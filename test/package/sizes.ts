@@ -6,8 +6,8 @@ import { build } from 'vite';
 
 /** The most bytes, gzip, that each part may take. */
 export const LIMITS = {
-  'text to image on WebGPU, all that is loaded': 175_000,
-  'the CPU backend besides, without WebAssembly': 16_000,
+  'text to image on WebGPU, all that is loaded': 190_000,
+  'the CPU backend besides, without WebAssembly': 20_000,
   'WebAssembly kernels (one of two builds is loaded)': 26_000,
   'LoRA files': 7_000,
   'single-file checkpoints, other VAEs, ControlNets': 14_000,
