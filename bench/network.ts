@@ -20,6 +20,7 @@ const MODELS = {
   sd15: { folder: 'test/fixtures/configs/sd15' },
   sd21: { folder: 'test/fixtures/configs/sd21', vae: 'test/fixtures/configs/sd15', size: '768x768' },
   sdxl: { folder: 'test/fixtures/configs/sdxl-base-1.0' },
+  pixart: { folder: 'test/fixtures/configs/pixart-xl-2-1024-ms', vae: 'test/fixtures/configs/sd15' },
   starter: { folder: 'models/emoji-starter' },
 } as const satisfies Record<string, { folder: string; vae?: string; size?: string }>;
 

@@ -1,7 +1,7 @@
 /**
  * @file `npm run bench -- PRESET`: runs calotype and, where they can be had, its peers in the same session.
  *
- *   unet [--model sd15|sd21|sdxl|starter]   a denoising step with random weights, on WebGPU in three settings (see
+ *   unet [--model sd15|sd21|sdxl|pixart|starter]   a denoising step with random weights, on WebGPU in three settings (see
  *                                           src/platform/dawn-settings.ts), beside torch and ONNX Runtime
  *   vae [--model ...]                       decoding a picture, likewise
  *   ladder [--model ...]                    what each optimisation gains, by `calotype bench ladder`

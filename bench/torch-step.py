@@ -1,4 +1,4 @@
-"""Times torch on a UNet's step or a VAE's decoding with random weights: the peer of `calotype bench unet` and `vae`.
+"""Times torch on a UNet's (or PixArt's transformer's) step or a VAE's decoding with random weights: the peer of `calotype bench unet` and `vae`.
 
     pip install torch diffusers==0.42.1
     python bench/torch-step.py unet test/fixtures/configs/sd15 eager graph compile
@@ -12,10 +12,11 @@ median of the runs by CUDA events, `first_s` the time to the first, `peak_bytes`
 
 import argparse
 import json
+import os
 import time
 
 import torch
-from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
+from diffusers import AutoencoderKL, AutoencoderTiny, PixArtTransformer2DModel, UNet2DConditionModel
 
 parser = argparse.ArgumentParser()
 parser.add_argument("network", choices=["unet", "vae"])
@@ -35,7 +36,8 @@ def read(network):
         return json.load(file)
 
 
-unet = read("unet")
+is_pixart = os.path.exists(f"{arguments.folder}/transformer/config.json")
+unet = read("transformer" if is_pixart else "unet")
 if arguments.size:
     width, height = (int(pixels) // 8 for pixels in arguments.size.split("x"))
 else:
@@ -61,6 +63,19 @@ def make_unet():
     return network, lambda call: call(sample, timestep, encoder_hidden_states=text, return_dict=False, **added)[0]
 
 
+def make_pixart():
+    network = make(PixArtTransformer2DModel, unet)
+    sample = torch.randn(2, unet["in_channels"], height, width, **HALF)
+    timestep = torch.tensor([500, 500], device="cuda")
+    text = torch.randn(2, 120, unet["caption_channels"], **HALF)
+    mask = torch.ones(2, 120, **HALF)
+    sizes = {"resolution": torch.full((2, 2), 8.0 * height, **HALF), "aspect_ratio": torch.ones(2, 1, **HALF)}
+    added = sizes if network.use_additional_conditions else {name: None for name in sizes}
+    return network, lambda call: call(
+        sample, text, timestep, added_cond_kwargs=added, encoder_attention_mask=mask, return_dict=False
+    )[0]
+
+
 def make_vae():
     config = read("vae")
     network = make(AutoencoderTiny if config["_class_name"] == "AutoencoderTiny" else AutoencoderKL, config)
@@ -68,7 +83,8 @@ def make_vae():
     return network.decode, lambda call: call(latents, return_dict=False)[0]
 
 
-call, apply = make_unet() if arguments.network == "unet" else make_vae()
+make_step = make_pixart if is_pixart else make_unet
+call, apply = make_step() if arguments.network == "unet" else make_vae()
 
 
 def prepare(mode):

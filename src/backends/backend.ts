@@ -170,9 +170,10 @@ export interface Backend {
   readonly dtypes: readonly FloatDType[];
   /**
    * Its abilities for a storage type. f16 is storage of weights alone, with activations and arithmetic in f32, on a
-   * device that does not compute in it. Throws OptionError where it cannot be had at all.
+   * device that does not compute in it, and on others where the arithmetic is asked for in f32. Throws OptionError where it
+   * cannot be had at all.
    */
-  target(dtype: FloatDType): Target;
+  target(dtype: FloatDType, arithmetic?: 'f32'): Target;
   /**
    * Measures kernels that a plan may gain from, for a few seconds at most over the backend's life; whether it learnt
    * anything, so that the plan should be made again.

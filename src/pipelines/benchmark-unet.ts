@@ -1,10 +1,11 @@
-/** @file Times a UNet's denoising step on a backend, with random weights, from its configuration alone. */
+/** @file Times a denoising step on a backend, with random weights, from its configuration alone. */
 
 import type { Backend } from '../backends/backend.ts';
-import type { UNet2DConditionConfig } from '../loaders/configs/unet.ts';
+import { buildPixArtTransformer, positionEmbedding } from '../models/pixart-transformer.ts';
 import { buildUNet2DCondition } from '../models/unet2d-condition.ts';
 import { memoryOf, timeProgram, type NetworkBenchmark, type TimingOptions } from './benchmark.ts';
 import { Denoiser, type DenoisePrograms } from './denoiser.ts';
+import { isPixArt, latentModelOf, type DenoiserConfig } from './denoiser-config.ts';
 import { Network } from './network.ts';
 import { randomWeights } from './random-weights.ts';
 
@@ -17,22 +18,26 @@ export interface UNetBenchmarkOptions extends TimingOptions {
   readonly width: number;
   /** Micro-conditioning numbers: 6 for SDXL, else 0. */
   readonly microConditions: number;
+  /** Of the prompt. */
+  readonly tokens: number;
 }
 
-/** Compiles and times a UNet's step. */
+/** Compiles and times a step of a UNet or a transformer. */
 export async function benchmarkUNet(
   backend: Backend,
-  config: UNet2DConditionConfig,
+  config: DenoiserConfig,
   options: UNetBenchmarkOptions,
 ): Promise<NetworkBenchmark> {
-  const { batch, dtype, height, width, microConditions, steps, onProgress, signal } = options;
-  const weights = backend.createWeights(randomWeights(buildUNet2DCondition(config)));
-  const network = new Network('unet', backend, dtype, weights);
+  const { batch, dtype, height, width, tokens, microConditions, steps, onProgress, signal } = options;
+  const weights = backend.createWeights(
+    randomWeights(isPixArt(config) ? buildPixArtTransformer(config) : buildUNet2DCondition(config)),
+  );
+  const network = new Network(isPixArt(config) ? 'transformer' : 'unet', backend, dtype, weights);
   const denoiser = new Denoiser(network, config);
   const begin = performance.now();
   try {
     const structure = { guided: true, rescale: false, slots: 1, noise: false, microConditions };
-    const shape = { ...structure, images: batch, height, width, tokens: 77 };
+    const shape = { ...structure, images: batch, height, width, tokens };
     const session = await denoiser.prepare(shape, steps, { signal, onProgress });
     const compileSeconds = (performance.now() - begin) / 1000;
     fillInputs(session, config, options);
@@ -47,13 +52,22 @@ export async function benchmarkUNet(
 /** Inputs that keep numbers small: an identity scheduler and constant conditions. */
 function fillInputs(
   session: DenoisePrograms,
-  config: UNet2DConditionConfig,
-  { batch, height, width, microConditions }: UNetBenchmarkOptions,
+  config: DenoiserConfig,
+  { batch, height, width, tokens, microConditions }: UNetBenchmarkOptions,
 ): void {
   const rows = 2 * batch;
-  const added = config.additionEmbed;
+  const added = isPixArt(config) ? null : config.additionEmbed;
   session.setPrompt({
-    encoder_hidden_states: new Float32Array(rows * 77 * config.crossAttentionDim).fill(0.1),
+    encoder_hidden_states: new Float32Array(rows * tokens * config.crossAttentionDim).fill(0.1),
+    ...(isPixArt(config) && {
+      encoder_attention_bias: new Float32Array(rows * tokens),
+      pos_embed: positionEmbedding(config, height, width),
+    }),
+    ...(isPixArt(config) &&
+      config.useAdditionalConditions && {
+        resolution: new Float32Array(2 * rows).fill(8 * height),
+        aspect_ratio: new Float32Array(rows).fill(1),
+      }),
     ...(added && {
       text_embeds: new Float32Array(rows * (added.inputDim - microConditions * added.timeEmbedDim)).fill(0.1),
       time_ids: new Float32Array(rows * microConditions).fill(512),
@@ -67,6 +81,6 @@ function fillInputs(
     usesNoise: false,
   };
   session.setSchedule([step], { scale: 7.5, rescale: 0 });
-  const length = batch * config.outChannels * height * width;
+  const length = batch * latentModelOf(config).outChannels * height * width;
   session.setLatents(Float32Array.from({ length }, (_, i) => Math.sin(i * 12.9898)));
 }

@@ -2,7 +2,9 @@
 
 import type { ComponentDemands } from '../plan/residency.ts';
 import { forRows, type GuidanceRow } from './guidance-rows.ts';
+import { MASKED } from '../models/pixart-transformer.ts';
 import type { ProgramOptions } from './network.ts';
+import type { Component } from './residency.ts';
 import type { PromptEncoder } from './text-encoder.ts';
 import type { CheckedOptions, TextOptions } from './options.ts';
 
@@ -12,6 +14,8 @@ export interface PromptEmbedding {
   readonly hidden: Float32Array;
   /** Pooled text, for SDXL: [channels]. */
   readonly pooled?: Float32Array;
+  /** For T5: [tokens], 1 where a token is to be seen and 0 where it is not. */
+  readonly mask?: Float32Array;
 }
 
 /** Prompts with their negatives. */
@@ -46,6 +50,8 @@ export interface Conditioner {
   readonly microConditions: number;
   /** The CLIP text encoders, in the order of their folders; empty for others. */
   readonly encoders: readonly PromptEncoder[];
+  /** The networks that it runs. */
+  readonly components: readonly Component[];
   /** Of the text embeddings. */
   readonly channels: number;
   /** Tokens of a prompt that is not longer than usual. */
@@ -84,8 +90,10 @@ export function batchPrompts(
     return (block === 'negative' ? negative : positive)[Math.floor(image / imagesPerPrompt)];
   });
   const pooled = rows.flatMap((row) => (row.pooled ? [row.pooled] : []));
+  const masks = rows.flatMap((row) => (row.mask ? [row.mask] : []));
   return {
     encoder_hidden_states: stack(rows.map((row) => row.hidden)),
     ...(pooled.length > 0 && { text_embeds: stack(pooled) }),
+    ...(masks.length > 0 && { encoder_attention_bias: stack(masks).map((seen) => (1 - seen) * MASKED) }),
   };
 }

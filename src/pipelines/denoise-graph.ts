@@ -1,12 +1,15 @@
 /**
- * @file The graph of one denoising step: scale the latents, run the UNet, guide, step the scheduler.
+ * @file The graph of one denoising step: scale the latents, run the network, guide, step the scheduler.
  */
 
 import { GraphBuilder } from '../graph/builder.ts';
 import type { Graph } from '../graph/graph.ts';
 import type { ControlNetConfig } from '../loaders/configs/controlnet.ts';
+import type { ValueId } from '../graph/op.ts';
+import type { PixArtTransformerConfig } from '../loaders/configs/pixart-transformer.ts';
 import type { UNet2DConditionConfig } from '../loaders/configs/unet.ts';
 import type { FreeUScales } from '../models/blocks/unet-blocks.ts';
+import { pixArtTransformer, positionShape, sizeInputs } from '../models/pixart-transformer.ts';
 import { unet2DCondition } from '../models/unet2d-condition.ts';
 import { coefficientColumns } from '../schedulers/coefficients.ts';
 import { REPAINT_SLOTS } from '../schedulers/repaint.ts';
@@ -15,6 +18,7 @@ import { controlResiduals } from './control-graph.ts';
 import { guidanceRows, type GuidanceKinds } from './guidance-rows.ts';
 import { imagePrompts, type ImagePromptStructure } from './image-prompt-graph.ts';
 import { foldPerturbed, PERTURBED_ROWS } from './perturbed-graph.ts';
+import { isPixArt, latentGranularity, latentModelOf, type DenoiserConfig } from './denoiser-config.ts';
 
 /** What decides the structure of the step. */
 export interface DenoiseStructure extends GuidanceKinds {
@@ -42,27 +46,26 @@ export function stateSlots({ slots, repaint = false }: DenoiseStructure): number
 }
 
 /**
- * Symbols: images, height, width (of the latents), tokens (of the text), steps (rows of the coefficient table).
+ * Symbols: images, height, width (of the latents, in units of `latentGranularity`), tokens (of the text), steps (rows of the
+ * coefficient table).
  * Inputs: state [slots, images, height, width, channels], coefficients, row [images], noise, timestep [batch], and
- * the UNet's prompt inputs, with batch = images times the blocks of `guidanceRows`. A UNet with
+ * the network's prompt inputs, with batch = images times the blocks of `guidanceRows`. A UNet with
  * more input than output channels (inpainting) takes the rest from condition [batch, height, width, channels].
  * ControlNets read what `controlResiduals` says, IP-Adapters what `imagePrompts` says, perturbed-attention guidance what
  * `foldPerturbed` says. With `repaint` the table holds two rows a step, and the step reads its row from pixelRow [images * height * width].
  * Output: the next state.
  */
-export function denoiseGraph(config: UNet2DConditionConfig, structure: DenoiseStructure): Graph {
-  const { guided, perturbed, rescale, noise, microConditions, repaint = false, controls = [] } = structure;
+export function denoiseGraph(config: DenoiserConfig, structure: DenoiseStructure): Graph {
+  const { guided, perturbed, rescale, noise, repaint = false } = structure;
   const slots = stateSlots(structure);
   const b = new GraphBuilder('denoise');
   const copies = guidanceRows(structure).length;
-  const [images, height, width, tokens] = [
-    symbol('images'),
-    symbol('height'),
-    symbol('width'),
-    symbol('tokens'),
-  ];
+  const [images, tokens] = [symbol('images'), symbol('tokens')];
+  const granularity = latentGranularity(config);
+  const [height, width] = [mulDims(granularity, symbol('height')), mulDims(granularity, symbol('width'))];
   const batch = mulDims(copies, images);
-  const latents = [images, height, width, config.outChannels];
+  const { inChannels, outChannels } = latentModelOf(config);
+  const latents = [images, height, width, outChannels];
 
   const state = b.input('state', [slots, ...latents], 'f32', 'latent');
   const coefficients = b.input(
@@ -74,54 +77,16 @@ export function denoiseGraph(config: UNet2DConditionConfig, structure: DenoiseSt
   const row = b.input('row', [images], 'i32', 'latent');
   const timestep = b.input('timestep', [batch], 'f32', 'step');
   const scaled = b.op('modelInput', 'model_input', { state, coefficients, row }, { slots, copies });
-  const more = config.inChannels - config.outChannels;
+  const more = inChannels - outChannels;
   const sample =
     more > 0
       ? b.concat(scaled, b.input('condition', [batch, height, width, more], 'float', 'latent'), 'model_input')
       : scaled;
-  const encoderHiddenStates = b.input(
-    'encoder_hidden_states',
-    [batch, tokens, config.crossAttentionDim],
-    'float',
-    'prompt',
-  );
-  const added = config.additionEmbed;
-  const shared = {
-    timestep,
-    encoderHiddenStates,
-    ...(added && {
-      added: {
-        textEmbeds: b.input(
-          'text_embeds',
-          [batch, added.inputDim - microConditions * added.timeEmbedDim],
-          'float',
-          'prompt',
-        ),
-        timeIds: b.input('time_ids', [batch, microConditions], 'f32', 'prompt'),
-      },
-    }),
-  };
-  const output = unet2DCondition(b, config, {
-    ...shared,
-    sample,
-    control: controlResiduals(b, controls, { ...shared, sample: scaled }),
-    freeU: structure.freeU,
-    extras: {
-      images: imagePrompts(b, config, structure.imagePrompts ?? [], batch),
-      ...(perturbed && {
-        perturbed: {
-          blocks: new Set(perturbed),
-          rows: b.input(PERTURBED_ROWS, [batch, 1], 'f32', 'latent'),
-        },
-      }),
-    },
-    ...(config.timeCondProjDim !== null && {
-      timestepCond: b.input('timestep_cond', [batch, config.timeCondProjDim], 'float', 'prompt'),
-    }),
-    ...(config.numClassEmbeds !== null && {
-      classLabels: b.input('class_labels', [batch], 'i32', 'prompt'),
-    }),
-  });
+  const text = b.input('encoder_hidden_states', [batch, tokens, config.crossAttentionDim], 'float', 'prompt');
+  const inputs = { timestep, encoderHiddenStates: text, sample };
+  const output = isPixArt(config)
+    ? pixArtOutput(b, config, inputs)
+    : unetOutput(b, config, { ...inputs, scaled }, structure);
   const blocks = guided && perturbed ? foldPerturbed(b, output, images) : output;
   const guidedOutput =
     copies > 1 ? b.op('guidance', 'guidance', { output: blocks, coefficients, row }, { rescale }) : output;
@@ -139,4 +104,82 @@ export function denoiseGraph(config: UNet2DConditionConfig, structure: DenoiseSt
   );
   b.output('state', next, 'state');
   return b.build();
+}
+
+/** What both kinds of networks read. */
+interface NetworkInputs {
+  readonly sample: ValueId;
+  readonly timestep: ValueId;
+  readonly encoderHiddenStates: ValueId;
+}
+
+/** What a UNet predicts; its other inputs are declared here. */
+function unetOutput(
+  b: GraphBuilder,
+  config: UNet2DConditionConfig,
+  {
+    sample,
+    timestep,
+    encoderHiddenStates,
+    scaled,
+  }: NetworkInputs & {
+    /** The latents alone, for ControlNets. */
+    readonly scaled: ValueId;
+  },
+  { microConditions, controls = [], perturbed, freeU, imagePrompts: prompts = [] }: DenoiseStructure,
+): ValueId {
+  const [batch] = b.shapeOf(scaled);
+  const added = config.additionEmbed;
+  const shared = {
+    timestep,
+    encoderHiddenStates,
+    ...(added && {
+      added: {
+        textEmbeds: b.input(
+          'text_embeds',
+          [batch, added.inputDim - microConditions * added.timeEmbedDim],
+          'float',
+          'prompt',
+        ),
+        timeIds: b.input('time_ids', [batch, microConditions], 'f32', 'prompt'),
+      },
+    }),
+  };
+  return unet2DCondition(b, config, {
+    ...shared,
+    sample,
+    control: controlResiduals(b, controls, { ...shared, sample: scaled }),
+    freeU,
+    extras: {
+      images: imagePrompts(b, config, prompts, batch),
+      ...(perturbed && {
+        perturbed: {
+          blocks: new Set(perturbed),
+          rows: b.input(PERTURBED_ROWS, [batch, 1], 'f32', 'latent'),
+        },
+      }),
+    },
+    ...(config.timeCondProjDim !== null && {
+      timestepCond: b.input('timestep_cond', [batch, config.timeCondProjDim], 'float', 'prompt'),
+    }),
+    ...(config.numClassEmbeds !== null && {
+      classLabels: b.input('class_labels', [batch], 'i32', 'prompt'),
+    }),
+  });
+}
+
+/** What PixArt's transformer predicts, without a variance; its other inputs are declared here. */
+function pixArtOutput(b: GraphBuilder, config: PixArtTransformerConfig, inputs: NetworkInputs): ValueId {
+  const [batch, height, width] = b.shapeOf(inputs.sample);
+  const [, tokens] = b.shapeOf(inputs.encoderHiddenStates);
+  const output = pixArtTransformer(b, config, {
+    ...inputs,
+    encoderAttentionBias: b.input('encoder_attention_bias', [batch, tokens, 1, 1], 'float', 'prompt'),
+    positions: b.input('pos_embed', positionShape(config, height, width), 'float', 'prompt'),
+    ...(config.useAdditionalConditions && { added: sizeInputs(b, batch) }),
+  });
+  const { inChannels: length, outChannels } = config;
+  return outChannels === length
+    ? output
+    : b.op('sliceChannels', 'noise_pred', { x: output }, { start: 0, length });
 }

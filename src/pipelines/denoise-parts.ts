@@ -6,12 +6,12 @@
 import { countOps, PASSES_BEFORE_SPLIT, runPasses } from '../passes/index.ts';
 import { splitByRate } from '../passes/split-by-rate.ts';
 import type { Graph } from '../graph/graph.ts';
-import type { UNet2DConditionConfig } from '../loaders/configs/unet.ts';
 import type { PassReport } from '../plan/plan.ts';
 import type { Target } from '../plan/target.ts';
 import type { Bindings } from '../tensor/shape.ts';
 import { guidanceRows } from './guidance-rows.ts';
 import { denoiseGraph, type DenoiseStructure } from './denoise-graph.ts';
+import { latentGranularity, type DenoiserConfig } from './denoiser-config.ts';
 
 /** Sizes that programs are compiled for. */
 export interface DenoiseShape extends DenoiseStructure {
@@ -42,14 +42,16 @@ export interface DenoiseParts {
   readonly passes: readonly PassReport[];
 }
 
-/** The parts of a UNet's denoising step, with tables for `steps` steps. */
+/** The parts of a network's denoising step, with tables for `steps` steps. */
 export function denoiseParts(
-  config: UNet2DConditionConfig,
+  config: DenoiserConfig,
   shape: DenoiseShape,
   steps: number,
   target: Target,
 ): DenoiseParts {
-  const { images, height, width, tokens } = shape;
+  const { images, tokens } = shape;
+  const granularity = latentGranularity(config);
+  const [height, width] = [shape.height / granularity, shape.width / granularity];
   const whole = denoiseGraph(config, shape);
   const { graph, reports } = runPasses(whole, target, PASSES_BEFORE_SPLIT);
   const { prompt, step, latent } = splitByRate(graph);

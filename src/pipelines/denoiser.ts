@@ -1,5 +1,5 @@
 /**
- * @file The denoising loop's device side: a UNet and a scheduler as programs that are recorded once and replayed.
+ * @file The denoising loop's device side: a network and a scheduler as programs that are recorded once and replayed.
  *
  * The step's graph is split by rate. The prompt program runs once a prompt, the step program once for a schedule,
  * and the latent program once a step; between steps the host writes only row numbers and, for schedulers that
@@ -7,13 +7,13 @@
  */
 
 import type { DeviceTensor, Program } from '../backends/backend.ts';
-import type { UNet2DConditionConfig } from '../loaders/configs/unet.ts';
 import type { PlanDemand } from '../plan/demand.ts';
 import { PROMPT_ROW, STEP_ROW } from '../passes/split-by-rate.ts';
 import { packCoefficients, type GuidanceCoefficients } from '../schedulers/coefficients.ts';
 import type { StepCoefficients } from '../schedulers/scheduler.ts';
 import { toNchw, toNhwc, type ImageShape } from '../tensor/layout.ts';
 import { denoiseParts, type DenoisePart, type DenoiseParts, type DenoiseShape } from './denoise-parts.ts';
+import { latentModelOf, type DenoiserConfig } from './denoiser-config.ts';
 import { RecentCache, type Network, type ProgramOptions } from './network.ts';
 
 /** Tables are made for a multiple of this many steps, so that programs outlive small changes of the step count. */
@@ -29,15 +29,15 @@ export interface Repaint {
   readonly noise: Float32Array;
 }
 
-/** A UNet on a device, with the programs of the latest shapes. */
+/** A network on a device that denoises, with the programs of the latest shapes. */
 export class Denoiser {
   readonly network: Network;
-  readonly #config: UNet2DConditionConfig;
+  readonly #config: DenoiserConfig;
   readonly #programs = new RecentCache<DenoisePrograms>(2);
   /** The graphs that were last asked for. */
   #latest: { readonly key: string; readonly parts: DenoiseParts } | undefined;
 
-  constructor(network: Network, config: UNet2DConditionConfig) {
+  constructor(network: Network, config: DenoiserConfig) {
     this.network = network;
     this.#config = config;
   }
@@ -102,7 +102,7 @@ function tableSteps(steps: number): number {
 
 async function compilePrograms(
   network: Network,
-  config: UNet2DConditionConfig,
+  config: DenoiserConfig,
   shape: DenoiseShape,
   capacity: number,
   parts: DenoiseParts,
@@ -125,7 +125,7 @@ async function compilePrograms(
     for (const name of [PROMPT_ROW, 'timestep']) if (!promptNames.has(name)) shared.delete(name);
     const latent = await add(parts.latent);
     return new DenoisePrograms(
-      { ...shape, channels: config.outChannels, batch: parts.batch, capacity },
+      { ...shape, channels: latentModelOf(config).outChannels, batch: parts.batch, capacity },
       { prompt, step, latent },
     );
   } catch (error) {
@@ -165,7 +165,7 @@ export class DenoisePrograms {
     return this.#parts.latent;
   }
 
-  /** Sets the UNet's prompt inputs (`encoder_hidden_states` [batch, tokens, channels], ...) and runs what depends on them alone. */
+  /** Sets the network's prompt inputs (`encoder_hidden_states` [batch, tokens, channels], ...) and runs what depends on them alone. */
   setPrompt(inputs: Readonly<Record<string, Float32Array | Int32Array>>): void {
     for (const [name, data] of Object.entries(inputs)) {
       const owner = this.programs.find((program) => program.plan.inputs.some((input) => input.name === name));

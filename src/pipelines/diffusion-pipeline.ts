@@ -7,10 +7,12 @@
 
 import type { Backend } from '../backends/backend.ts';
 import { OptionError } from '../errors.ts';
+import type { DecodedPixels } from '../image/image.ts';
 import type { Scheduler } from '../schedulers/scheduler.ts';
-import { checkOptions, type CallOptions, type OptionDefaults } from './options.ts';
+import { checkOptions, refuse, type CallOptions, type OptionDefaults } from './options.ts';
 import { taskDefaults, takesOption } from './families.ts';
 import { readControl, type Control } from './control.ts';
+import type { UNet2DConditionConfig } from '../loaders/configs/unet.ts';
 import type { FreeUScales } from '../models/blocks/unet-blocks.ts';
 import { isInpaintingUNet, readTask, sizeOfImage, type Task } from './image-options.ts';
 import { encodePrompt, type EncodePromptOptions, type PromptEmbeddings } from './encode-prompt.ts';
@@ -30,6 +32,7 @@ import type { RecommendedSettings } from './recommended-settings.ts';
 import { phasesOf, textPhase } from './call-memory.ts';
 import { draw, planCall, type DenoisingStep, type PipelineOutput, type TextToImageParts } from './draw.ts';
 import { reportPlan, type MemoryReport } from './residency.ts';
+import { binnedSize, resizeAndCrop } from './resolution-bins.ts';
 
 /** A running call: its steps as they are queued, and its result. */
 export interface PipelineStream extends AsyncGenerator<DenoisingStep, PipelineOutput, void> {
@@ -155,6 +158,7 @@ export function makePipeline(
   let freeU: readonly FreeUScales[] | undefined;
   let tail: Promise<unknown> = Promise.resolve();
   const refines = conditioner.microConditions === 5;
+  const granularity = vae.scaleFactor * loaded.granularity;
   const isTaken = (option: string): boolean => takesOption({ className, refines }, option);
 
   /** Waits for what was begun before; call the result when done. */
@@ -183,11 +187,18 @@ export function makePipeline(
     enqueue: inTurn,
   });
 
+  /** The UNet's configuration. Throws OptionError for models with a transformer. */
+  const unetFor = (feature: string): UNet2DConditionConfig =>
+    loaded.unetConfig ??
+    refuse(feature, `it works on UNets, and ${className} has a transformer`, 'Use a Stable Diffusion model');
+
   const imageAdapters = new IpAdapters({
     platform,
     backend,
     budgeted: loaded.residency !== undefined,
-    unet,
+    get unet() {
+      return unetFor('loadIpAdapter');
+    },
     dtype: loaded.imageEncoderDType,
     mounts: loaded.besideUNet,
     forget: (tensors) => denoiser.forget(tensors),
@@ -204,9 +215,11 @@ export function makePipeline(
       refines,
     });
     const control = readControl(options, loaded.controlnets, task, className === 'StableDiffusionXLPipeline');
-    const checked = checkOptions(options, defaultsOf(loaded, task, control), vae.scaleFactor, isTaken);
+    const asked = checkOptions(options, defaultsOf(loaded, task, control), granularity, isTaken);
+    const binned = asked.useResolutionBinning === true && binnedSize(asked, unet.sampleSize?.[0] ?? 64);
+    const checked = binned ? { ...asked, ...binned } : asked;
     const additions = { freeU, imagePrompts: imageAdapters.promptsOf(checked) };
-    return { task, control, checked, additions };
+    return { task, control, checked, asked, additions };
   };
 
   const partsFor = (
@@ -219,6 +232,7 @@ export function makePipeline(
     conditioner,
     denoiser,
     unet,
+    unetConfig: loaded.unetConfig,
     vae,
     scheduler,
     control,
@@ -227,7 +241,7 @@ export function makePipeline(
   });
 
   async function* runPass(options: CallOptions): AsyncGenerator<DenoisingStep, PipelineOutput, void> {
-    const { task, control, checked, additions } = readCall(options);
+    const { task, control, checked, asked, additions } = readCall(options);
     const adapted = adapters.stateWith(promptLoras(checked));
     const release = await turn();
     try {
@@ -235,12 +249,15 @@ export function makePipeline(
       await adapters.apply(adapted, checked.signal);
       const { memory } = backend;
       memory?.restart();
-      const output = yield* draw(partsFor(control, additions), task, checked, {
-        signal: checked.signal,
-        onProgress,
-      });
+      const parts = {
+        ...partsFor(control, additions),
+        ...(checked !== asked && { fit: (decoded: DecodedPixels) => resizeAndCrop(decoded, asked) }),
+      };
+      const output = yield* draw(parts, task, checked, { signal: checked.signal, onProgress });
+      const { height, width } = asked;
       return {
         ...output,
+        options: { ...output.options, height, width },
         adapters: adapters.used(adapted),
         ...(memory && {
           memory: { peakDeviceBytes: memory.peakDeviceBytes, peakHostBytes: memory.peakHostBytes },
@@ -342,6 +359,7 @@ export function makePipeline(
       backend.dispose();
     },
     enableFreeU: (options: FreeUOptions) => {
+      unetFor('enableFreeU');
       freeU = freeUScales(options);
     },
     disableFreeU: () => {

@@ -3,7 +3,7 @@
  * One async generator serves the plain call, progress, previews and cancelling.
  */
 
-import { toImages, toUnitRange, type CalotypeImage } from '../image/image.ts';
+import { toImages, toUnitRange, type CalotypeImage, type DecodedPixels } from '../image/image.ts';
 import { previewLatents } from '../image/preview.ts';
 import { repaintSteps } from '../schedulers/repaint.ts';
 import type { NoiseCoefficients, Scheduler } from '../schedulers/scheduler.ts';
@@ -12,6 +12,7 @@ import { denoiseShape, phasesOf, promptCount, type CallShape } from './call-memo
 import { CONTROL_SCALES } from './control-graph.ts';
 import type { Control } from './control.ts';
 import type { Denoiser } from './denoiser.ts';
+import type { LatentModel } from './denoiser-config.ts';
 import { guidanceRows } from './guidance-rows.ts';
 import { guidanceEmbedding } from './guidance-embedding.ts';
 import { isInpaintingUNet, type Task } from './image-options.ts';
@@ -85,7 +86,9 @@ export interface TextToImageParts {
   readonly className: PipelineClass;
   readonly conditioner: Conditioner;
   readonly denoiser: Denoiser;
-  readonly unet: UNet2DConditionConfig;
+  readonly unet: LatentModel;
+  /** Absent where the network is a transformer. */
+  readonly unetConfig: UNet2DConditionConfig | undefined;
   readonly vae: Vae;
   readonly scheduler: Scheduler;
   /** The x4 upscaler's. */
@@ -99,6 +102,8 @@ export interface TextToImageParts {
   /** FreeU's factors, if it is on. */
   readonly freeU: readonly FreeUScales[] | undefined;
   readonly idle: () => Promise<void>;
+  /** Brings decoded pictures to the size asked for, where they are drawn at another. */
+  readonly fit?: (decoded: DecodedPixels) => DecodedPixels;
 }
 
 /** Steps queued on the device before the host waits. */
@@ -234,7 +239,8 @@ export async function* draw(
   };
   if (!decodes) return { ...base, images: [] };
   await residency?.enter('decode');
-  const decoded = await vae.decode(final, shape, programs);
+  const drawn = await vae.decode(final, shape, programs);
+  const decoded = parts.fit ? parts.fit(drawn) : drawn;
   signal?.throwIfAborted();
   watch.lap('decode');
   if (options.outputType === 'np')
@@ -262,7 +268,7 @@ export function planCall(
     prompts: promptCount(options),
     // A network with a guidance embedding (LCM) is guided by it and runs once a step.
     guided: options.guidanceScale > 1 && parts.unet.timeCondProjDim === null,
-    perturbed: perturbedBlocks(parts.unet, options),
+    perturbed: parts.unetConfig && perturbedBlocks(parts.unetConfig, options),
     steps: run.steps.length,
     noise: run.steps.some((step) => step.usesNoise),
   };

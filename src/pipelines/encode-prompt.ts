@@ -23,6 +23,9 @@ export interface PromptEmbeddings {
   /** SDXL: [prompts, channels]. */
   readonly pooledPromptEmbeds?: Tensor;
   readonly negativePooledPromptEmbeds?: Tensor;
+  /** PixArt: [prompts, tokens]. */
+  readonly promptAttentionMask?: Tensor;
+  readonly negativePromptAttentionMask?: Tensor;
 }
 
 /** More steps than any call has. */
@@ -42,12 +45,12 @@ export async function encodePrompt(
   refuseSchedules(options);
   const { numImagesPerPrompt = 1, doClassifierFreeGuidance: guided = true } = options;
   const { positive, negative } = await conditioner.encode({ options, guided, steps: 1, order: 1 }, programs);
-  const batch = (rows: readonly PromptEmbedding[], key: 'hidden' | 'pooled'): Tensor | undefined => {
+  const batch = (rows: readonly PromptEmbedding[], key: 'hidden' | 'pooled' | 'mask'): Tensor | undefined => {
     const repeated = rows.flatMap((row) => Array.from({ length: numImagesPerPrompt }, () => row[key] ?? []));
     const data = stack(repeated.filter((row) => row instanceof Float32Array));
     if (data.length === 0) return undefined;
     const length = data.length / repeated.length;
-    if (key === 'pooled') return { shape: [repeated.length, length], data };
+    if (key !== 'hidden') return { shape: [repeated.length, length], data };
     return { shape: [repeated.length, length / conditioner.channels, conditioner.channels], data };
   };
   const [promptEmbeds, negativePromptEmbeds] = [batch(positive, 'hidden'), batch(negative, 'hidden')];
@@ -55,12 +58,18 @@ export async function encodePrompt(
     batch(positive, 'pooled'),
     batch(negative, 'pooled'),
   ];
+  const [promptAttentionMask, negativePromptAttentionMask] = [
+    batch(positive, 'mask'),
+    batch(negative, 'mask'),
+  ];
   if (!promptEmbeds) return refuse('prompt', 'it is an empty list', 'Give a prompt');
   return {
     promptEmbeds,
     ...(negativePromptEmbeds && { negativePromptEmbeds }),
     ...(pooledPromptEmbeds && { pooledPromptEmbeds }),
     ...(negativePooledPromptEmbeds && { negativePooledPromptEmbeds }),
+    ...(promptAttentionMask && { promptAttentionMask }),
+    ...(negativePromptAttentionMask && { negativePromptAttentionMask }),
   };
 }
 

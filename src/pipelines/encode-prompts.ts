@@ -109,7 +109,7 @@ function withPooled(
 }
 
 /** Embeddings that were given as options, checked. */
-function givenEmbeddings(
+export function givenEmbeddings(
   options: TextOptions,
   field: 'promptEmbeds' | 'negativePromptEmbeds',
   pooledField: 'pooledPromptEmbeds' | 'negativePooledPromptEmbeds',
@@ -144,7 +144,7 @@ function givenEmbeddings(
 }
 
 /** The rows of a batch. */
-function rowsOf({ shape, data }: Tensor): Float32Array[] {
+export function rowsOf({ shape, data }: Tensor): Float32Array[] {
   const [count] = shape;
   const length = data.length / count;
   return Array.from({ length: count }, (_, i) => data.subarray(i * length, (i + 1) * length));

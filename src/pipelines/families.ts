@@ -18,6 +18,8 @@ interface PipelineFamily {
   readonly has: ReadonlySet<keyof CallOptions>;
   /** Options that others take and this one lacks. */
   readonly lacks: ReadonlySet<keyof CallOptions>;
+  /** All that it takes, for one that shares little with the others. */
+  readonly only?: ReadonlySet<keyof CallOptions>;
 }
 
 const NONE: ReadonlySet<keyof CallOptions> = new Set();
@@ -39,6 +41,13 @@ const XL_OPTIONS = [
 ] as const satisfies readonly (keyof CallOptions)[];
 const LCM_OPTIONS = ['originalInferenceSteps'] as const satisfies readonly (keyof CallOptions)[];
 const UPSCALE_OPTIONS = ['noiseLevel'] as const satisfies readonly (keyof CallOptions)[];
+const PIXART_OPTIONS = [
+  'promptAttentionMask',
+  'negativePromptAttentionMask',
+  'maxSequenceLength',
+  'cleanCaption',
+  'useResolutionBinning',
+] as const satisfies readonly (keyof CallOptions)[];
 const REFINER_OPTIONS = [
   'aestheticScore',
   'negativeAestheticScore',
@@ -53,6 +62,7 @@ const SPECIAL: ReadonlySet<string> = new Set([
   ...XL_OPTIONS,
   ...LCM_OPTIONS,
   ...UPSCALE_OPTIONS,
+  ...PIXART_OPTIONS,
   ...REFINER_OPTIONS,
 ]);
 
@@ -94,6 +104,32 @@ const FAMILIES: Readonly<Record<PipelineClass, PipelineFamily>> = {
       'sigmas',
     ]),
   },
+  PixArtAlphaPipeline: {
+    tasks: { text: { guidanceScale: 4.5, numInferenceSteps: 20, useResolutionBinning: true } },
+    has: NONE,
+    lacks: NONE,
+    only: new Set([
+      'prompt',
+      'negativePrompt',
+      'promptEmbeds',
+      'negativePromptEmbeds',
+      'height',
+      'width',
+      'numInferenceSteps',
+      'timesteps',
+      'sigmas',
+      'guidanceScale',
+      'eta',
+      'seed',
+      'numImagesPerPrompt',
+      'latents',
+      'outputType',
+      'returnLatents',
+      'callbackOnStepEnd',
+      'signal',
+      ...PIXART_OPTIONS,
+    ]),
+  },
   StableDiffusionUpscalePipeline: {
     tasks: { upscale: { guidanceScale: 9, numInferenceSteps: 75, noiseLevel: 20 } },
     has: new Set(UPSCALE_OPTIONS),
@@ -121,8 +157,9 @@ export interface FamilyMember {
 
 /** Whether a model's pipeline takes an option that exists. */
 export function takesOption({ className, refines }: FamilyMember, option: string): boolean {
-  const { has, lacks } = FAMILIES[className];
+  const { has, lacks, only } = FAMILIES[className];
   const among = (options: Iterable<string>): boolean => [...options].includes(option);
+  if (only) return among(only);
   if (refines && among(REFINER_OPTIONS)) return true;
   return SPECIAL.has(option) ? among(has) : !among(lacks);
 }

@@ -3,7 +3,7 @@
 import type { CalotypeImage } from '../image/image.ts';
 import type { ImageArray } from '../image/preprocess.ts';
 import type { Size } from '../image/resize.ts';
-import type { UNet2DConditionConfig } from '../loaders/configs/unet.ts';
+import type { LatentModel } from './denoiser-config.ts';
 import { checkTensor, refuse, type CallOptions, type Pictures, type Tensor } from './options.ts';
 
 /** Latents that were given as an image: [count, channels, height, width]. */
@@ -41,7 +41,7 @@ export interface PaddedCrop {
 }
 
 /** Whether a UNet is made for inpainting: beside the latents it reads a mask and the latents of the masked image. */
-export function isInpaintingUNet({ inChannels, outChannels }: UNet2DConditionConfig): boolean {
+export function isInpaintingUNet({ inChannels, outChannels }: LatentModel): boolean {
   return inChannels === 2 * outChannels + 1;
 }
 
@@ -49,7 +49,7 @@ export function isInpaintingUNet({ inChannels, outChannels }: UNet2DConditionCon
  * Whether a UNet is the x4 upscaler's: beside the latents, which are of the size of the picture to be upscaled, it reads
  * that picture.
  */
-export function isUpscalingUNet({ inChannels, outChannels, numClassEmbeds }: UNet2DConditionConfig): boolean {
+export function isUpscalingUNet({ inChannels, outChannels, numClassEmbeds }: LatentModel): boolean {
   return inChannels === outChannels + 3 && numClassEmbeds !== null;
 }
 

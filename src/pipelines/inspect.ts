@@ -5,7 +5,7 @@
 
 import { bindGraph, valueOf, type Graph } from '../graph/graph.ts';
 import { flopsOf } from '../graph/ops.ts';
-import type { UNet2DConditionConfig } from '../loaders/configs/unet.ts';
+import { buildPixArtTransformer } from '../models/pixart-transformer.ts';
 import { buildUNet2DCondition } from '../models/unet2d-condition.ts';
 import { countOps } from '../passes/index.ts';
 import type { PassReport, Plan } from '../plan/plan.ts';
@@ -13,6 +13,7 @@ import { plan } from '../plan/planner.ts';
 import type { Target } from '../plan/target.ts';
 import { DEVICE_DTYPE_BYTES } from '../tensor/dtype.ts';
 import { bindDim, type Bindings } from '../tensor/shape.ts';
+import { isPixArt, type DenoiserConfig } from './denoiser-config.ts';
 import { denoiseParts, type DenoisePart, type DenoiseShape } from './denoise-parts.ts';
 
 /** One program of a network. */
@@ -75,18 +76,19 @@ export function inspectNetwork(graph: Graph, bindings: Bindings, target: Target)
   };
 }
 
-/** A UNet with its scheduler, as `Denoiser` runs it with tables for this many steps. */
+/** A network that denoises, with its scheduler, as `Denoiser` runs it with tables for this many steps. */
 export function inspectDenoiser(
-  config: UNet2DConditionConfig,
+  config: DenoiserConfig,
   shape: DenoiseShape,
   steps: number,
   target: Target,
 ): NetworkReport {
   const { prompt, step, latent, unfusedOps, passes } = denoiseParts(config, shape, steps, target);
+  const whole = isPixArt(config) ? buildPixArtTransformer(config) : buildUNet2DCondition(config);
   const part = (name: string, { graph, bindings }: DenoisePart): ProgramReport =>
     report(name, bindGraph(graph, bindings), target);
   return {
-    name: 'unet',
+    name: whole.name,
     unfusedOps,
     passes,
     programs: [
@@ -94,6 +96,6 @@ export function inspectDenoiser(
       ...(step ? [part('step', step)] : []),
       part('latent', latent),
     ],
-    weightBytes: weightBytes(buildUNet2DCondition(config), target),
+    weightBytes: weightBytes(whole, target),
   };
 }

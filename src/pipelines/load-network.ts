@@ -23,6 +23,8 @@ export interface LoadNetworkOptions {
   readonly dtype: ComponentDType;
   /** Run in f32 what would run in f16 (a VAE's `force_upcast`: its values go beyond 65504). */
   readonly upcast?: boolean;
+  /** Compute in f32 whatever the weights are held in: for networks that leave the range of halves. */
+  readonly arithmetic?: 'f32';
   readonly aliases?: Aliases;
   /** Whether a tensor's stored type counts for `auto`; default all do. */
   readonly counts?: (tensor: string) => boolean;
@@ -57,7 +59,7 @@ export function loadNetwork(
   graphs: readonly Graph[],
   options: LoadNetworkOptions,
 ): Network {
-  const { aliases = () => [], counts = () => true } = options;
+  const { arithmetic, aliases = () => [], counts = () => true } = options;
   const parts = graphs.flatMap(({ weights }) => weights.flatMap((weight) => weight.parts));
   const shapes = new Map(parts.map((part) => [part.name, part.shape]));
   let widest = 0;
@@ -74,5 +76,8 @@ export function loadNetwork(
   };
   const float8 = new Float8Reader(stored, shapes);
   const reader = new AdaptedReader(float8);
-  return new Network(name, backend, storage, backend.createWeights(reader), { reader, float8, shapes });
+  return new Network(name, backend, storage, backend.createWeights(reader), {
+    tensors: { reader, float8, shapes },
+    arithmetic,
+  });
 }

@@ -1,7 +1,7 @@
-/** @file Loads the components of a StableDiffusionPipeline or StableDiffusionXLPipeline folder onto a backend. */
+/** @file Loads the components of a pipeline's folder onto a backend. */
 
 import type { Backend } from '../backends/backend.ts';
-import { ConfigError } from '../errors.ts';
+import { ConfigError, OptionError } from '../errors.ts';
 import type { Graph } from '../graph/graph.ts';
 import { openWeights } from '../loaders/component.ts';
 import { parseAutoencoderKLConfig } from '../loaders/configs/autoencoder-kl.ts';
@@ -9,6 +9,11 @@ import { parseAutoencoderTinyConfig } from '../loaders/configs/autoencoder-tiny.
 import { parseCLIPTextConfig } from '../loaders/configs/clip-text.ts';
 import type { ControlNetConfig } from '../loaders/configs/controlnet.ts';
 import { parseModelIndex, type ModelIndex, type PipelineClass } from '../loaders/configs/model-index.ts';
+import {
+  parsePixArtTransformerConfig,
+  type PixArtTransformerConfig,
+} from '../loaders/configs/pixart-transformer.ts';
+import { parseT5EncoderConfig } from '../loaders/configs/t5-encoder.ts';
 import { parseUNet2DConditionConfig, type UNet2DConditionConfig } from '../loaders/configs/unet.ts';
 import { LORA_COMPONENTS, type LoraComponent } from '../loaders/lora/layer-parts.ts';
 import { readJson, type ModelSource } from '../loaders/model-source.ts';
@@ -18,6 +23,8 @@ import type { WeightSource } from '../loaders/weight-source.ts';
 import { autoencoderKLAliases } from '../models/autoencoder-kl.ts';
 import { buildCLIPText, clipTextAliases } from '../models/clip-text.ts';
 import { buildControlNet } from '../models/controlnet.ts';
+import { buildPixArtTransformer } from '../models/pixart-transformer.ts';
+import { buildT5Encoder, t5EncoderAliases } from '../models/t5-encoder.ts';
 import { buildUNet2DCondition } from '../models/unet2d-condition.ts';
 import { forStableDiffusion, schedulerFromConfig } from '../schedulers/index.ts';
 import type { Scheduler } from '../schedulers/scheduler.ts';
@@ -27,6 +34,13 @@ import { checkFitsUNet, checkFitsVae } from './controlnet-option.ts';
 import { controlPath } from './control-graph.ts';
 import type { Conditioner } from './conditioning.ts';
 import { Denoiser } from './denoiser.ts';
+import {
+  latentGranularity,
+  latentModelOf,
+  isPixArt,
+  type DenoiserConfig,
+  type LatentModel,
+} from './denoiser-config.ts';
 import { isInpaintingUNet, isUpscalingUNet } from './image-options.ts';
 import { loadNetwork, type Aliases, type ComponentDType } from './load-network.ts';
 import type { Network } from './network.ts';
@@ -35,6 +49,8 @@ import { StableDiffusionConditioner } from './stable-diffusion.ts';
 import { StableDiffusionXLConditioner } from './stable-diffusion-xl.ts';
 import type { MemoryBudget } from './memory-option.ts';
 import { Residency, type Component } from './residency.ts';
+import { T5TextEncoder } from './t5-text-encoder.ts';
+import { PixArtAlphaConditioner } from './pixart-alpha.ts';
 import { PromptEncoder } from './text-encoder.ts';
 import { Vae, vaeGraphs, type VaeConfig } from './vae.ts';
 
@@ -59,7 +75,12 @@ export interface LoadPipelineOptions {
 export interface LoadedPipeline {
   readonly className: PipelineClass;
   readonly backend: Backend;
-  readonly unet: UNet2DConditionConfig;
+  /** What the network that denoises is. */
+  readonly unet: LatentModel;
+  /** Absent where it is a transformer. */
+  readonly unetConfig: UNet2DConditionConfig | undefined;
+  /** Sides of latents must be a multiple of it. */
+  readonly granularity: number;
   readonly denoiser: Denoiser;
   /** Weights of networks that run as one graph with the UNet, by their path in it; IP-Adapters are put there. */
   readonly besideUNet: Map<string, WeightSource>;
@@ -196,8 +217,27 @@ class PipelineLoader {
     return this.keep(new PromptEncoder({ network, config, tokenizer, projection, added }));
   }
 
+  async t5TextEncoder(): Promise<T5TextEncoder> {
+    const folder = 'text_encoder';
+    const config = await this.#json(`${folder}/config.json`, parseT5EncoderConfig);
+    const tokenizer = await Tokenizer.fromPretrained(this.#source, 'tokenizer', this.#options.signal);
+    const network = loadNetwork(
+      folder,
+      this.#backend,
+      await this.#weights(folder),
+      [buildT5Encoder(config)],
+      {
+        dtype: this.dtypeOf('textEncoder'),
+        arithmetic: 'f32',
+        aliases: t5EncoderAliases,
+      },
+    );
+    return this.keep(new T5TextEncoder(network, config, tokenizer));
+  }
+
   /** The text side of a pipeline. */
-  async conditioner(index: ModelIndex, unet: UNet2DConditionConfig): Promise<Conditioner> {
+  async conditioner(index: ModelIndex, unet: DenoiserConfig, vae: Vae): Promise<Conditioner> {
+    if (isPixArt(unet)) return this.#pixArtConditioner(unet, vae);
     if (index.className !== 'StableDiffusionXLPipeline')
       return new StableDiffusionConditioner(await this.textEncoder('', false));
     const first = index.components.has('text_encoder') ? [await this.textEncoder('', false)] : [];
@@ -205,6 +245,21 @@ class PipelineLoader {
     const conditioner = new StableDiffusionXLConditioner([...first, second], index);
     checkMicroConditions(unet, conditioner.microConditions, second.config.projectionDim, this.#source.name);
     return conditioner;
+  }
+
+  async #pixArtConditioner(config: PixArtTransformerConfig, vae: Vae): Promise<Conditioner> {
+    const encoder = await this.t5TextEncoder();
+    const { dModel } = encoder.config;
+    if (dModel !== config.crossAttentionDim)
+      throw new ConfigError(
+        `hidden states of ${dModel} channels are not the transformer's ${config.crossAttentionDim}`,
+        {
+          file: `${this.#source.name}/text_encoder/config.json`,
+          field: 'd_model',
+          remedy: 'Use the parts of one model',
+        },
+      );
+    return new PixArtAlphaConditioner(encoder, config, vae.scaleFactor);
   }
 
   /** ControlNets that were named, or those that lie in the model's own folders. */
@@ -268,6 +323,14 @@ class PipelineLoader {
     return { config, denoiser: this.keep(new Denoiser(network, config)) };
   }
 
+  /** PixArt's transformer. */
+  async transformer(): Promise<{ readonly config: PixArtTransformerConfig; readonly denoiser: Denoiser }> {
+    const folder = 'transformer';
+    const config = await this.#json(`${folder}/config.json`, parsePixArtTransformerConfig);
+    const network = await this.#network(folder, [buildPixArtTransformer(config)], this.dtypeOf('unet'));
+    return { config, denoiser: this.keep(new Denoiser(network, config)) };
+  }
+
   async vae(
     pipeline: PipelineClass,
     className: VaeConfig['className'],
@@ -296,6 +359,15 @@ class PipelineLoader {
     );
     return this.keep(new Vae(network, kind));
   }
+}
+
+/** Throws OptionError where ControlNets are to be put beside a transformer. */
+function refuseControlNets(nets: readonly StandaloneControlNet[], model: string): void {
+  if (nets.length > 0)
+    throw new OptionError(`ControlNets are for UNets, and ${model} has a transformer`, {
+      field: 'controlnet',
+      remedy: 'Leave it out, or use a Stable Diffusion model',
+    });
 }
 
 /** Throws ConfigError unless a UNet takes the pooled text and as many numbers as its pipeline has for it. */
@@ -333,7 +405,10 @@ export async function loadPipeline(
     const { className } = index;
     const scheduler = await loader.scheduler(className);
     const nets = await loader.controlnets(index);
-    const { config: unet, denoiser } = await loader.unet(className, nets);
+    if (className === 'PixArtAlphaPipeline') refuseControlNets(nets, source.name);
+    const { config, denoiser } =
+      className === 'PixArtAlphaPipeline' ? await loader.transformer() : await loader.unet(className, nets);
+    const unet = latentModelOf(config);
     const lowRes = index.components.has('low_res_scheduler')
       ? {
           scheduler: await loader.scheduler(className, 'low_res_scheduler'),
@@ -348,15 +423,18 @@ export async function loadPipeline(
     );
     const { latentChannels } = vae.kind.config;
     if (latentChannels !== unet.outChannels)
-      throw new ConfigError(`latents of ${latentChannels} channels are not the UNet's ${unet.outChannels}`, {
-        file: `${source.name}/vae/config.json`,
-        field: 'latent_channels',
-        remedy: 'Use a VAE that was made for models of this kind',
-      });
-    const conditioner = await loader.conditioner(index, unet);
+      throw new ConfigError(
+        `latents of ${latentChannels} channels are not the denoiser's ${unet.outChannels}`,
+        {
+          file: `${source.name}/vae/config.json`,
+          field: 'latent_channels',
+          remedy: 'Use a VAE that was made for models of this kind',
+        },
+      );
+    const conditioner = await loader.conditioner(index, config, vae);
     for (const net of nets) checkFitsVae(net, vae.scaleFactor);
     const { notices, networks, besideUNet, dispose } = loader;
-    const components: readonly Component[] = [...conditioner.encoders, denoiser, vae];
+    const components: readonly Component[] = [...conditioner.components, denoiser, vae];
     const residency =
       options.memory &&
       new Residency(
@@ -370,6 +448,8 @@ export async function loadPipeline(
       className,
       backend,
       unet,
+      unetConfig: isPixArt(config) ? undefined : config,
+      granularity: latentGranularity(config),
       denoiser,
       besideUNet,
       imageEncoderDType: loader.dtypeOf('textEncoder'),

@@ -24,6 +24,14 @@ export interface ProgramOptions {
   readonly onProgress?: ProgressListener | undefined;
 }
 
+/** What a network may be besides. */
+export interface NetworkTraits {
+  /** What `weights` reads, where adapters may change it. */
+  readonly tensors?: AdaptableTensors;
+  /** f32 where the device could compute in f16, but the network leaves its range. */
+  readonly arithmetic?: 'f32' | undefined;
+}
+
 /** A network's tensors, as adapters change them. */
 export interface AdaptableTensors {
   readonly reader: AdaptedReader;
@@ -52,25 +60,26 @@ export class Network {
   readonly dtype: FloatDType;
   readonly #weights: WeightStore;
   readonly #tensors: AdaptableTensors | undefined;
+  readonly #arithmetic: 'f32' | undefined;
   /** Tensors that are other ones than those on the device. */
   readonly #stale = new Set<string>();
   /** Plans that were made to be looked at before they are compiled. */
   readonly #plans = new WeakMap<Graph, Map<string, Plan>>();
   #memory: NetworkMemory | undefined;
 
-  /** @param tensors what `weights` reads, where adapters may change it */
   constructor(
     name: string,
     backend: Backend,
     dtype: FloatDType,
     weights: WeightStore,
-    tensors?: AdaptableTensors,
+    { tensors, arithmetic }: NetworkTraits = {},
   ) {
     this.name = name;
     this.backend = backend;
     this.dtype = dtype;
     this.#weights = weights;
     this.#tensors = tensors;
+    this.#arithmetic = arithmetic;
   }
 
   /** The modules that adapters can change. */
@@ -162,7 +171,7 @@ export class Network {
   }
 
   #plan(graph: Graph, bindings: Bindings): Plan {
-    return plan(bindGraph(graph, bindings), this.backend.target(this.dtype));
+    return plan(bindGraph(graph, bindings), this.backend.target(this.dtype, this.#arithmetic));
   }
 
   async #tuned(graph: Graph, bindings: Bindings): Promise<Plan> {

@@ -52,6 +52,16 @@ export interface TextOptions {
   /** SDXL: [prompts, channels]; needed with `promptEmbeds`, and in place of its own with `prompt`. */
   readonly pooledPromptEmbeds?: Tensor;
   readonly negativePooledPromptEmbeds?: Tensor;
+  /** PixArt: which tokens of `promptEmbeds` are seen (1) or not (0), [prompts, tokens]; needed with them. */
+  readonly promptAttentionMask?: Tensor;
+  readonly negativePromptAttentionMask?: Tensor;
+  /** PixArt: tokens that prompts are cut off at or padded to. Default 120. */
+  readonly maxSequenceLength?: number;
+  /**
+   * PixArt: prompts are lower-cased and stripped of white space, as diffusers does by default where BeautifulSoup and ftfy are
+   * not installed. Its cleaning with these is not offered: true is an error, false (like leaving it out) is that default.
+   */
+  readonly cleanCaption?: boolean;
 }
 
 /** Options of a call; the names are diffusers' in camelCase. */
@@ -90,8 +100,13 @@ export interface CallOptions extends TextOptions, ControlOptions, ImagePromptOpt
   readonly denoisingStart?: number;
   /** SDXL: stops at this share of the schedule and gives (with outputType 'latent') what another run takes over. */
   readonly denoisingEnd?: number;
-  /** Default 50. */
+  /** Default 50, PixArt 20. */
   readonly numInferenceSteps?: number;
+  /**
+   * PixArt: draws at the trained size of the nearest aspect ratio, and resizes and crops the picture to the size asked for.
+   * Default true; only for models of 256, 512 and 1024 pixels.
+   */
+  readonly useResolutionBinning?: boolean;
   /**
    * x4 upscaler: how much noise is put on the picture, a timestep; more lets the model invent more. Default 20, at most
    * the model's `max_noise_level`.
@@ -103,7 +118,7 @@ export interface CallOptions extends TextOptions, ControlOptions, ImagePromptOpt
   readonly timesteps?: readonly number[];
   /** Sigmas in place of the scheduler's spacing. */
   readonly sigmas?: readonly number[];
-  /** Weight of the prompt; 1 or less turns guidance off. Default 7.5, SDXL 5. */
+  /** Weight of the prompt; 1 or less turns guidance off. Default 7.5, SDXL 5, PixArt 4.5. */
   readonly guidanceScale?: number;
   /** 0 to 1; default 0. */
   readonly guidanceRescale?: number;
@@ -165,6 +180,8 @@ export interface OptionDefaults {
   readonly guidanceScale: number;
   /** Default 50. */
   readonly numInferenceSteps?: number;
+  /** PixArt's. */
+  readonly useResolutionBinning?: boolean;
   /** The x4 upscaler's. */
   readonly noiseLevel?: number;
   readonly maxNoiseLevel?: number;
@@ -180,13 +197,25 @@ const EMBEDDINGS = [
   'pooledPromptEmbeds',
   'negativePooledPromptEmbeds',
 ] as const satisfies readonly (keyof TextOptions)[];
+const MASKS = [
+  'promptAttentionMask',
+  'negativePromptAttentionMask',
+] as const satisfies readonly (keyof TextOptions)[];
 const TEXTS = [
   'prompt',
   'prompt2',
   'negativePrompt',
   'negativePrompt2',
 ] as const satisfies readonly (keyof TextOptions)[];
-const TEXT_OPTIONS = [...TEXTS, 'promptSyntax', 'clipSkip', ...EMBEDDINGS] as const;
+const TEXT_OPTIONS = [
+  ...TEXTS,
+  'promptSyntax',
+  'clipSkip',
+  ...EMBEDDINGS,
+  ...MASKS,
+  'maxSequenceLength',
+  'cleanCaption',
+] as const;
 
 /** Every option that exists; which of them a pipeline class takes is its own choice. */
 const KNOWN = [
@@ -200,6 +229,7 @@ const KNOWN = [
   'denoisingStart',
   'denoisingEnd',
   'numInferenceSteps',
+  'useResolutionBinning',
   'noiseLevel',
   'originalInferenceSteps',
   'timesteps',
@@ -272,6 +302,11 @@ export function checkTensor(field: string, tensor: Tensor | undefined): void {
     );
 }
 
+function checkFlag(field: string, value: unknown): void {
+  if (value !== undefined && typeof value !== 'boolean')
+    refuse(field, 'it is neither true nor false', 'Give true or false');
+}
+
 function checkPair(field: string, pair: readonly number[] | undefined): void {
   if (pair !== undefined && (pair.length !== 2 || !pair.every((value) => Number.isFinite(value))))
     refuse(field, 'it is not a pair of numbers', 'Give two numbers, as [height, width] or [top, left]');
@@ -280,7 +315,11 @@ function checkPair(field: string, pair: readonly number[] | undefined): void {
 /** @throws OptionError */
 function checkTextOptions(options: TextOptions): void {
   for (const field of TEXTS) checkTexts(field, options[field]);
-  for (const field of EMBEDDINGS) checkTensor(field, options[field]);
+  for (const field of [...EMBEDDINGS, ...MASKS]) checkTensor(field, options[field]);
+  inRange('maxSequenceLength', options.maxSequenceLength, 1, 4096, true);
+  checkFlag('cleanCaption', options.cleanCaption);
+  if (options.cleanCaption === true)
+    refuse('cleanCaption', 'captions cannot be cleaned as BeautifulSoup and ftfy do', 'Leave it out');
   inRange('clipSkip', options.clipSkip, 0, 1024, true);
   const { promptSyntax = 'plain', prompt, promptEmbeds } = options;
   if (!PROMPT_SYNTAXES.includes(promptSyntax))
@@ -347,11 +386,13 @@ export function checkOptions(
   };
   for (const field of ['height', 'width'] as const) {
     inRange(field, checked[field], granularity, 65536, true);
-    if (checked[field] % granularity !== 0) {
+    // A picture of any size can be cut out of one of a trained size.
+    if (checked.useResolutionBinning !== true && checked[field] % granularity !== 0) {
       const near = Math.max(granularity, Math.round(checked[field] / granularity) * granularity);
       refuse(field, `${checked[field]} is not a multiple of ${granularity}`, `Use ${near}`);
     }
   }
+  checkFlag('useResolutionBinning', checked.useResolutionBinning);
   inRange('numInferenceSteps', checked.numInferenceSteps, 1, 10000, true);
   inRange('noiseLevel', checked.noiseLevel, 0, maxNoiseLevel, true);
   inRange('originalInferenceSteps', checked.originalInferenceSteps, 1, 10000, true);

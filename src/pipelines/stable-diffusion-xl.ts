@@ -8,6 +8,7 @@ import type { ComponentDemands } from '../plan/residency.ts';
 import type { ProgramOptions } from './network.ts';
 import type { CheckedOptions, TextOptions } from './options.ts';
 import { PromptEmbedder } from './prompt-embedder.ts';
+import type { Component } from './residency.ts';
 import type { HiddenLayer, PromptEncoder } from './text-encoder.ts';
 
 /** Hidden states come from the layer before the last, without the final norm; clipSkip counts from there. */
@@ -35,6 +36,10 @@ export class StableDiffusionXLConditioner implements Conditioner {
 
   get encoders(): readonly PromptEncoder[] {
     return this.#embedder.encoders;
+  }
+
+  get components(): readonly Component[] {
+    return this.encoders;
   }
 
   get channels(): number {

@@ -6,6 +6,7 @@ import type { ComponentDemands } from '../plan/residency.ts';
 import type { ProgramOptions } from './network.ts';
 import type { TextOptions } from './options.ts';
 import { PromptEmbedder } from './prompt-embedder.ts';
+import type { Component } from './residency.ts';
 import type { HiddenLayer, PromptEncoder } from './text-encoder.ts';
 
 /** clipSkip keeps the final norm, as in diffusers. */
@@ -22,6 +23,10 @@ export class StableDiffusionConditioner implements Conditioner {
 
   get encoders(): readonly PromptEncoder[] {
     return this.#embedder.encoders;
+  }
+
+  get components(): readonly Component[] {
+    return this.encoders;
   }
 
   get channels(): number {

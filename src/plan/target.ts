@@ -65,3 +65,8 @@ export interface Target {
   /** Picks the kernel for a node with concrete shapes; throws KernelError if there is none. */
   select(node: Node, typeOf: (value: ValueId) => DeviceType): KernelChoice;
 }
+
+/** The same device for networks that leave the range of halves: weights are held as they were, all else is f32. */
+export function withF32Arithmetic(target: Target): Target {
+  return { ...target, dtype: 'f32', weightDtype: target.weightDtype ?? target.dtype };
+}

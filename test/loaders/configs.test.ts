@@ -6,7 +6,9 @@ import { parseAutoencoderKLConfig } from '../../src/loaders/configs/autoencoder-
 import { parseAutoencoderTinyConfig } from '../../src/loaders/configs/autoencoder-tiny.ts';
 import { parseCLIPTextConfig } from '../../src/loaders/configs/clip-text.ts';
 import { parseModelIndex } from '../../src/loaders/configs/model-index.ts';
+import { parsePixArtTransformerConfig } from '../../src/loaders/configs/pixart-transformer.ts';
 import { parseSchedulerFile } from '../../src/loaders/configs/scheduler.ts';
+import { parseT5EncoderConfig } from '../../src/loaders/configs/t5-encoder.ts';
 import { parseUNet2DConditionConfig } from '../../src/loaders/configs/unet.ts';
 import { parseConfigJson } from '../../src/loaders/json.ts';
 import fixture from '../fixtures/loaders/configs.json' with { type: 'json' };
@@ -228,6 +230,66 @@ describe('CLIP text encoders', () => {
   });
 });
 
+describe('PixArt transformers', () => {
+  test.each([
+    ['pixart-xl-2-1024-ms', 2, true],
+    ['pixart-xl-2-512x512', 1, false],
+  ] as const)('%s is read', (model, interpolationScale, useAdditionalConditions) => {
+    const name = `${model}/transformer/config.json`;
+    expect(parsePixArtTransformerConfig(json(name), strict(name))).toMatchObject({
+      interpolationScale,
+      useAdditionalConditions,
+      numAttentionHeads: 16,
+      attentionHeadDim: 72,
+      outChannels: 8,
+      crossAttentionDim: 4096,
+      captionProjection: true,
+      activation: 'gelu_tanh',
+    });
+  });
+
+  test('what is refused', () => {
+    const parse = (value: object) => () => parsePixArtTransformerConfig(value, context);
+    expect(parse({ norm_type: 'ada_norm_zero' })).toThrow(/norm_type: the value "ada_norm_zero"/);
+    expect(parse({ caption_channels: 64, cross_attention_dim: 1024 })).toThrow(/projected to 1152 channels/);
+    expect(parse({ out_channels: 6 })).toThrow(/neither the 4 of the latents nor twice as many/);
+    expect(parse({ patch_size: 3 })).toThrow(/patch_size/);
+    expect(parse({ num_attention_heads: 1, attention_head_dim: 64, cross_attention_dim: 64 })).toThrow(
+      /64 channels cannot be split into 3 conditions/,
+    );
+    expect(parse({ interpolation_scale: 0 })).toThrow(/interpolation_scale/);
+  });
+});
+
+describe('T5 encoders', () => {
+  test('the one of PixArt', () => {
+    const name = 'pixart-xl-2-1024-ms/text_encoder/config.json';
+    expect(parseT5EncoderConfig(json(name), strict(name))).toMatchObject({
+      dModel: 4096,
+      numLayers: 24,
+      numHeads: 64,
+      activation: 'gelu_tanh',
+      gated: true,
+    });
+  });
+
+  test('the feed-forward by its name, or as it was written before', () => {
+    const feedForward = (value: object) => {
+      const { activation, gated } = parseT5EncoderConfig(value, context);
+      return [activation, gated];
+    };
+    expect(feedForward({})).toEqual(['relu', false]);
+    expect(feedForward({ feed_forward_proj: 'gated-gelu', dense_act_fn: 'relu' })).toEqual([
+      'gelu_tanh',
+      true,
+    ]);
+    expect(feedForward({ feed_forward_proj: 'gated-relu' })).toEqual(['relu', true]);
+    expect(feedForward({ dense_act_fn: 'gelu_new', is_gated_act: true })).toEqual(['gelu_tanh', true]);
+    expect(() => feedForward({ feed_forward_proj: 'gated-silu' })).toThrow(/feed_forward_proj/);
+    expect(() => feedForward({ relative_attention_num_buckets: 3 })).toThrow(ConfigError);
+  });
+});
+
 describe('model_index.json', () => {
   test('folders of inpainting models are for the same pipeline', () => {
     const inpaint = Object.assign({}, json('sd15/model_index.json'), {
@@ -259,9 +321,15 @@ describe('model_index.json', () => {
     expect(index.components.get('text_encoder_2')).toBe('CLIPTextModelWithProjection');
   });
 
+  test('PixArt, whose transformer goes by an older name', () => {
+    const index = parseModelIndex(json('pixart-xl-2-1024-ms/model_index.json'), strict('pixart'));
+    expect(index.className).toBe('PixArtAlphaPipeline');
+    expect(index.components.get('transformer')).toBe('Transformer2DModel');
+  });
+
   test('pipelines, classes and components that are not there', () => {
-    expect(() => parseModelIndex(json('pixart-xl-2-1024-ms/model_index.json'), context)).toThrow(
-      /_class_name: the value "PixArtAlphaPipeline" is not supported; supported: "StableDiffusionPipeline"/,
+    expect(() => parseModelIndex({ _class_name: 'PixArtSigmaPipeline' }, context)).toThrow(
+      /_class_name: the value "PixArtSigmaPipeline" is not supported; supported: "StableDiffusionPipeline"/,
     );
     const base = {
       _class_name: 'StableDiffusionPipeline',

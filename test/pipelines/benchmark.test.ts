@@ -33,7 +33,15 @@ function clocked(runs: readonly number[]): Backend {
 
 const file = 'pipelines/tiny-sd/unet/config.json';
 const config = parseUNet2DConditionConfig(JSON.parse(readFileSync(fixturePath(file), 'utf8')), { file });
-const options = { batch: 1, dtype: 'f32', height: 8, width: 8, microConditions: 0, steps: 3 } as const;
+const options = {
+  batch: 1,
+  dtype: 'f32',
+  height: 8,
+  width: 8,
+  microConditions: 0,
+  tokens: 77,
+  steps: 3,
+} as const;
 
 describe('benchmarkUNet', () => {
   it('gives the median time and the work of every dispatch', async () => {
@@ -60,6 +68,13 @@ describe('benchmarkUNet', () => {
   it('times several pictures at once', async () => {
     const result = await benchmarkUNet(clocked([1, 2, 3]), config, { ...options, batch: 2, steps: 1 });
     expect(result.profile.find(({ node }) => node === 'conv_in')?.shape[0]).toBe(4);
+  });
+
+  it("times PixArt's transformer from its configuration", async () => {
+    const source = await nodeFolderSource(fixturePath('pipelines/tiny-pixart'));
+    const settings = { dtype: 'f32', steps: 1, height: 32, width: 32 } as const;
+    const { profile } = await benchmarkModel(source, clocked([1, 2, 3]), settings);
+    expect(profile.filter(({ kind }) => kind === 'adaLayerNorm')).toHaveLength(3);
   });
 
   it('times a VAE as well, from the configurations of a folder', async () => {

@@ -23,6 +23,8 @@ export interface TargetParts {
   readonly policy: SelectionPolicy;
   readonly fusions: ReadonlySet<Fusion>;
   readonly int8?: 'dynamic' | undefined;
+  /** f32 where the device could compute in f16, but is not to. */
+  readonly arithmetic?: 'f32' | undefined;
 }
 
 /** What kernels may know of nodes whose values have these types. */
@@ -38,10 +40,10 @@ export function targetName(dtype: FloatDType): string {
 /** The target of a device for a storage type: f16 is for weights alone where the device has no f16 arithmetic. */
 export function createTarget(
   storage: FloatDType,
-  { traits, limits, policy, fusions, int8 }: TargetParts,
+  { traits, limits, policy, fusions, int8, arithmetic }: TargetParts,
 ): Target {
   refuseBF16('webgpu', storage);
-  const dtype = traits.f16 ? storage : 'f32';
+  const dtype = traits.f16 ? (arithmetic ?? storage) : 'f32';
   return {
     name: targetName(dtype),
     dtype,

@@ -54,7 +54,7 @@ async function createBackend(device: OpenDevice, options: WebGpuOptions): Promis
     name: 'webgpu',
     description,
     dtypes: traits.f16 ? ['f32', 'f16'] : ['f32'],
-    target: (dtype) => createTarget(dtype, { traits, limits, policy, fusions, int8 }),
+    target: (dtype, arithmetic) => createTarget(dtype, { arithmetic, traits, limits, policy, fusions, int8 }),
     ...((tuner?.isDone ?? true) && { warm: (plan) => warmPipelines(device, plan) }),
     ...(tuner && { tune: (plan) => tuner.tune(plan, policy.without) }),
     createWeights: (reader) => new WebGpuWeights(device, reader),

@@ -7,6 +7,7 @@ import { type ConfigContext, oneOf, validate, whole } from '../config.ts';
 
 const COMPONENT_NAMES = [
   'unet',
+  'transformer',
   'vae',
   'text_encoder',
   'text_encoder_2',
@@ -41,6 +42,16 @@ const PIPELINES = {
       vae: ['AutoencoderKL'],
       low_res_scheduler: ['DDPMScheduler'],
     },
+  },
+  PixArtAlphaPipeline: {
+    components: {
+      transformer: ['PixArtTransformer2DModel', 'Transformer2DModel'],
+      vae: ['AutoencoderKL', 'AutoencoderTiny'],
+      text_encoder: ['T5EncoderModel'],
+      tokenizer: ['T5Tokenizer', 'T5TokenizerFast'],
+      scheduler: 'any',
+    },
+    optional: [],
   },
   StableDiffusionXLPipeline: {
     components: {
@@ -95,6 +106,7 @@ const SAME_COMPONENTS = {
   LatentConsistencyModelPipeline: 'LatentConsistencyModelPipeline',
   LatentConsistencyModelImg2ImgPipeline: 'LatentConsistencyModelPipeline',
   StableDiffusionUpscalePipeline: 'StableDiffusionUpscalePipeline',
+  PixArtAlphaPipeline: 'PixArtAlphaPipeline',
   StableDiffusionXLPipeline: 'StableDiffusionXLPipeline',
   StableDiffusionXLImg2ImgPipeline: 'StableDiffusionXLPipeline',
   StableDiffusionXLInpaintPipeline: 'StableDiffusionXLPipeline',

@@ -94,12 +94,19 @@ export function parsePixArtTransformerConfig(json: unknown, context: ConfigConte
     );
   if (useAdditionalConditions && width % 3 !== 0)
     throw inconsistent(context, 'attention_head_dim', `${width} channels cannot be split into 3 conditions`);
+  const outChannels = raw.out_channels ?? raw.in_channels;
+  if (outChannels !== raw.in_channels && outChannels !== 2 * raw.in_channels)
+    throw inconsistent(
+      context,
+      'out_channels',
+      `${outChannels} channels are neither the ${raw.in_channels} of the latents nor twice as many`,
+    );
   if (raw.sample_size % raw.patch_size !== 0)
     throw inconsistent(context, 'patch_size', `${raw.sample_size} cannot be split into patches of it`);
   return {
     sampleSize: raw.sample_size,
     inChannels: raw.in_channels,
-    outChannels: raw.out_channels ?? raw.in_channels,
+    outChannels,
     patchSize: raw.patch_size,
     numLayers: raw.num_layers,
     numAttentionHeads: raw.num_attention_heads,
