@@ -52,6 +52,8 @@ interface Row {
 const OWN_OPTIONS = {
   model: { type: 'string', default: 'sd15' },
   setting: { type: 'string' },
+  backend: { type: 'string', default: 'webgpu' },
+  batch: { type: 'string', default: '1' },
   peers: { type: 'string', default: 'eager,graph' },
   compile: { type: 'boolean', default: false },
   json: { type: 'string' },
@@ -70,19 +72,24 @@ export function benchNetwork(network: 'unet' | 'vae', args: readonly string[]): 
   const model = readModel(String(values.model));
   const folder = network === 'vae' && 'vae' in model ? model.vae : model.folder;
   const size = 'size' in model ? ['--size', model.size] : [];
-  const settings = values.setting === undefined ? SETTINGS : String(values.setting).split(',');
+  const backend = String(values.backend);
+  const settings = settingsOf(backend, values.setting);
+  const batches = String(values.batch).split(',');
   const peers = String(values.peers)
     .split(',')
     .filter((peer) => peer !== 'none');
 
-  const rows: Row[] = settings.map((setting) => {
+  const runs = settings.flatMap((setting) => batches.map((batch) => ({ setting, batch })));
+  const rows: Row[] = runs.map(({ setting, batch }) => {
     const svg = values.svg === undefined ? [] : ['--svg', nameFor(String(values.svg), setting, settings)];
-    const options = ['--model', folder, ...size, '--setting', setting, ...svg, ...rest];
+    const how = ['--backend', backend, '--setting', setting, '--batch', batch];
+    const options = ['--model', folder, ...size, ...how, ...svg, ...rest];
     const { result, bytes } = watchingMemory(() => bench(Figures, [network, ...options]));
     print(`${result.text}\n`);
     const { throughputMs, compileSeconds, memoryBytes } = result.figures;
     const times = { ms: throughputMs, first: compileSeconds, ownBytes: memoryBytes, cardBytes: bytes };
-    return { name: `calotype, ${setting}`, ...times, figures: result.figures };
+    const name = [backend === 'webgpu' ? setting : backend, ...(batch === '1' ? [] : [`${batch} at once`])];
+    return { name: `calotype, ${name.join(', ')}`, ...times, figures: result.figures };
   });
   const modes = [...peers, ...(values.compile === true ? ['compile'] : [])];
   if (modes.length > 0) rows.push(...torchRows(network, folder, size, modes));
@@ -100,6 +107,12 @@ export function benchLadder(args: readonly string[]): void {
   const { folder } = readModel(at < 0 ? 'sd15' : args[at + 1]);
   const rest = at < 0 ? args : [...args.slice(0, at), ...args.slice(at + 2)];
   print(run(process.execPath, [CALOTYPE, 'bench', 'ladder', '--model', folder, ...rest]).stdout);
+}
+
+/** Settings are WebGPU's; other backends run once. */
+function settingsOf(backend: string, given: unknown): string[] {
+  if (typeof given === 'string') return given.split(',');
+  return backend === 'webgpu' ? SETTINGS : ['native'];
 }
 
 function readModel(name: string): (typeof MODELS)[keyof typeof MODELS] {

@@ -25,8 +25,10 @@ export interface BackendChoice {
   readonly adapter: (typeof ADAPTERS)[number];
   /** Whether WebGPU's kernels are measured; undefined as the library does by default. */
   readonly autotune?: boolean;
-  /** Whether WebGPU's wide linear layers are computed on signed bytes. */
+  /** Whether wide linear layers are computed on signed bytes, on WebGPU and CUDA. */
   readonly int8: boolean;
+  /** Whether they are computed on floats of eight bits, on CUDA. */
+  readonly fp8?: true;
   /** Of the CPU backend, where they were given. */
   readonly cpu: CpuOptions;
 }
@@ -54,7 +56,12 @@ export const BACKEND_ARGS = {
   int8: {
     type: 'boolean',
     description:
-      'Compute wide linear layers on signed bytes on --backend webgpu: for GPUs with matrices of bytes; changes the picture a little',
+      'Compute wide linear layers on signed bytes on --backend webgpu or cuda: for GPUs with matrices of bytes; changes the picture a little',
+  },
+  fp8: {
+    type: 'boolean',
+    description:
+      'Compute them on floats of eight bits on --backend cuda: for Hopper; changes the picture more',
   },
   threads: {
     type: 'string',
@@ -83,10 +90,16 @@ export function readBackend(args: Readonly<Record<string, unknown>>): BackendCho
       remedy: 'Give --backend webgpu with it, or leave it out.',
     });
   const int8 = args['int8'] === true;
-  if (int8 && name !== 'webgpu')
-    throw new OptionError('is of WebGPU only', {
+  if (int8 && name !== 'webgpu' && name !== 'cuda')
+    throw new OptionError('is of WebGPU and CUDA only', {
       field: '--int8',
-      remedy: 'Give --backend webgpu with it, or leave it out.',
+      remedy: 'Give --backend webgpu or cuda with it, or leave it out.',
+    });
+  const fp8 = args['fp8'] === true;
+  if (fp8 && name !== 'cuda')
+    throw new OptionError('is of CUDA only', {
+      field: '--fp8',
+      remedy: 'Give --backend cuda with it, or leave it out.',
     });
   const threads = read('threads', (option, text) => readInteger(option, text, { min: 0, max: 256 }));
   const simd = read('simd', (option, text) => readChoice(option, text, SIMD));
@@ -102,6 +115,7 @@ export function readBackend(args: Readonly<Record<string, unknown>>): BackendCho
     adapter: adapter ?? 'hardware',
     ...(typeof autotune === 'boolean' && { autotune }),
     int8,
+    ...(fp8 && { fp8 }),
     cpu: ofCpu,
   };
 }
@@ -111,7 +125,7 @@ export function readBackend(args: Readonly<Record<string, unknown>>): BackendCho
  * software adapter, which is slower than the CPU backend.
  */
 export function backendsOf(
-  { name, adapter, autotune, int8, cpu: cpuOptions }: BackendChoice,
+  { name, adapter, autotune, int8, fp8, cpu: cpuOptions }: BackendChoice,
   switches: WebGpuOptions = {},
 ): readonly BackendFactory[] {
   const webgpuOptions: WebGpuOptions = {
@@ -123,7 +137,7 @@ export function backendsOf(
     case 'auto':
       return [...(hasNvidiaDriver() ? [cuda()] : []), webgpu(webgpuOptions), cpu()];
     case 'cuda':
-      return [cuda()];
+      return [cuda({ ...(int8 && { int8: 'dynamic' }), ...(fp8 && { fp8: 'dynamic' }) })];
     case 'webgpu':
       return [webgpu({ ...webgpuOptions, adapter })];
     case 'cpu':

@@ -10,8 +10,15 @@ export function hasNvidiaDriver(): boolean {
   return existsSync('/dev/nvidiactl');
 }
 
-/** `cuda()` of the package `@calotype/cuda`, if that is installed. */
-export function cuda(): BackendFactory {
+/** What that package's `cuda` is asked for here; see its own documentation. */
+export interface CudaPackageOptions {
+  readonly device?: number;
+  readonly int8?: 'dynamic';
+  readonly fp8?: 'dynamic';
+}
+
+/** `cuda(options)` of the package `@calotype/cuda`, if that is installed. */
+export function cuda(cudaOptions: CudaPackageOptions = {}): BackendFactory {
   return {
     name: 'cuda',
     async open(options) {
@@ -28,11 +35,11 @@ export function cuda(): BackendFactory {
           reason: 'the installed @calotype/cuda is not of this version',
           remedy: 'Run "npm install @calotype/cuda@latest calotype@latest"',
         };
-      return library.cuda().open(options);
+      return library.cuda(cudaOptions).open(options);
     },
   };
 }
 
-function isLibrary(module: unknown): module is { cuda(): BackendFactory } {
+function isLibrary(module: unknown): module is { cuda(options: CudaPackageOptions): BackendFactory } {
   return typeof module === 'object' && module !== null && typeof Reflect.get(module, 'cuda') === 'function';
 }

@@ -31,6 +31,11 @@ describe('--backend and --adapter', () => {
     ],
     [{ backend: 'cuda' }, { name: 'cuda', adapter: 'hardware', int8: false, cpu: {} }, ['cuda']],
     [
+      { backend: 'cuda', fp8: true },
+      { name: 'cuda', adapter: 'hardware', int8: false, fp8: true, cpu: {} },
+      ['cuda'],
+    ],
+    [
       { backend: 'reference' },
       { name: 'reference', adapter: 'hardware', int8: false, cpu: {} },
       ['reference'],
@@ -45,7 +50,8 @@ describe('--backend and --adapter', () => {
       /--adapter: is of WebGPU only.*--backend webgpu/,
     );
     expect(() => readBackend({ backend: 'cpu', adapter: 'hardware' })).toThrow(OptionError);
-    expect(() => readBackend({ int8: true })).toThrow(/--int8: is of WebGPU only/);
+    expect(() => readBackend({ int8: true })).toThrow(/--int8: is of WebGPU and CUDA only/);
+    expect(() => readBackend({ backend: 'webgpu', fp8: true })).toThrow(/--fp8: is of CUDA only/);
     expect(() => readBackend({ threads: '2' })).toThrow(/--threads: is of the CPU backend only/);
     expect(() => readBackend({ backend: 'webgpu', simd: 'simd128' })).toThrow(/--simd: is of the CPU/);
     expect(() => readBackend({ backend: 'cpu', threads: '-1' })).toThrow(/--threads: '-1'/);

@@ -34,6 +34,7 @@ const ARGS = {
     valueHint: 'n',
     description: 'Runs to time, after two that are not (10). picture: steps of each (recommended)',
   },
+  batch: { type: 'string', valueHint: 'n', description: 'unet, vae: pictures at once (1)' },
   repeats: { type: 'string', valueHint: 'n', description: 'picture: pictures after the first (3)' },
   dtype: {
     type: 'string',
@@ -109,6 +110,7 @@ function readRequest(args: Arguments): Benchmark {
   const model = text('model') ?? starterModel();
   const size = read('size', readSize) ?? {};
   const steps = read('steps', (name, value) => readInteger(name, value, { min: 1, max: 10_000 }));
+  const batch = read('batch', (name, value) => readInteger(name, value, { min: 1, max: 1024 }));
   const dtype = read('dtype', (name, value) => readChoice(name, value, ['f16', 'bf16', 'f32']));
   const peak = (option: 'peak-gflops' | 'peak-gbps'): number | undefined =>
     read(option, (name, value) => readNumber(name, value, { min: 1e-3 }) * 1e9);
@@ -153,13 +155,13 @@ function readRequest(args: Arguments): Benchmark {
     });
     try {
       const storage = dtype ?? (backend.dtypes.includes('f16') ? 'f16' : 'f32');
-      const common = { network: what, source, backend, size, steps: steps ?? 10 };
+      const common = { network: what, source, backend, size, ...(batch && { batch }), steps: steps ?? 10 };
       const figures = await benchNetwork({ ...common, dtype: storage, roof, signal, onAdvance });
       const { name, description } = backend;
       const [toggles, options] =
         name === 'webgpu' ? [DAWN_SETTINGS[setting], describeSwitches(switches)] : [];
       const title = [
-        `${source.name}, ${what} on ${name} (${description}), ${storage}`,
+        `${source.name}, ${what} on ${name} (${description}), ${storage}${batch ? `, ${batch} at once` : ''}`,
         ...(toggles ? [`setting ${setting}: ${toggles.join(' ')}`] : []),
         ...(options ? [`options: ${options}`] : []),
         ...(choice.int8 ? ['int8: wide linear layers on signed bytes, which changes the picture'] : []),
@@ -173,6 +175,7 @@ function readRequest(args: Arguments): Benchmark {
           backend: name,
           description,
           dtype: storage,
+          batch: batch ?? 1,
           ...(toggles && { setting, toggles, options, int8: choice.int8 }),
           ...figures,
         },
