@@ -11,6 +11,7 @@
 #include "../kernels/norms.h"
 #include "../kernels/pack.h"
 #include "../kernels/quantize.h"
+#include "../kernels/row_norms.h"
 #include "../kernels/rows.h"
 #include "../kernels/sampling.h"
 #include "../kernels/weights.h"
@@ -28,7 +29,9 @@ int launch_untyped(const void* args, cudaStream_t stream) {
 
 const KernelEntry KERNELS[] = {
     KERNEL(activate, ActivateArgs),
+    KERNEL(ada_layer_norm, AdaLayerNormArgs),
     KERNEL(add, AddArgs),
+    KERNEL(add_gated, AddGatedArgs),
     KERNEL(add_scaled, AddScaledArgs),
     KERNEL(add_vectors, AddVectorsArgs),
     KERNEL(affine, AffineArgs),
@@ -52,11 +55,13 @@ const KernelEntry KERNELS[] = {
     KERNEL(layer_norm, CalotypeLayerNormArgs),
     KERNEL(layer_norm_rows, LayerNormRowsArgs),
     KERNEL(model_input, ModelInputArgs),
+    KERNEL(multiply, MultiplyArgs),
     KERNEL(pack_conv_upsample, CalotypePackArgs),
     KERNEL(pack_filters, PackFiltersArgs),
     KERNEL(pack_geglu, CalotypePackArgs),
     KERNEL(pool_mean, PoolMeanArgs),
     KERNEL(quantize_rows, QuantizeRowsArgs),
+    KERNEL(rms_norm, RmsNormArgs),
     KERNEL(timestep_embedding, TimestepEmbeddingArgs),
     KERNEL(upsample_nearest, UpsampleNearestArgs),
 };

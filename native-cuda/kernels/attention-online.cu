@@ -18,6 +18,14 @@ __device__ float warp_max(float value) {
   return value;
 }
 
+template <class T>
+__device__ float bias_at(const AttentionOnlineArgs& args, int64_t batch, int head, int query, int key) {
+  // Threads of queries past the last one compute what nobody reads.
+  const int64_t row = min(query, args.queries - 1);
+  return load_float<T>(args.bias, batch * args.bias_batch + static_cast<int64_t>(key) * args.bias_key +
+                                      row * args.bias_query + head * args.bias_head);
+}
+
 // Rows of one head to shared memory as f32, zeros past the last row.
 template <class T>
 __device__ void load_rows(float* shared, const void* values, int64_t first, int rows, int valid, int pitch,
@@ -67,7 +75,8 @@ __global__ void __launch_bounds__(32 * WARPS) attention_online_kernel(const __gr
     for (int i = 0; i < WARP_QUERIES; i++) {
       const int query = first_query + warp_query + i;
       const bool visible = lane < valid && (!args.causal || first_key + lane <= query);
-      const float score = visible ? scores[i] * (args.scale * LOG2_E) : -INFINITY;
+      const float bias = visible && args.bias ? bias_at<T>(args, batch, head, query, first_key + lane) : 0.0f;
+      const float score = visible ? fmaf(scores[i], args.scale * LOG2_E, bias * LOG2_E) : -INFINITY;
       const float before = largest[i];
       largest[i] = fmaxf(before, warp_max(score));
       // A warp whose queries see nothing of this block keeps its state.

@@ -1,4 +1,4 @@
-// Attention of any shape, in f32 and f16, without tensor cores.
+// Attention of any shape and type, without tensor cores.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -8,12 +8,18 @@
 extern "C" {
 #endif
 
-// softmax(q k^T * scale) v for each head; pitches are elements from token to token of each operand.
+// softmax(q k^T * scale + bias) v for each head; pitches are elements from token to token of each operand.
 typedef struct AttentionOnlineArgs {
   const void* q;
   const void* k;
   const void* v;
+  // Null, or a number for each score, at the strides below from one another (0 along an axis where all are alike).
+  const void* bias;
   void* y;
+  int64_t bias_batch;
+  int32_t bias_key;
+  int32_t bias_query;
+  int32_t bias_head;
   int32_t batch;
   int32_t queries;
   int32_t keys;

@@ -28,6 +28,32 @@ __global__ void add_kernel(AddArgs args) {
 }
 
 template <class T, int N>
+__global__ void multiply_kernel(MultiplyArgs args) {
+  const int64_t at = global_thread() * N;
+  if (at >= args.count) return;
+  auto a = load_pack<T, N>(args.a, at);
+  const auto b = load_pack<T, N>(args.b, at);
+  for (int i = 0; i < N; i++) a.at[i] = from_float<T>(to_float(a.at[i]) * to_float(b.at[i]));
+  store_pack(args.y, at, a);
+}
+
+template <class T, int N>
+__global__ void add_gated_kernel(AddGatedArgs args) {
+  const int64_t at = global_thread() * N;
+  if (at >= args.count) return;
+  const int64_t column = args.gate + at % args.channels;
+  auto x = load_pack<T, N>(args.x, at);
+  const auto addend = load_pack<T, N>(args.addend, at);
+  const auto modulation = load_pack<T, N>(args.modulation, at / args.image_elements * args.columns + column);
+  const auto table = load_pack<T, N>(args.table, column);
+  for (int i = 0; i < N; i++) {
+    const float gate = to_float(modulation.at[i]) + to_float(table.at[i]);
+    x.at[i] = from_float<T>(fmaf(gate, to_float(addend.at[i]), to_float(x.at[i])));
+  }
+  store_pack(args.y, at, x);
+}
+
+template <class T, int N>
 __global__ void affine_kernel(AffineArgs args) {
   const int64_t at = global_thread() * N;
   if (at >= args.count) return;
@@ -92,6 +118,26 @@ int calotype_add(const AddArgs* args, cudaStream_t stream) {
     by_width<T>(
         [&](auto n) { add_kernel<T, n><<<blocks_for(args->count / n, THREADS), THREADS, 0, stream>>>(*args); },
         args->count);
+  });
+  return cudaGetLastError();
+}
+
+int calotype_multiply(const MultiplyArgs* args, cudaStream_t stream) {
+  by_type(args->element, [&](auto zero) {
+    using T = decltype(zero);
+    by_width<T>(
+        [&](auto n) { multiply_kernel<T, n><<<blocks_for(args->count / n, THREADS), THREADS, 0, stream>>>(*args); },
+        args->count);
+  });
+  return cudaGetLastError();
+}
+
+int calotype_add_gated(const AddGatedArgs* args, cudaStream_t stream) {
+  by_type(args->element, [&](auto zero) {
+    using T = decltype(zero);
+    by_width<T>(
+        [&](auto n) { add_gated_kernel<T, n><<<blocks_for(args->count / n, THREADS), THREADS, 0, stream>>>(*args); },
+        args->channels, args->columns, args->gate);
   });
   return cudaGetLastError();
 }

@@ -28,6 +28,33 @@ typedef struct AddArgs {
 } AddArgs;
 int calotype_add(const AddArgs* args, cudaStream_t stream);
 
+// y = a * b
+typedef struct MultiplyArgs {
+  const void* a;
+  const void* b;
+  void* y;
+  int64_t count;
+  int32_t element;
+} MultiplyArgs;
+int calotype_multiply(const MultiplyArgs* args, cudaStream_t stream);
+
+// y = x + gate * addend, where an image's gate is the columns from `gate` on of modulation[image] + table.
+typedef struct AddGatedArgs {
+  const void* x;
+  const void* addend;
+  // [images, columns] and [columns]
+  const void* modulation;
+  const void* table;
+  void* y;
+  int64_t count;
+  int64_t image_elements;
+  int32_t channels;
+  int32_t columns;
+  int32_t gate;
+  int32_t element;
+} AddGatedArgs;
+int calotype_add_gated(const AddGatedArgs* args, cudaStream_t stream);
+
 // y = x * scale + shift
 typedef struct AffineArgs {
   const void* x;

@@ -1,10 +1,9 @@
-// Norms. Group norm is two launches: moments of chunks of rows, then one pass over the value by blocks that each join the
+// Group norm is two launches: moments of chunks of rows, then one pass over the value by blocks that each join the
 // chunks' moments of their image for themselves. All sums are made in a fixed order, so results repeat bit for bit.
 #include "norms.h"
 
 #include "lib/activation.cuh"
 #include "lib/element.cuh"
-#include "lib/reduce.cuh"
 
 namespace {
 
@@ -146,37 +145,6 @@ __global__ void group_norm_apply_kernel(GroupNormApplyArgs args) {
   }
 }
 
-template <class T, int N>
-__global__ void layer_norm_rows_kernel(LayerNormRowsArgs args) {
-  const int64_t row = static_cast<int64_t>(blockIdx.x) * (THREADS / 32) + threadIdx.x / 32;
-  if (row >= args.rows) return;
-  const int64_t first = row * args.channels;
-  const int lane = threadIdx.x % 32 * N;
-  float sum = 0.0f;
-  for (int channel = lane; channel < args.channels; channel += 32 * N) {
-    const auto x = load_pack<T, N>(args.x, first + channel);
-    for (int i = 0; i < N; i++) sum += to_float(x.at[i]);
-  }
-  const float mean = warp_sum(sum) / args.channels;
-  float squares = 0.0f;
-  for (int channel = lane; channel < args.channels; channel += 32 * N) {
-    const auto x = load_pack<T, N>(args.x, first + channel);
-    for (int i = 0; i < N; i++) {
-      const float difference = to_float(x.at[i]) - mean;
-      squares = fmaf(difference, difference, squares);
-    }
-  }
-  const float scale = 1.0f / sqrtf(warp_sum(squares) / args.channels + args.eps);
-  for (int channel = lane; channel < args.channels; channel += 32 * N) {
-    auto x = load_pack<T, N>(args.x, first + channel);
-    const auto weight = load_pack<T, N>(args.weight, channel);
-    const auto bias = load_pack<T, N>(args.bias, channel);
-    for (int i = 0; i < N; i++)
-      x.at[i] = from_float<T>(fmaf((to_float(x.at[i]) - mean) * scale, to_float(weight.at[i]), to_float(bias.at[i])));
-    store_pack(args.y, first + channel, x);
-  }
-}
-
 }  // namespace
 
 int calotype_group_norm_moments(const GroupNormMomentsArgs* args, cudaStream_t stream) {
@@ -217,18 +185,6 @@ int calotype_group_norm_apply(const GroupNormApplyArgs* args, cudaStream_t strea
           group_norm_apply_kernel<T, n><<<grid, THREADS, shared, stream>>>(*args);
         },
         source.channels1, source.channels2);
-  });
-  return cudaGetLastError();
-}
-
-int calotype_layer_norm_rows(const LayerNormRowsArgs* args, cudaStream_t stream) {
-  by_type(args->element, [&](auto zero) {
-    using T = decltype(zero);
-    by_width<T>(
-        [&](auto n) {
-          layer_norm_rows_kernel<T, n><<<blocks_for(args->rows, THREADS / 32), THREADS, 0, stream>>>(*args);
-        },
-        args->channels);
   });
   return cudaGetLastError();
 }

@@ -1,4 +1,4 @@
-// Group and layer normalisation.
+// Group normalisation.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -54,19 +54,6 @@ typedef struct GroupNormApplyArgs {
   int32_t element;
 } GroupNormApplyArgs;
 int calotype_group_norm_apply(const GroupNormApplyArgs* args, cudaStream_t stream);
-
-// Each row of `channels` normalised; a warp a row.
-typedef struct LayerNormRowsArgs {
-  const void* x;
-  const void* weight;
-  const void* bias;
-  void* y;
-  int64_t rows;
-  int32_t channels;
-  float eps;
-  int32_t element;
-} LayerNormRowsArgs;
-int calotype_layer_norm_rows(const LayerNormRowsArgs* args, cudaStream_t stream);
 
 #ifdef __cplusplus
 }

@@ -34,8 +34,10 @@ __global__ void embed_tokens_kernel(EmbedTokensArgs args) {
   const int64_t channel = at % args.channels;
   const int64_t id = min(max(args.ids[token], 0), args.table_rows - 1);
   auto x = load_pack<T, N>(args.table, id * args.channels + channel);
-  const auto position = load_pack<T, N>(args.positions, token % args.tokens * args.channels + channel);
-  for (int i = 0; i < N; i++) x.at[i] = from_float<T>(to_float(x.at[i]) + to_float(position.at[i]));
+  if (args.positions) {
+    const auto position = load_pack<T, N>(args.positions, token % args.tokens * args.channels + channel);
+    for (int i = 0; i < N; i++) x.at[i] = from_float<T>(to_float(x.at[i]) + to_float(position.at[i]));
+  }
   store_pack(args.y, at, x);
 }
 

@@ -35,7 +35,7 @@ typedef struct GatherRowsArgs {
 } GatherRowsArgs;
 int calotype_gather_rows(const GatherRowsArgs* args, cudaStream_t stream);
 
-// y[token] = table[ids[token]] + positions[token % tokens]
+// y[token] = table[ids[token]] + positions[token % tokens]; positions may be null.
 typedef struct EmbedTokensArgs {
   const int32_t* ids;
   const void* table;

@@ -53,9 +53,6 @@ describe.skipIf(!backend).each(['int8', 'fp8'] as const)(
   },
 );
 
-/** Fixture networks, but for those that it has no kernels for. */
-const CUDA_NETWORKS = NETWORKS.filter((network) => !/^(t5|pixart)/.test(network));
-
 /** What a whole network may lose in each type: rounding adds up over its layers. */
 const NETWORK_BOUNDS = { f32: 1e-9, f16: 1e-3, bf16: 1e-2 };
 
@@ -63,7 +60,7 @@ describe.skipIf(!backend).each(['f32', 'f16', 'bf16'] as const)(
   `networks on CUDA in %s${missing}`,
   (dtype) => {
     test.each(
-      CUDA_NETWORKS.flatMap((network) =>
+      NETWORKS.flatMap((network) =>
         networkCases(network).map((entry) => [network, entry.name, entry] as const),
       ),
     )('%s, %s', async (_network, _name, { graph, reader, inputs, outputs }) => {

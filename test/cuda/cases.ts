@@ -1,21 +1,12 @@
-/** @file The op cases that the CUDA backend computes; it has no kernels for what only T5 and PixArt need. */
+/** @file The op cases that the CUDA backend computes, and those that it has no kernels for. */
 
-import type { OpCase } from '../cases/case.ts';
 import { TEST_CASES } from '../cases/index.ts';
 
-const MISSING_OPS: readonly string[] = ['adaLayerNorm', 'addGated', 'fourierFilter', 'multiply', 'rmsNorm'];
-
-/** Whether only T5 and PixArt need it: these ops, biases of attention, and tokens without positions. */
-function isMissing({ kind, inputs }: OpCase): boolean {
-  return (
-    MISSING_OPS.includes(kind) ||
-    (kind === 'attention' && 'bias' in inputs) ||
-    (kind === 'embedTokens' && !('positions' in inputs))
-  );
-}
+/** Only FreeU needs it. */
+const MISSING_OP = 'fourierFilter';
 
 /** Cases that are computed. */
-export const CUDA_CASES: readonly OpCase[] = TEST_CASES.filter((testCase) => !isMissing(testCase));
+export const CUDA_CASES = TEST_CASES.filter(({ kind }) => kind !== MISSING_OP);
 
 /** Cases that are refused. */
-export const CUDA_REFUSALS: readonly OpCase[] = TEST_CASES.filter(isMissing);
+export const CUDA_REFUSALS = TEST_CASES.filter(({ kind }) => kind === MISSING_OP);

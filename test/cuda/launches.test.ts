@@ -235,7 +235,7 @@ describe('kernels are chosen by what they can do', () => {
     ['groupNorm/4 groups of 7', 'f16', 'group-norm-chunks'],
     ['groupNorm/relu', 'f16', 'group-norm-chunks'],
     ['layerNorm/96 channels', 'f16', 'layer-norm'],
-    ['layerNorm/33 channels', 'f16', 'layer-norm-rows'],
+    ['layerNorm/33 channels', 'f16', 'row-norms'],
   ] as const)('%s in %s: %s', async (name, dtype, kernel) => {
     expect(await chosen(name, dtype)).toBe(kernel);
   });

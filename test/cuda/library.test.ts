@@ -1,7 +1,10 @@
 /** @file The native half as it is shipped: built from these sources, unpacked whole, loadable without a driver. */
+import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import * as v from 'valibot';
 import { cuda } from '../../native-cuda/src/cuda.ts';
@@ -15,6 +18,7 @@ import {
 } from '../../native-cuda/src/library.ts';
 import type { NativeCuda } from '../../native-cuda/src/native.ts';
 import { hashSources } from '../../native-cuda/tools/sources.ts';
+import { findExecutable, firstMissing } from '../support/executables.ts';
 import { NATIVE_CUDA } from './headers.ts';
 
 const PACKAGE = join(NATIVE_CUDA, 'linux-x64');
@@ -89,3 +93,29 @@ describe.skipIf(!isPackaged)('the library', () => {
     expect(() => untyped.closeQueue({})).toThrow(TypeError);
   });
 });
+
+const deno = findExecutable('DENO', ['deno']);
+const withoutDeno = firstMissing('the library in Deno', deno);
+
+describe.skipIf(withoutDeno || !isPackaged)(
+  `in Deno${withoutDeno ? ` (skipped: ${withoutDeno})` : ''}`,
+  () => {
+    const program = fileURLToPath(new URL('deno-program.ts', import.meta.url));
+    const how = ['run', '--no-prompt', '--no-check', '--no-lock', '--no-config', '--node-modules-dir=manual'];
+
+    async function load(...permissions: string[]): Promise<unknown> {
+      if ('missing' in deno) throw new Error('this suite is skipped');
+      const allowed = ['--allow-env', '--allow-read', `--allow-write=${cache}`, ...permissions];
+      const { stdout } = await promisify(execFile)(deno.path, [...how, ...allowed, program, cache]);
+      return JSON.parse(stdout);
+    }
+
+    test('the library loads with --allow-ffi', async () => {
+      expect(await load('--allow-ffi')).toEqual([expect.any(Number), LAUNCH_TYPES.length]);
+    });
+
+    test('and says what it needs without', async () => {
+      expect(JSON.stringify(await load())).toMatch(/reason.*ffi.*remedy.*--allow-ffi/);
+    });
+  },
+);

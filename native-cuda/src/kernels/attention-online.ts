@@ -1,6 +1,6 @@
 /** @file Attention of any shape, without tensor cores. */
 
-import { DEVICE_DTYPE_BYTES } from 'calotype/backend-kit';
+import { biasStrides, DEVICE_DTYPE_BYTES } from 'calotype/backend-kit';
 import { channelsOf, defineCudaKernel, elementOf } from '../kernel.ts';
 import { defineLaunch, type Operand } from '../launch.ts';
 
@@ -8,7 +8,12 @@ export const attentionOnlineLaunch = defineLaunch('attention_online', {
   q: 'pointer',
   k: 'pointer',
   v: 'pointer',
+  bias: 'pointer',
   y: 'pointer',
+  biasBatch: 'i64',
+  biasKey: 'i32',
+  biasQuery: 'i32',
+  biasHead: 'i32',
   batch: 'i32',
   queries: 'i32',
   keys: 'i32',
@@ -28,9 +33,10 @@ const MAX_HEAD_DIM = 512;
 export const attentionOnline = defineCudaKernel({
   id: 'attention-online',
   ops: ['attention'],
-  supports: ({ attrs, inputs }) => attrs.headDim <= MAX_HEAD_DIM && inputs.bias === undefined,
+  supports: ({ attrs }) => attrs.headDim <= MAX_HEAD_DIM,
   launches(node, context) {
-    const { q, k, v } = node.inputs;
+    const { q, k, v, bias } = node.inputs;
+    const strides = biasStrides(bias === undefined ? [] : context.shapeOf(bias));
     const { heads, headDim, scale, causal, offsets } = node.attrs;
     const [batch, queries] = context.shapeOf(q);
     const [, keys] = context.shapeOf(k);
@@ -43,7 +49,12 @@ export const attentionOnline = defineCudaKernel({
         q: from('q', offsets[0]),
         k: from('k', offsets[1]),
         v: from('v', offsets[2]),
+        bias: 'bias',
         y: 'y',
+        biasBatch: strides.batch,
+        biasKey: strides.key,
+        biasQuery: strides.query,
+        biasHead: strides.head,
         batch,
         queries,
         keys,

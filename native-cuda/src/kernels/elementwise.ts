@@ -1,4 +1,7 @@
-/** @file The element-wise ops that no pass could fuse: activate, add, addBias, addRows, addScaled, affine, geglu. */
+/**
+ * @file The element-wise ops that no pass could fuse: activate, add, addBias, addGated, addRows, addScaled, affine, geglu,
+ * multiply.
+ */
 
 import { channelsOf, defineCudaKernel, elementCount, elementOf, rowsOf } from '../kernel.ts';
 import { defineLaunch } from '../launch.ts';
@@ -55,6 +58,28 @@ export const addScaledLaunch = defineLaunch('add_scaled', {
   element: 'i32',
 });
 
+export const addGatedLaunch = defineLaunch('add_gated', {
+  x: 'pointer',
+  addend: 'pointer',
+  modulation: 'pointer',
+  table: 'pointer',
+  y: 'pointer',
+  count: 'i64',
+  imageElements: 'i64',
+  channels: 'i32',
+  columns: 'i32',
+  gate: 'i32',
+  element: 'i32',
+});
+
+export const multiplyLaunch = defineLaunch('multiply', {
+  a: 'pointer',
+  b: 'pointer',
+  y: 'pointer',
+  count: 'i64',
+  element: 'i32',
+});
+
 export const gegluLaunch = defineLaunch('geglu', {
   x: 'pointer',
   y: 'pointer',
@@ -65,9 +90,12 @@ export const gegluLaunch = defineLaunch('geglu', {
 
 export const elementwise = defineCudaKernel({
   id: 'elementwise',
-  ops: ['activate', 'add', 'addBias', 'addRows', 'addScaled', 'affine', 'geglu'],
+  ops: ['activate', 'add', 'addBias', 'addGated', 'addRows', 'addScaled', 'affine', 'geglu', 'multiply'],
   otherTypes: ['scale'],
-  inPlace: (node) => (node.kind === 'geglu' ? undefined : node.kind === 'add' ? 'a' : 'x'),
+  inPlace: ({ kind }) => {
+    if (kind === 'geglu') return undefined;
+    return kind === 'add' || kind === 'multiply' ? 'a' : 'x';
+  },
   launches(node, context) {
     const shape = context.shapeOf(node.output);
     const count = elementCount(shape);
@@ -79,6 +107,17 @@ export const elementwise = defineCudaKernel({
       }
       case 'add':
         return [addLaunch.with({ a: 'a', b: 'b', y: 'y', count, element })];
+      case 'multiply':
+        return [multiplyLaunch.with({ a: 'a', b: 'b', y: 'y', count, element })];
+      case 'addGated': {
+        const sizes = {
+          imageElements: count / shape[0],
+          channels: channelsOf(context, node.output),
+          columns: channelsOf(context, node.inputs.modulation),
+        };
+        const operands = { x: 'x', addend: 'addend', modulation: 'modulation', table: 'table', y: 'y' };
+        return [addGatedLaunch.with({ ...operands, count, ...sizes, ...node.attrs, element })];
+      }
       case 'affine':
         return [affineLaunch.with({ x: 'x', y: 'y', count, ...node.attrs, element })];
       case 'addScaled': {

@@ -12,12 +12,14 @@ import { attentionOnline, attentionOnlineLaunch } from './attention-online.ts';
 import { conv, convLaunch } from './conv.ts';
 import {
   activateLaunch,
+  addGatedLaunch,
   addLaunch,
   addScaledLaunch,
   addVectorsLaunch,
   affineLaunch,
   elementwise,
   gegluLaunch,
+  multiplyLaunch,
 } from './elementwise.ts';
 import { groupNorm, groupNormLaunch, layerNorm, layerNormLaunch } from './fused-norms.ts';
 import { gemm, gemmLaunch } from './gemm.ts';
@@ -30,8 +32,6 @@ import {
   groupNormMomentsLaunch,
   groupNormStatisticsLaunch,
   groupNormStats,
-  layerNormRows,
-  layerNormRowsLaunch,
 } from './norms.ts';
 import {
   convertWeightLaunch,
@@ -39,6 +39,7 @@ import {
   packFiltersLaunch,
   packGegluLaunch,
 } from './packing.ts';
+import { adaLayerNormLaunch, layerNormRowsLaunch, rmsNormLaunch, rowNorms } from './row-norms.ts';
 import {
   copyChannels,
   copyChannelsLaunch,
@@ -77,7 +78,7 @@ const CUDA_KERNELS: readonly CudaKernel[] = [
   groupNormStats,
   groupNormApply,
   layerNorm,
-  layerNormRows,
+  rowNorms,
   elementwise,
   copyChannels,
   poolMean,
@@ -93,6 +94,8 @@ const CUDA_KERNELS: readonly CudaKernel[] = [
 /** Everything of the native half that kernels and packings launch. */
 export const LAUNCH_TYPES: readonly LaunchType[] = [
   activateLaunch,
+  adaLayerNormLaunch,
+  addGatedLaunch,
   addLaunch,
   addScaledLaunch,
   addVectorsLaunch,
@@ -117,11 +120,13 @@ export const LAUNCH_TYPES: readonly LaunchType[] = [
   layerNormLaunch,
   layerNormRowsLaunch,
   modelInputLaunch,
+  multiplyLaunch,
   packConvUpsampleLaunch,
   packFiltersLaunch,
   packGegluLaunch,
   poolMeanLaunch,
   quantizeRowsLaunch,
+  rmsNormLaunch,
   timestepEmbeddingLaunch,
   upsampleNearestLaunch,
 ];

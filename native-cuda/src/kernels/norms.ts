@@ -1,4 +1,4 @@
-/** @file Group normalisation in two launches, in parts (statistics, application), and layer normalisation. */
+/** @file Group normalisation in two launches, and in parts (statistics, application). */
 
 import {
   channelsOf,
@@ -48,17 +48,6 @@ export const groupNormApplyLaunch = defineLaunch('group_norm_apply', {
   y: 'pointer',
   chunks: 'i32',
   activation: 'i32',
-  eps: 'f32',
-  element: 'i32',
-});
-
-export const layerNormRowsLaunch = defineLaunch('layer_norm_rows', {
-  x: 'pointer',
-  weight: 'pointer',
-  bias: 'pointer',
-  y: 'pointer',
-  rows: 'i64',
-  channels: 'i32',
   eps: 'f32',
   element: 'i32',
 });
@@ -169,22 +158,5 @@ export const groupNormApply = defineCudaKernel({
   otherTypes: ['stats'],
   launches: (node, context) => [
     applyLaunch(node, context, { partials: 'none', statistics: 'stats', chunks: 0 }),
-  ],
-});
-
-export const layerNormRows = defineCudaKernel({
-  id: 'layer-norm-rows',
-  ops: ['layerNorm'],
-  launches: (node, context) => [
-    layerNormRowsLaunch.with({
-      x: 'x',
-      weight: 'weight',
-      bias: 'bias',
-      y: 'y',
-      rows: rowsOf(context, node.output),
-      channels: channelsOf(context, node.output),
-      eps: node.attrs.eps,
-      element: elementOf(context, node.output),
-    }),
   ],
 });

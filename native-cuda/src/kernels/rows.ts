@@ -96,7 +96,6 @@ export const gatherRows = defineCudaKernel({
 export const embedTokens = defineCudaKernel({
   id: 'embed-tokens',
   ops: ['embedTokens'],
-  supports: (node) => node.inputs.positions !== undefined,
   launches(node, context) {
     const [tableRows, channels] = context.shapeOf(node.inputs.table);
     return [
