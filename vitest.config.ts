@@ -31,5 +31,7 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    // What is polled for waits for other processes, which share the cores.
+    expect: { poll: { timeout: 20_000 } },
   },
 });

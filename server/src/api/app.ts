@@ -48,6 +48,8 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     // A slow sender would hold a connection for ever otherwise.
     requestTimeout: 60_000,
     forceCloseConnections: 'idle',
+    // Of addresses that reach no route.
+    frameworkErrors: (error, request, reply) => void answerErrors(openaiError)(error, request, reply),
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false, allErrors: false } },
   }).withTypeProvider<TypeBoxTypeProvider>();
   app.removeContentTypeParser('text/plain');

@@ -15,6 +15,7 @@ import {
   img2imgSchema,
   optionsSchema,
   pngInfoSchema,
+  pngTextsSchema,
   progressSchema,
   resultSchema,
   type Txt2img,
@@ -156,7 +157,13 @@ export const webuiApi: FastifyPluginAsyncTypebox<WebuiApiOptions> = async (
   app.post('/refresh-checkpoints', { schema: { summary: 'Does nothing', response: done } }, async () => ({}));
   app.post(
     '/png-info',
-    { schema: { summary: 'What a picture says about itself', body: pngInfoSchema } },
+    {
+      schema: {
+        summary: 'What a picture says about itself',
+        body: pngInfoSchema,
+        response: { 200: pngTextsSchema, ...errors },
+      },
+    },
     async ({ body }) => {
       const png = readBase64('image', body.image);
       checkPng(png, 'image', limits);

@@ -147,6 +147,12 @@ export type WebuiOptions = Static<typeof optionsSchema>;
 
 export const pngInfoSchema = Type.Object({ image: Type.String() }, { additionalProperties: false });
 
+export const pngTextsSchema = Type.Object({
+  info: Type.String(),
+  items: Type.Record(Type.String(), Type.String()),
+  parameters: Type.Object({}),
+});
+
 export const errorSchema = Type.Object({
   error: Type.String(),
   detail: Type.String(),
