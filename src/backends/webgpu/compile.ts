@@ -132,6 +132,8 @@ async function loadAndCompile(
   });
   // What is wrong with the weights is said first.
   compiling.catch(() => undefined);
+  // Dawn takes 5 ms to say that it accepts a buffer: one after the other, SD1.5's thousand took 5 of the 13 seconds to its
+  // first picture on an H100.
   const loaded = await loadRequests(requests, load, options, 'at once');
   isLoading = false;
   if (latest) onProgress?.(latest);
