@@ -27,5 +27,9 @@ export const FEATURES: readonly Feature[] = [
   { feature: 'ControlNet, SDXL', tests: /control\.test.*draws "xl-/ },
   { feature: 'LoRA, LoCon, LoHa, LoKr, DoRA', tests: /lora\.test.*draws "/ },
   { feature: 'webui prompt syntax', tests: /pipelines\/webui\.test/ },
+  { feature: 'IP-Adapter', tests: /guidance\.test.*draws "(pag-)?ip/ },
+  { feature: 'Perturbed-attention guidance', tests: /guidance\.test.*draws "(freeu-control-)?pag/ },
+  { feature: 'FreeU', tests: /guidance\.test.*draws "freeu/ },
+  { feature: 'Hires fix', tests: /guidance\.test.*draws "hires/ },
   { feature: 'Textual inversion', tests: /textual-inversion\.test/ },
 ];
