@@ -31,5 +31,6 @@ export const FEATURES: readonly Feature[] = [
   { feature: 'Perturbed-attention guidance', tests: /guidance\.test.*draws "(freeu-control-)?pag/ },
   { feature: 'FreeU', tests: /guidance\.test.*draws "freeu/ },
   { feature: 'Hires fix', tests: /guidance\.test.*draws "hires/ },
+  { feature: 'Feature caching (DeepCache)', tests: /guidance\.test.*draws "cache/ },
   { feature: 'Textual inversion', tests: /textual-inversion\.test/ },
 ];

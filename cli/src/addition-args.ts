@@ -30,6 +30,11 @@ export const ADDITION_ARGS = {
     description: 'How much of it is lost a timestep (0)',
   },
   'pag-layers': { type: 'string', valueHint: 'names', description: 'Layers that it perturbs (mid)' },
+  'cache-interval': {
+    type: 'string',
+    valueHint: 'n',
+    description: 'Compute deep features at every n-th step only: faster, but another picture (1)',
+  },
   freeu: { type: 'string', valueHint: 's1,s2,b1,b2', description: 'FreeU, such as 0.9,0.2,1.2,1.4' },
   'hires-scale': {
     type: 'string',

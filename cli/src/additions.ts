@@ -75,6 +75,7 @@ export function readAdditions(args: Readonly<Record<string, unknown>>): Addition
       pagAdaptiveScale: read('pag-adaptive-scale', (option, value) => readNumber(option, value, { min: 0 })),
       pagAppliedLayers: layers,
       hires,
+      cacheInterval: read('cache-interval', (option, value) => readInteger(option, value, { min: 1 })),
       noiseLevel: read('noise-level', (option, value) => readInteger(option, value, { min: 0 })),
       originalSize: read('original-size', readSides),
       targetSize: read('target-size', readSides),

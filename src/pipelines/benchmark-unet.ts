@@ -4,7 +4,7 @@ import type { Backend } from '../backends/backend.ts';
 import { buildPixArtTransformer, positionEmbedding } from '../models/pixart-transformer.ts';
 import { buildUNet2DCondition } from '../models/unet2d-condition.ts';
 import { memoryOf, timeProgram, type NetworkBenchmark, type TimingOptions } from './benchmark.ts';
-import { Denoiser, type DenoisePrograms } from './denoiser.ts';
+import { Denoiser, type DenoiseSession } from './denoiser.ts';
 import { isPixArt, latentModelOf, type DenoiserConfig } from './denoiser-config.ts';
 import { Network } from './network.ts';
 import { randomWeights } from './random-weights.ts';
@@ -51,7 +51,7 @@ export async function benchmarkUNet(
 
 /** Inputs that keep numbers small: an identity scheduler and constant conditions. */
 function fillInputs(
-  session: DenoisePrograms,
+  session: DenoiseSession,
   config: DenoiserConfig,
   { batch, height, width, tokens, microConditions }: UNetBenchmarkOptions,
 ): void {

@@ -39,6 +39,7 @@ export function denoiseShape(parts: TextToImageParts, call: CallShape, tokens: n
     ...(control && { controls: control.nets }),
     ...(freeU && { freeU }),
     ...(imagePrompts && { imagePrompts: imagePrompts.structures }),
+    ...((options.cacheInterval ?? 1) > 1 && { cacheInterval: options.cacheInterval }),
     images: prompts * options.numImagesPerPrompt,
     height: options.height / vae.scaleFactor,
     width: options.width / vae.scaleFactor,

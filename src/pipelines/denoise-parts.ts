@@ -9,6 +9,7 @@ import type { Graph } from '../graph/graph.ts';
 import type { PassReport } from '../plan/plan.ts';
 import type { Target } from '../plan/target.ts';
 import type { Bindings } from '../tensor/shape.ts';
+import { withFeatureCache, type FeatureCacheRole } from './feature-cache.ts';
 import { guidanceRows } from './guidance-rows.ts';
 import { denoiseGraph, type DenoiseStructure } from './denoise-graph.ts';
 import { latentGranularity, type DenoiserConfig } from './denoiser-config.ts';
@@ -21,6 +22,10 @@ export interface DenoiseShape extends DenoiseStructure {
   readonly width: number;
   /** Tokens of the text, padding included. */
   readonly tokens: number;
+  /** Calls of the network from one that computes deep features to the next; default 1, every call. */
+  readonly cacheInterval?: number | undefined;
+  /** What a program does about kept features; default nothing. */
+  readonly cache?: FeatureCacheRole;
 }
 
 /** A graph with numbers for its symbols. */
@@ -52,7 +57,7 @@ export function denoiseParts(
   const { images, tokens } = shape;
   const granularity = latentGranularity(config);
   const [height, width] = [shape.height / granularity, shape.width / granularity];
-  const whole = denoiseGraph(config, shape);
+  const whole = withFeatureCache(denoiseGraph(config, shape), config, shape.cache);
   const { graph, reports } = runPasses(whole, target, PASSES_BEFORE_SPLIT);
   const { prompt, step, latent } = splitByRate(graph);
   const batch = guidanceRows(shape).length * images;

@@ -12,6 +12,7 @@ import { PROMPT_ROW, STEP_ROW } from '../passes/split-by-rate.ts';
 import { packCoefficients, type GuidanceCoefficients } from '../schedulers/coefficients.ts';
 import type { StepCoefficients } from '../schedulers/scheduler.ts';
 import { toNchw, toNhwc, type ImageShape } from '../tensor/layout.ts';
+import { cacheVariants, compileCached } from './cached-session.ts';
 import { denoiseParts, type DenoisePart, type DenoiseParts, type DenoiseShape } from './denoise-parts.ts';
 import { latentModelOf, type DenoiserConfig } from './denoiser-config.ts';
 import { RecentCache, type Network, type ProgramOptions } from './network.ts';
@@ -33,7 +34,7 @@ export interface Repaint {
 export class Denoiser {
   readonly network: Network;
   readonly #config: DenoiserConfig;
-  readonly #programs = new RecentCache<DenoisePrograms>(2);
+  readonly #programs = new RecentCache<DenoiseSession>(2);
   /** The graphs that were last asked for. */
   #latest: { readonly key: string; readonly parts: DenoiseParts } | undefined;
 
@@ -43,10 +44,17 @@ export class Denoiser {
   }
 
   /** Programs for a shape and at least this many steps; compiled now unless they are cached. */
-  async prepare(shape: DenoiseShape, steps: number, options: ProgramOptions = {}): Promise<DenoisePrograms> {
+  async prepare(shape: DenoiseShape, steps: number, options: ProgramOptions = {}): Promise<DenoiseSession> {
     const capacity = tableSteps(steps);
+    const compile = (variant: DenoiseShape, tensors?: ProgramOptions['tensors']): Promise<DenoisePrograms> =>
+      compilePrograms(this.network, this.#config, variant, capacity, this.#parts(variant, capacity), {
+        ...options,
+        ...(tensors && { tensors }),
+      });
     return this.#programs.get(JSON.stringify([shape, capacity]), () =>
-      compilePrograms(this.network, this.#config, shape, capacity, this.#parts(shape, capacity), options),
+      shape.cacheInterval === undefined
+        ? compile(shape)
+        : compileCached(shape.cacheInterval, (cache, tensors) => compile({ ...shape, cache }, tensors)),
     );
   }
 
@@ -63,10 +71,13 @@ export class Denoiser {
    * @param lossy whether weights are float8
    */
   demands(shape: DenoiseShape, steps: number, lossy = false): PlanDemand[] {
-    const { prompt, step, latent } = this.#parts(shape, tableSteps(steps));
-    return [prompt, step, latent].flatMap((part) =>
-      part ? [this.network.demand(part.graph, part.bindings, lossy)] : [],
-    );
+    const variants = shape.cacheInterval === undefined ? [shape] : cacheVariants(shape);
+    return variants.flatMap((variant) => {
+      const { prompt, step, latent } = this.#parts(variant, tableSteps(steps));
+      return [prompt, step, latent].flatMap((part) =>
+        part ? [this.network.demand(part.graph, part.bindings, lossy)] : [],
+      );
+    });
   }
 
   /** Frees programs and weights; the next use makes them again. */
@@ -106,9 +117,9 @@ async function compilePrograms(
   shape: DenoiseShape,
   capacity: number,
   parts: DenoiseParts,
-  { signal, onProgress }: ProgramOptions,
+  { tensors, signal, onProgress }: ProgramOptions,
 ): Promise<DenoisePrograms> {
-  const shared = new Map<string, DeviceTensor>();
+  const shared = new Map<string, DeviceTensor>(tensors);
   const made: Program[] = [];
   const add = async ({ graph, bindings }: DenoisePart): Promise<Program> => {
     const program = await network.compile(graph, bindings, { tensors: shared, signal, onProgress });
@@ -141,6 +152,20 @@ interface Parts {
 }
 
 type Sizes = DenoiseShape & { readonly channels: number; readonly batch: number; readonly capacity: number };
+
+/** What a run needs of its programs. */
+export type DenoiseSession = Pick<
+  DenoisePrograms,
+  | 'programs'
+  | 'latentProgram'
+  | 'setPrompt'
+  | 'changePrompt'
+  | 'setSchedule'
+  | 'setLatents'
+  | 'step'
+  | 'readLatents'
+  | 'dispose'
+>;
 
 /** The recorded programs of one shape. Use: `setPrompt`, `setSchedule`, `setLatents`, then `step` for each step. */
 export class DenoisePrograms {

@@ -132,6 +132,12 @@ export interface CallOptions extends TextOptions, ControlOptions, ImagePromptOpt
   readonly pagAdaptiveScale?: number;
   /** Layers whose self-attention is perturbed: parts of their names, or regular expressions. Default 'mid'. */
   readonly pagAppliedLayers?: string | readonly string[];
+  /**
+   * DeepCache (Ma et al. 2023): only at every so many calls of the UNet are its deep features computed; the others take those
+   * that are kept and run its outermost layers alone. Faster, and **it changes the picture**: the more, the fewer steps there
+   * are. Default 1: none are kept.
+   */
+  readonly cacheInterval?: number;
   /** DDIM's noise, 0 to 1; default 0. */
   readonly eta?: number;
   /** One generator for all images, or one for each; default a random seed, which the result tells. */
@@ -239,6 +245,7 @@ const KNOWN = [
   'pagScale',
   'pagAdaptiveScale',
   'pagAppliedLayers',
+  'cacheInterval',
   'eta',
   'seed',
   'numImagesPerPrompt',
@@ -400,6 +407,7 @@ export function checkOptions(
   inRange('guidanceRescale', checked.guidanceRescale, 0, 1, false);
   inRange('pagScale', checked.pagScale, 0, 1e4, false);
   inRange('pagAdaptiveScale', checked.pagAdaptiveScale, 0, 1e4, false);
+  inRange('cacheInterval', checked.cacheInterval, 1, 10000, true);
   inRange('eta', checked.eta, 0, 1, false);
   inRange('strength', checked.strength, 0, 1, false);
   if (checked.strength !== undefined && checked.image === undefined)

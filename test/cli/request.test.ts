@@ -45,6 +45,7 @@ describe('additions', () => {
   it('become options of the call, and are kept for the recipe as they were given', () => {
     const { additions } = read({
       'pag-scale': '3',
+      'cache-interval': '3',
       'pag-layers': 'mid,up_blocks.1',
       'hires-size': '640x512',
       'hires-upscaler': 'lanczos',
@@ -57,6 +58,7 @@ describe('additions', () => {
     expect(additions).toMatchObject({
       options: {
         pagScale: 3,
+        cacheInterval: 3,
         pagAppliedLayers: ['mid', 'up_blocks.1'],
         hires: { width: 640, height: 512, upscaler: 'lanczos' },
         originalSize: [768, 1024],

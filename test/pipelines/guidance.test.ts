@@ -1,4 +1,4 @@
-/** @file IP-Adapters, perturbed-attention guidance, FreeU and hires fix against diffusers; and what is refused. */
+/** @file IP-Adapters, perturbed-attention guidance, FreeU, hires fix and DeepCache against diffusers; and what is refused. */
 
 import { describe, expect, it } from 'vitest';
 import * as v from 'valibot';
@@ -139,8 +139,8 @@ async function callOptions(name: string): Promise<CallOptions> {
 
 /** The slow backends run what differs in the graph; the CPU runs all. */
 const SLOW: Readonly<Record<string, RegExp>> = {
-  reference: /^(ip-two|pag-rescale|freeu-odd)$/,
-  webgpu: /^(pag-ip|freeu)$/,
+  reference: /^(ip-two|pag-rescale|freeu-odd|cache)$/,
+  webgpu: /^(pag-ip|freeu|cache)$/,
 };
 
 const backends = await presentBackends();
