@@ -20,6 +20,7 @@ export const FEATURES: readonly Feature[] = [
     feature: 'SDXL refiner, hand-over',
     tests: /models\.test.*(tiny-refiner|"(end|start|between|strength-end|inpaint-start|inpaint-between))/,
   },
+  { feature: 'PixArt-alpha', tests: /pixart\.test.*draws "/ },
   { feature: 'x4 upscaler', tests: /models\.test.*tiny-upscaler/ },
   { feature: 'Image to image', tests: /images\.test.* > (tiny-sd|tiny-sdxl|starter) > draws "(?!inpaint)/ },
   { feature: 'Inpaint, masked and 9-channel', tests: /images\.test.*(draws "inpaint|tiny-inpaint > )/ },
@@ -32,5 +33,9 @@ export const FEATURES: readonly Feature[] = [
   { feature: 'FreeU', tests: /guidance\.test.*draws "freeu/ },
   { feature: 'Hires fix', tests: /guidance\.test.*draws "hires/ },
   { feature: 'Feature caching (DeepCache)', tests: /guidance\.test.*draws "cache/ },
+  {
+    feature: 'Memory budgets: swapped, streamed, float8',
+    tests: /memory\.test.*(as little as can be|layerwise casting)/,
+  },
   { feature: 'Textual inversion', tests: /textual-inversion\.test/ },
 ];

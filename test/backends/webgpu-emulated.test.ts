@@ -43,16 +43,16 @@ const MATRIX_CASES = [
   'linear/residual then silu',
   'linear/geglu, 1 row, without bias',
   'linear/deep sum, K = 2560',
-  'linear/int8, residual',
-  'linear/int8, geglu',
   'conv2d/two sources with everything',
   'conv2d/rows by index',
   'attention/head of 72',
   'attention/fused QKV, odd tokens',
 ];
 
-/** Further ones for the kind that is used most. */
+/** Further ones for the kind that is used most, which has matrices of bytes too. */
 const MORE_CASES = [
+  'linear/int8, residual',
+  'linear/int8, geglu',
   'linear/1 row',
   'linear/154 rows, quick_gelu (CLIP)',
   'linear/geglu',

@@ -44,13 +44,11 @@ function callOptions({
   };
 }
 
-/** All cases run on the CPU; on the slow backends one scheduler of each kind is enough, and the starter is too large. */
+/** All cases run on the CPU; on the slow backends what the graphs or the tables differ in, and not the starter. */
 function isRunOn(backend: string, model: string, name: string): boolean {
   if (backend === 'cpu') return true;
   if (model === 'starter') return false;
-  return (
-    !/^(image|inpaint)-/.test(name) || /-(heun|unipc|arrays|padded|sizes|batch|latents|no-cfg)$/.test(name)
-  );
+  return /^(picture|batch|inpaint|inpaint-(padded|sizes)|image-heun)$/.test(name);
 }
 
 /** tiny-inpaint is tiny-sd with another UNet. */

@@ -168,7 +168,7 @@ describe('refusing', async () => {
     );
     await expect(
       DiffusionPipeline.fromPretrained(fixturePath('pipelines/tiny-sd'), { backends: [reference()], vae }),
-    ).rejects.toThrow(/latents of 16 channels are not the UNet's 4/);
+    ).rejects.toThrow(/latents of 16 channels are not the denoiser's 4/);
   });
 
   it('a refiner without its score', async () => {

@@ -59,7 +59,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     const problem = { status: 404, code: 'not-found', message, field: undefined, retryAfter: undefined };
     return reply.code(404).send(openaiError(problem));
   });
-  app.decorateRequest('caller', undefined as unknown as Caller);
+  app.decorateRequest('caller');
   if (origins.length > 0) await app.register(cors, { origin: [...origins] });
   await app.register(swagger, {
     openapi: {
