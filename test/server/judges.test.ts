@@ -28,7 +28,7 @@ it.skipIf(schemathesis === undefined)(
   'answers what schemathesis makes up as documented (SCHEMATHESIS)',
   async () => {
     const checks = 'not_a_server_error,status_code_conformance,response_schema_conformance';
-    const effort = ['--phases', 'coverage,fuzzing', '--max-examples', '5', '--max-time', '6', '--seed', '1'];
+    const effort = ['--phases', 'coverage', '--max-time', '15', '--seed', '1'];
     // It keeps what it found where it is run.
     const cwd = await mkdtemp(join(tmpdir(), 'calotype-schemathesis-'));
     const args = ['run', `${server.url}/openapi.json`, '--checks', checks, ...effort];
@@ -39,6 +39,6 @@ it.skipIf(schemathesis === undefined)(
     }));
     await rm(cwd, { recursive: true });
     expect(stdout).not.toContain('Failures:');
-    expect(stdout).toMatch(/Tested: +\d\d/);
+    expect(stdout).toMatch(/Tested: +[1-9]/);
   },
 );

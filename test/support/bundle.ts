@@ -15,6 +15,15 @@ export interface Bundle {
 /** What `#node-platform` stands for in a runtime, as package.json's `imports` have it. */
 const PLATFORMS = { deno: 'src/platform/node-platform.ts', page: 'src/platform/no-node.ts' } as const;
 
+/** Before tsconfig.json's paths, which have Node's. */
+function platformPlugin(runtime: keyof typeof PLATFORMS): {
+  name: string;
+  resolveId(id: string): string | undefined;
+} {
+  const path = fileURLToPath(new URL(`../../${PLATFORMS[runtime]}`, import.meta.url));
+  return { name: 'platform', resolveId: (id) => (id === '#node-platform' ? path : undefined) };
+}
+
 /** Bundles an entry given by its path below test/ for a runtime; it becomes `program.js` in a new temporary folder. */
 export async function bundle(entry: string, runtime: keyof typeof PLATFORMS): Promise<Bundle> {
   const library = builds.find(({ name }) => name === 'calotype');
@@ -33,7 +42,7 @@ export async function bundle(entry: string, runtime: keyof typeof PLATFORMS): Pr
     dts: false,
     publint: false,
     logLevel: 'error',
-    alias: { '#node-platform': fileURLToPath(new URL(`../../${PLATFORMS[runtime]}`, import.meta.url)) },
+    plugins: [platformPlugin(runtime), library.plugins],
     deps: { neverBundle: [/^node:/, 'webgpu'], alwaysBundle: [/.*/] },
   });
   return { folder, remove: () => rm(folder, { recursive: true, force: true }) };
