@@ -73,7 +73,7 @@ function nameOf(test: TestCase): string {
 function formatTable(counts: Counts): string {
   const rows = [
     ['', ...COLUMNS.map(({ title }) => title)],
-    COLUMNS.reduce((cells) => [...cells, '---:'], ['---']),
+    ['---', ...COLUMNS.map(() => '--:')],
     ...[...counts].map(([feature, numbers]) => [
       feature,
       ...numbers.map((count) => (count > 0 ? String(count) : '')),
