@@ -12,9 +12,12 @@ export interface Feature {
 export const FEATURES: readonly Feature[] = [
   {
     feature: 'Text to image, SD 1.x and 2.x shaped',
-    tests: /(diffusers|deno|browser)\.test.*\b(tiny-sd|starter)\b.* draws/,
+    tests: /diffusers\.test.* > (tiny-sd|starter) > draws|deno\.test.*f16 tiny-sd: draws/,
   },
-  { feature: 'Text to image, SDXL', tests: /(diffusers|deno)\.test.*\btiny-sdxl\b.* draws/ },
+  {
+    feature: 'Text to image, SDXL',
+    tests: /diffusers\.test.* > tiny-sdxl > draws|deno\.test.*f16 tiny-sdxl: draws/,
+  },
   { feature: 'Turbo, Lightning, LCM', tests: /models\.test.*(turbo|lightning|tiny-lcm|lcm-lora)/ },
   {
     feature: 'SDXL refiner, hand-over',
