@@ -10,6 +10,7 @@ import {
   type HiresOptions,
 } from 'calotype';
 import { ADDITION_ENTRIES, type ADDITION_ARGS } from './addition-args.ts';
+import { argumentReader, listOf, type ArgumentReader } from './arguments.ts';
 import { readChoice, readInteger, readNumber, readSize } from './options.ts';
 import { readPicture } from './picture.ts';
 
@@ -39,14 +40,10 @@ export interface Additions {
 
 /** @throws OptionError that names the option and the remedy. */
 export function readAdditions(args: Readonly<Record<string, unknown>>): Additions {
-  const text = (name: string): string | undefined => {
-    const value = args[name];
-    return typeof value === 'string' ? value : value === true ? 'true' : undefined;
-  };
-  const read: Reader = (name, parse) => {
-    const value = text(name);
-    return value === undefined ? undefined : parse(`--${name}`, value);
-  };
+  // Recipes hold flags as the text `true`.
+  const flagOrText = (value: unknown): string | undefined =>
+    typeof value === 'string' ? value : value === true ? 'true' : undefined;
+  const { text, read } = argumentReader<string>(args, flagOrText);
   const entries = Object.entries(ADDITION_ENTRIES).flatMap(([entry, name]): [string, string][] => {
     const value = text(name);
     return value === undefined ? [] : [[entry, value]];
@@ -98,10 +95,7 @@ function present(options: {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 }
 
-type Reader = <T>(
-  name: keyof typeof ADDITION_ARGS,
-  parse: (option: string, value: string) => T,
-) => T | undefined;
+type Reader = ArgumentReader<keyof typeof ADDITION_ARGS>['read'];
 
 function readHires(read: Reader): HiresOptions | undefined {
   const scale = read('hires-scale', (option, value) => readNumber(option, value, { min: 1, max: 16 }));
@@ -121,11 +115,6 @@ function readHires(read: Reader): HiresOptions | undefined {
     });
   }
   return { ...(scale !== undefined && { scale }), ...size, ...given };
-}
-
-/** What stands between commas. */
-function listOf(text: string): readonly string[] {
-  return text.split(',').filter((entry) => entry !== '');
 }
 
 function readNumbers(option: string, text: string): readonly number[] {

@@ -1,6 +1,7 @@
 /** @file Turns the arguments of `calotype generate` into a checked request. */
 import { OptionError, SCHEDULER_PRESET_NAMES, type MemoryOption, type SchedulerPreset } from 'calotype';
 import { readAdditions, type Additions } from './additions.ts';
+import { argumentReader, listOf } from './arguments.ts';
 import { readBackend, type BackendChoice } from './backends.ts';
 import { readBudget } from './budget.ts';
 import { readChoice, readInteger, readNumber, readSize } from './options.ts';
@@ -80,14 +81,7 @@ interface Settings {
 
 /** @throws OptionError that names the option and the remedy. */
 export function readGenerateRequest(args: GenerateArguments): GenerateRequest {
-  const text = (name: string): string | undefined => {
-    const value = args[name];
-    return typeof value === 'string' ? value : undefined;
-  };
-  const read = <T>(name: string, parse: (option: string, value: string) => T): T | undefined => {
-    const value = text(name);
-    return value === undefined ? undefined : parse(`--${name}`, value);
-  };
+  const { text, read } = argumentReader<string>(args);
   const steps = read('steps', (option, value) => readInteger(option, value, { min: 1, max: 10_000 }));
   const guidance = read('guidance', (option, value) => readNumber(option, value));
   const rescale = read('guidance-rescale', (option, value) => readNumber(option, value, { min: 0, max: 1 }));
@@ -164,11 +158,6 @@ export function readGenerateRequest(args: GenerateArguments): GenerateRequest {
       ...size,
     },
   };
-}
-
-/** What stands between commas. */
-function listOf(text: string | undefined): readonly string[] {
-  return (text ?? '').split(',').filter((entry) => entry !== '');
 }
 
 /** ControlNets with one picture each, or none of both. */

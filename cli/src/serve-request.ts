@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { OptionError } from 'calotype';
 import type { Limits, NamedSource } from '@calotype/server';
 import { readSources } from '@calotype/server/runner';
+import { argumentReader, listOf } from './arguments.ts';
 import { BACKEND_ARGS, readBackend, type BackendChoice } from './backends.ts';
 import { readChoice, readInteger } from './options.ts';
 import { starterModel } from './starter.ts';
@@ -191,14 +192,9 @@ export function readWorkerRequest(
 }
 
 function readers(args: Readonly<Record<string, unknown>>) {
-  const text = (name: string): string | undefined => {
-    const value = args[name];
-    return typeof value === 'string' ? value : undefined;
-  };
-  const count = (name: string, least: number, most = Number.MAX_SAFE_INTEGER): number | undefined => {
-    const value = text(name);
-    return value === undefined ? undefined : readInteger(`--${name}`, value, { min: least, max: most });
-  };
+  const { text, read } = argumentReader<string>(args);
+  const count = (name: string, min: number, max = Number.MAX_SAFE_INTEGER): number | undefined =>
+    read(name, (option, value) => readInteger(option, value, { min, max }));
   return { text, count };
 }
 
@@ -249,10 +245,6 @@ function everyValue(rawArgs: readonly string[], names: readonly string[]): strin
     const name = names.find((one) => argument.startsWith(`${one}=`));
     return name === undefined ? [] : [argument.slice(name.length + 1)];
   });
-}
-
-function listOf(text: string | undefined): readonly string[] {
-  return (text ?? '').split(',').filter((entry) => entry !== '');
 }
 
 function readKeyFile(path: string): string {

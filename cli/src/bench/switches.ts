@@ -1,5 +1,6 @@
 /** @file The options of `calotype bench` that set how WebGPU runs, so that what each thing gains can be measured. */
 import { DAWN_SETTINGS, type DawnSetting, type WebGpuOptions } from 'calotype';
+import { argumentReader, listOf } from '../arguments.ts';
 import { readChoice } from '../options.ts';
 
 /** How WebGPU runs. */
@@ -36,15 +37,11 @@ export const SWITCH_ARGS = {
 
 /** @throws OptionError for an unknown setting; names are checked when they are used. */
 export function readSwitches(args: Readonly<Record<string, unknown>>): Switches {
-  const names = (option: string): readonly string[] => {
-    const text = args[option];
-    return typeof text === 'string' ? text.split(',').filter((name) => name !== '') : [];
-  };
-  const setting = typeof args['setting'] === 'string' ? args['setting'] : 'native';
+  const { text } = argumentReader<string>(args);
   return {
-    setting: readChoice('--setting', setting, ['page', 'flags', 'native']),
-    withoutFusions: names('without-fusions'),
-    withoutKernels: names('without-kernels'),
+    setting: readChoice('--setting', text('setting') ?? 'native', ['page', 'flags', 'native']),
+    withoutFusions: listOf(text('without-fusions')),
+    withoutKernels: listOf(text('without-kernels')),
     recorded: args['unrecorded'] !== true,
   };
 }

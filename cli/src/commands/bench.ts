@@ -2,6 +2,7 @@
 import { writeFile } from 'node:fs/promises';
 import { DAWN_SETTINGS, openBackend, openModel } from 'calotype';
 import { defineCommand } from 'citty';
+import { argumentReader } from '../arguments.ts';
 import { BACKEND_ARGS, backendsOf, describeAttempt, prepareBackend, readBackend } from '../backends.ts';
 import { benchLadder, formatLadder } from '../bench/ladder.ts';
 import { benchNetwork, formatFigures } from '../bench/network.ts';
@@ -98,14 +99,7 @@ type Benchmark = (signal: AbortSignal, onAdvance: (advance: Advance) => void) =>
 
 /** Checks all options before anything is done. */
 function readRequest(args: Arguments): Benchmark {
-  const text = (option: keyof Arguments): string | undefined => {
-    const value = args[option];
-    return typeof value === 'string' ? value : undefined;
-  };
-  const read = <T>(option: keyof Arguments, parse: (name: string, text: string) => T): T | undefined => {
-    const value = text(option);
-    return value === undefined ? undefined : parse(`--${option}`, value);
-  };
+  const { text, read } = argumentReader<keyof Arguments>(args);
   const what = readChoice('WHAT', text('what') ?? 'unet', ['unet', 'vae', 'ladder', 'picture']);
   const model = text('model') ?? starterModel();
   const size = read('size', readSize) ?? {};
