@@ -1,9 +1,8 @@
 /** @file What a server refuses or fails at, beside the library's own errors; `api/status.ts` gives each its HTTP status. */
 import { CalotypeError, type ErrorDetails } from 'calotype';
 
-/** As many jobs wait as may; the client should come back. */
-export class QueueFullError extends CalotypeError {
-  readonly code = 'queue-full';
+/** Refused for now; the client should come back. */
+export abstract class TryLaterError extends CalotypeError {
   /** Seconds after which it is worth trying again. */
   readonly retryAfter: number;
 
@@ -13,16 +12,14 @@ export class QueueFullError extends CalotypeError {
   }
 }
 
-/** A key asks for more than its share. */
-export class RateLimitError extends CalotypeError {
-  readonly code = 'rate-limit';
-  /** Seconds after which it is worth trying again. */
-  readonly retryAfter: number;
+/** As many jobs wait as may. */
+export class QueueFullError extends TryLaterError {
+  readonly code = 'queue-full';
+}
 
-  constructor(problem: string, details: ErrorDetails & { readonly retryAfter: number }) {
-    super(problem, details);
-    this.retryAfter = details.retryAfter;
-  }
+/** A key asks for more than its share. */
+export class RateLimitError extends TryLaterError {
+  readonly code = 'rate-limit';
 }
 
 /** No key, or one that is not known. */

@@ -1,6 +1,6 @@
 /** @file HTTP statuses of errors, and what of an error leaves the server. */
 import { CalotypeError } from 'calotype';
-import { QueueFullError, RateLimitError } from '../errors.ts';
+import { TryLaterError } from '../errors.ts';
 
 /** An error as an API tells it, before it is put in that API's form. */
 export interface Problem {
@@ -35,8 +35,7 @@ export function problemOf(error: unknown): Problem {
   const none = { field: undefined, retryAfter: undefined };
   if (error instanceof CalotypeError) {
     const { code, message, field, file } = error;
-    const retryAfter =
-      error instanceof QueueFullError || error instanceof RateLimitError ? error.retryAfter : undefined;
+    const retryAfter = error instanceof TryLaterError ? error.retryAfter : undefined;
     const isSent = file !== undefined && SENT.includes(file);
     if (code === 'not-found' && field === 'model') return { status: 404, code, message, field, retryAfter };
     if ((code === 'not-found' && field !== undefined && file === undefined) || isSent)
