@@ -1,11 +1,10 @@
 /** @file Linear layers on subgroup matrices of 16x16x32 signed bytes: what `int8` runs on where there are some. */
 
-import { gemmSize } from './gemm.ts';
 import { matrixLaunches } from './gemm-matrix.ts';
 import { tilingOf, tilingPrice, tilings } from './gemm-matrix-tiling.ts';
 import { defineKernel } from './kernel.ts';
 import { INT8_SHAPE } from './matrix-shape.ts';
-import { GATE, quantizeRowsLaunch, quantizedBytes } from './quantize-rows.ts';
+import { int8Packing, quantizeRowsLaunch, quantizedBytes } from './quantize-rows.ts';
 
 export const gemmInt8Matrix = defineKernel({
   id: 'gemm-int8-matrix',
@@ -20,10 +19,7 @@ export const gemmInt8Matrix = defineKernel({
   price: (node, context) => tilingPrice(node, context, INT8_SHAPE, tilingOf(node, context, INT8_SHAPE)),
   inPlace: () => 'residual',
   scratchBytes: quantizedBytes,
-  packing(node, context) {
-    const gate = gemmSize(node, context).gated ? GATE : 0;
-    return { weight: { kind: 'int8', gate, columns: 16 } };
-  },
+  packing: int8Packing,
   launches: (node, context) => [
     quantizeRowsLaunch(node, context),
     ...matrixLaunches(node, context, tilingOf(node, context, INT8_SHAPE), INT8_SHAPE),

@@ -3,7 +3,7 @@
 import source from '../../shaders/gemm-int8.wgsl';
 import { epilogueConstants, gemmSize, packedWidth } from './gemm.ts';
 import { defineKernel, fold } from './kernel.ts';
-import { GATE, quantizeRowsLaunch, quantizedBytes } from './quantize-rows.ts';
+import { GATE, int8Packing, quantizeRowsLaunch, quantizedBytes } from './quantize-rows.ts';
 
 /** Rows of a workgroup. */
 const ROWS = 64;
@@ -18,10 +18,7 @@ export const gemmInt8 = defineKernel({
     traits.maxWorkgroupStorageBytes >= 12288,
   inPlace: () => 'residual',
   scratchBytes: quantizedBytes,
-  packing(node, context) {
-    const gate = gemmSize(node, context).gated ? GATE : 0;
-    return { weight: { kind: 'int8', gate, columns: 16 } };
-  },
+  packing: int8Packing,
   launches(node, context) {
     const size = gemmSize(node, context);
     const columns = size.gated ? 8 : 4;

@@ -1,24 +1,19 @@
 /** @file StableDiffusionXLPipeline's conditioning: two text encoders, pooled text, and sizes as numbers. */
 
-import { stack, type Conditioner, type EncodedPrompts, type PromptCall } from './conditioning.ts';
-import { encodePrompts } from './encode-prompts.ts';
+import { ClipConditioner } from './clip-conditioner.ts';
+import { stack } from './conditioning.ts';
 import type { GuidanceRow } from './guidance-rows.ts';
 import type { ModelIndex } from '../loaders/configs/model-index.ts';
-import type { ComponentDemands } from '../plan/residency.ts';
-import type { ProgramOptions } from './network.ts';
-import type { CheckedOptions, TextOptions } from './options.ts';
+import type { CheckedOptions } from './options.ts';
 import { PromptEmbedder } from './prompt-embedder.ts';
-import type { Component } from './residency.ts';
 import type { HiddenLayer, PromptEncoder } from './text-encoder.ts';
 
 /** Hidden states come from the layer before the last, without the final norm; clipSkip counts from there. */
 const layer = (clipSkip: number): HiddenLayer => ({ skip: clipSkip + 1, normed: false });
 
 /** Conditioning of StableDiffusionXLPipeline (diffusers pipelines/stable_diffusion_xl/pipeline_stable_diffusion_xl.py). */
-export class StableDiffusionXLConditioner implements Conditioner {
+export class StableDiffusionXLConditioner extends ClipConditioner {
   readonly microConditions: 5 | 6;
-  readonly #embedder: PromptEmbedder;
-  readonly #forceZeros: boolean;
 
   /**
    * @param encoders text_encoder and text_encoder_2, the last one with projection
@@ -29,34 +24,13 @@ export class StableDiffusionXLConditioner implements Conditioner {
     encoders: readonly PromptEncoder[],
     settings: Pick<ModelIndex, 'forceZerosForEmptyPrompt' | 'requiresAestheticsScore'>,
   ) {
-    this.#embedder = new PromptEmbedder(encoders, true);
-    this.#forceZeros = settings.forceZerosForEmptyPrompt;
+    super({
+      embedder: new PromptEmbedder(encoders, true),
+      layer,
+      pooled: true,
+      forceZeros: settings.forceZerosForEmptyPrompt,
+    });
     this.microConditions = settings.requiresAestheticsScore ? 5 : 6;
-  }
-
-  get encoders(): readonly PromptEncoder[] {
-    return this.#embedder.encoders;
-  }
-
-  get components(): readonly Component[] {
-    return this.encoders;
-  }
-
-  get channels(): number {
-    return this.#embedder.channels;
-  }
-
-  get tokens(): number {
-    return this.encoders[0].tokenizer.modelMaxLength;
-  }
-
-  demands({ clipSkip = 0 }: Pick<TextOptions, 'clipSkip'>): ComponentDemands {
-    return this.#embedder.demands([layer(clipSkip), layer(0)]);
-  }
-
-  encode(call: PromptCall, programs: ProgramOptions): Promise<EncodedPrompts> {
-    const reading = { embedder: this.#embedder, layer, pooled: true, forceZeros: this.#forceZeros };
-    return encodePrompts(reading, call, programs);
   }
 
   /**
@@ -99,9 +73,5 @@ export class StableDiffusionXLConditioner implements Conditioner {
         ),
       ),
     };
-  }
-
-  dispose(): void {
-    this.#embedder.dispose();
   }
 }
