@@ -1,7 +1,7 @@
 /** @file `calotype/cpu`: pipelines on the CPU backend, for bundles that shall hold nothing of WebGPU. */
 import { cpu } from './backends/cpu/cpu.ts';
 import type { DiffusionPipeline as Pipeline } from './pipelines/diffusion-pipeline.ts';
-import { pipelineLoader, type PipelineLoader } from './pipelines/pipeline-loader.ts';
+import { pipelineLoader, type PipelineLoader } from './pipelines/load/pipeline-loader.ts';
 import { modelFiles } from './platform/model-files.ts';
 
 export { cpu };

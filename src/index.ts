@@ -3,9 +3,9 @@
 import type { DiffusionPipeline as Pipeline } from './pipelines/diffusion-pipeline.ts';
 import type { ModelSource } from './loaders/model-source.ts';
 import type { ByteSource } from './loaders/byte-source.ts';
-import type { FromPretrainedOptions } from './pipelines/from-pretrained.ts';
-import type { FromSingleFileOptions, OpenCheckpoint } from './pipelines/from-single-file.ts';
-import { pipelineLoader, type PipelineLoader } from './pipelines/pipeline-loader.ts';
+import type { FromPretrainedOptions } from './pipelines/load/from-pretrained.ts';
+import type { FromSingleFileOptions, OpenCheckpoint } from './pipelines/load/from-single-file.ts';
+import { pipelineLoader, type PipelineLoader } from './pipelines/load/pipeline-loader.ts';
 import { platform } from './platform/platform.ts';
 
 /** Loads pipelines: `await DiffusionPipeline.fromPretrained('stabilityai/sdxl-turbo')`. */
@@ -14,31 +14,31 @@ export const DiffusionPipeline: PipelineLoader = /* @__PURE__ */ pipelineLoader(
 export type DiffusionPipeline = Pipeline;
 
 export type { LoadTextualInversionOptions, PipelineStream } from './pipelines/diffusion-pipeline.ts';
-export type { AddedFileSource } from './pipelines/added-file.ts';
-export type { ControlOptions } from './pipelines/control-options.ts';
-export type { PipelineLoader } from './pipelines/pipeline-loader.ts';
-export type { FreeUOptions } from './pipelines/freeu.ts';
-export { HIRES_UPSCALERS, type HiresOptions, type HiresUpscaler } from './pipelines/hires-options.ts';
+export type { AddedFileSource } from './pipelines/load/added-file.ts';
+export type { ControlOptions } from './pipelines/control/control-options.ts';
+export type { PipelineLoader } from './pipelines/load/pipeline-loader.ts';
+export type { FreeUOptions } from './pipelines/guidance/freeu.ts';
+export { HIRES_UPSCALERS, type HiresOptions, type HiresUpscaler } from './pipelines/image/hires-options.ts';
 export type { ImagePromptOptions } from './pipelines/ip-adapter/image-prompt-options.ts';
 export type {
   IpAdapterMethods,
   IpAdapterScale,
   LoadIpAdapterOptions,
 } from './pipelines/ip-adapter/ip-adapters.ts';
-export type { FromPretrainedOptions } from './pipelines/from-pretrained.ts';
-export type { FromSingleFileOptions, OpenCheckpoint } from './pipelines/from-single-file.ts';
-export type { DTypeOption } from './pipelines/load-pipeline.ts';
-export type { EncodePromptOptions, PromptEmbeddings } from './pipelines/encode-prompt.ts';
+export type { FromPretrainedOptions } from './pipelines/load/from-pretrained.ts';
+export type { FromSingleFileOptions, OpenCheckpoint } from './pipelines/load/from-single-file.ts';
+export type { DTypeOption } from './pipelines/load/load-pipeline.ts';
+export type { EncodePromptOptions, PromptEmbeddings } from './pipelines/prompt/encode-prompt.ts';
 export type { AdapterWeight } from './pipelines/lora/adapter-weights.ts';
-export type { UNetAdapterWeights } from './pipelines/block-weights.ts';
+export type { UNetAdapterWeights } from './pipelines/ip-adapter/block-weights.ts';
 export type { LoadLoraOptions, LoraMethods, UsedAdapter } from './pipelines/lora/lora-adapters.ts';
-export type { CallOptions, Seed, StepInfo, Tensor, TextOptions } from './pipelines/options.ts';
-export type { MemoryOption } from './pipelines/memory-option.ts';
-export type { ComponentReport, MemoryReport } from './pipelines/residency.ts';
+export type { CallOptions, Seed, StepInfo, Tensor, TextOptions } from './pipelines/options/options.ts';
+export type { MemoryOption } from './pipelines/memory/memory-option.ts';
+export type { ComponentReport, MemoryReport } from './pipelines/memory/residency.ts';
 export type { PromptSyntax } from './text/prompt-tokens.ts';
-export type { VaeSettings } from './pipelines/vae.ts';
+export type { VaeSettings } from './pipelines/image/vae.ts';
 export type { ProgressEvent, ProgressListener } from './pipelines/progress.ts';
-export type { RecommendedSettings } from './pipelines/recommended-settings.ts';
+export type { RecommendedSettings } from './pipelines/load/recommended-settings.ts';
 export type { DenoisingStep, PipelineOutput, Timings, UsedMemory, UsedOptions } from './pipelines/draw.ts';
 
 export type { Backend, BackendFactory, Peak } from './backends/backend.ts';
@@ -104,13 +104,13 @@ export const openSingleFile = async (
   options: FromSingleFileOptions = {},
   onNotice: (notice: string) => void = () => undefined,
 ): Promise<OpenCheckpoint> =>
-  (await import('./pipelines/from-single-file.ts')).openCheckpoint(platform, source, options, onNotice);
-export { isWeightFile } from './pipelines/weight-file-name.ts';
-export { openBackend, type OpenBackendOptions } from './pipelines/from-pretrained.ts';
-export { inspectModel, type ModelReport } from './pipelines/inspect-model.ts';
-export type { NetworkReport, ProgramReport } from './pipelines/inspect.ts';
-export { benchmarkModel, type ModelBenchmarkOptions } from './pipelines/benchmark-model.ts';
-export type { NetworkBenchmark, TimedOp, TimingOptions } from './pipelines/benchmark.ts';
+  (await import('./pipelines/load/from-single-file.ts')).openCheckpoint(platform, source, options, onNotice);
+export { isWeightFile } from './pipelines/load/weight-file-name.ts';
+export { openBackend, type OpenBackendOptions } from './pipelines/load/from-pretrained.ts';
+export { inspectModel, type ModelReport } from './pipelines/inspect/inspect-model.ts';
+export type { NetworkReport, ProgramReport } from './pipelines/inspect/inspect.ts';
+export { benchmarkModel, type ModelBenchmarkOptions } from './pipelines/inspect/benchmark-model.ts';
+export type { NetworkBenchmark, TimedOp, TimingOptions } from './pipelines/inspect/benchmark.ts';
 
 export {
   BackendUnavailableError,

@@ -5,7 +5,7 @@
  */
 import { cpu } from './backends/cpu/cpu.ts';
 import { webgpu } from './backends/webgpu/webgpu.ts';
-import { pipelineLoader, type PipelineLoader } from './pipelines/pipeline-loader.ts';
+import { pipelineLoader, type PipelineLoader } from './pipelines/load/pipeline-loader.ts';
 import type { DiffusionPipeline as Pipeline } from './pipelines/diffusion-pipeline.ts';
 import { modelFiles } from './platform/model-files.ts';
 import { cuda, hasNvidiaDriver } from './platform/node-cuda.ts';

@@ -9,30 +9,30 @@ import type { Backend } from '../backends/backend.ts';
 import { OptionError } from '../errors.ts';
 import type { DecodedPixels } from '../image/image.ts';
 import type { Scheduler } from '../schedulers/scheduler.ts';
-import { checkOptions, refuse, type CallOptions, type OptionDefaults } from './options.ts';
-import { taskDefaults, takesOption } from './families.ts';
-import { readControl, type Control } from './control.ts';
+import { checkOptions, refuse, type CallOptions, type OptionDefaults } from './options/options.ts';
+import { taskDefaults, takesOption } from './families/families.ts';
+import { readControl, type Control } from './control/control.ts';
 import type { UNet2DConditionConfig } from '../loaders/configs/unet.ts';
 import type { FreeUScales } from '../models/blocks/unet-blocks.ts';
-import { isInpaintingUNet, readTask, sizeOfImage, type Task } from './image-options.ts';
-import { encodePrompt, type EncodePromptOptions, type PromptEmbeddings } from './encode-prompt.ts';
-import { type AddedFileSource, type FindFileOptions, openAddedFile } from './added-file.ts';
-import { EMBEDDING_FILE } from './embedding-file.ts';
-import type { Platform } from './from-pretrained.ts';
-import { checkOptionNames } from './option-names.ts';
-import { forgetTokens, learnTokens, type LearnOptions } from './textual-inversions.ts';
-import type { LoadedPipeline } from './load-pipeline.ts';
-import { freeUScales, type FreeUOptions } from './freeu.ts';
+import { isInpaintingUNet, readTask, sizeOfImage, type Task } from './options/image-options.ts';
+import { encodePrompt, type EncodePromptOptions, type PromptEmbeddings } from './prompt/encode-prompt.ts';
+import { type AddedFileSource, type FindFileOptions, openAddedFile } from './load/added-file.ts';
+import { EMBEDDING_FILE } from './prompt/embedding-file.ts';
+import type { Platform } from './load/from-pretrained.ts';
+import { checkOptionNames } from './options/option-names.ts';
+import { forgetTokens, learnTokens, type LearnOptions } from './prompt/textual-inversions.ts';
+import type { LoadedPipeline } from './load/load-pipeline.ts';
+import { freeUScales, type FreeUOptions } from './guidance/freeu.ts';
 import { IpAdapters, type IpAdapterMethods } from './ip-adapter/ip-adapters.ts';
 import { promptLoras } from './lora/prompt-loras.ts';
 import { LoraAdapters, type LoraMethods } from './lora/lora-adapters.ts';
 import type { ProgressListener } from './progress.ts';
-import type { VaeSettings } from './vae.ts';
-import type { RecommendedSettings } from './recommended-settings.ts';
-import { phasesOf, textPhase } from './call-memory.ts';
+import type { VaeSettings } from './image/vae.ts';
+import type { RecommendedSettings } from './load/recommended-settings.ts';
+import { phasesOf, textPhase } from './memory/call-memory.ts';
 import { draw, planCall, type DenoisingStep, type PipelineOutput, type TextToImageParts } from './draw.ts';
-import { reportPlan, type MemoryReport } from './residency.ts';
-import { binnedSize, resizeAndCrop } from './resolution-bins.ts';
+import { reportPlan, type MemoryReport } from './memory/residency.ts';
+import { binnedSize, resizeAndCrop } from './families/resolution-bins.ts';
 
 /** A running call: its steps as they are queued, and its result. */
 export interface PipelineStream extends AsyncGenerator<DenoisingStep, PipelineOutput, void> {
@@ -270,7 +270,7 @@ export function makePipeline(
 
   async function* run(options: CallOptions): AsyncGenerator<DenoisingStep, PipelineOutput, void> {
     if (options.hires === undefined || !isTaken('hires')) return yield* runPass(options);
-    const { hiresPasses, withFirstPass } = await import('./hires.ts');
+    const { hiresPasses, withFirstPass } = await import('./image/hires.ts');
     const passes = hiresPasses(options, options.hires, vae.scaleFactor);
     const first = yield* runPass(passes.first);
     const second = yield* runPass(passes.second(first));

@@ -7,28 +7,28 @@ import { toImages, toUnitRange, type CalotypeImage, type DecodedPixels } from '.
 import { previewLatents } from '../image/preview.ts';
 import { repaintSteps } from '../schedulers/repaint.ts';
 import type { NoiseCoefficients, Scheduler } from '../schedulers/scheduler.ts';
-import { batchPrompts, stack, type Conditioner } from './conditioning.ts';
-import { denoiseShape, phasesOf, promptCount, type CallShape } from './call-memory.ts';
-import { CONTROL_SCALES } from './control-graph.ts';
-import type { Control } from './control.ts';
-import type { Denoiser } from './denoiser.ts';
-import type { LatentModel } from './denoiser-config.ts';
-import { guidanceRows } from './guidance-rows.ts';
-import { guidanceEmbedding } from './guidance-embedding.ts';
-import { isInpaintingUNet, type Task } from './image-options.ts';
+import { batchPrompts, stack, type Conditioner } from './prompt/conditioning.ts';
+import { denoiseShape, phasesOf, promptCount, type CallShape } from './memory/call-memory.ts';
+import { CONTROL_SCALES } from './control/control-graph.ts';
+import type { Control } from './control/control.ts';
+import type { Denoiser } from './denoise/denoiser.ts';
+import type { LatentModel } from './denoise/denoiser-config.ts';
+import { guidanceRows } from './guidance/guidance-rows.ts';
+import { guidanceEmbedding } from './guidance/guidance-embedding.ts';
+import { isInpaintingUNet, type Task } from './options/image-options.ts';
 import type { ImagePrompts } from './ip-adapter/image-prompts.ts';
 import type { UsedAdapter } from './lora/lora-adapters.ts';
 import type { ProgramOptions } from './network.ts';
 import { openNoise, randomSeed } from './noise.ts';
-import type { CheckedOptions, Seed, StepInfo, Tensor } from './options.ts';
+import type { CheckedOptions, Seed, StepInfo, Tensor } from './options/options.ts';
 import type { FreeUScales } from '../models/blocks/unet-blocks.ts';
 import type { PipelineClass } from '../loaders/configs/model-index.ts';
 import type { UNet2DConditionConfig } from '../loaders/configs/unet.ts';
-import type { Residency } from './residency.ts';
+import type { Residency } from './memory/residency.ts';
 import { scheduleRun, type RunSchedule } from './schedule.ts';
 import { prepareStart } from './start.ts';
-import { guidanceCoefficients, perturbedBlocks, perturbedInputs } from './perturbed-guidance.ts';
-import type { Vae } from './vae.ts';
+import { guidanceCoefficients, perturbedBlocks, perturbedInputs } from './guidance/perturbed-guidance.ts';
+import type { Vae } from './image/vae.ts';
 
 /** Seconds that each phase of a call took. */
 export interface Timings {
@@ -145,7 +145,7 @@ export async function* draw(
   const cropping = crop && (await import('../image/padded-crop.ts'));
   const region = crop && cropping?.cropRegion(crop.mask, options, crop.padding);
   const controlRows = { images, imagesPerPrompt: numImagesPerPrompt, blocks };
-  const controlling = control && (await import('./control-inputs.ts'));
+  const controlling = control && (await import('./control/control-inputs.ts'));
   const controlled = control && controlling?.controlInputs(control, options, region, controlRows);
   const prompted = await imagePrompts?.inputs(blocks, images, programs);
   const inpaints = isInpaintingUNet(unet);

@@ -12,7 +12,7 @@ import type { WeightPlacement } from '../plan/stream.ts';
 import type { Modules } from '../loaders/lora/layer-parts.ts';
 import type { FloatDType, StoredDType } from '../tensor/dtype.ts';
 import type { Bindings } from '../tensor/shape.ts';
-import type { Float8Reader } from './float8-reader.ts';
+import type { Float8Reader } from './memory/float8-reader.ts';
 import type { AdaptedReader, LayersByTensor } from './lora/adapted-reader.ts';
 import type { ProgressListener } from './progress.ts';
 

@@ -5,8 +5,8 @@ import { LCMScheduler } from '../schedulers/lcm.ts';
 import type { Scheduler, StepCoefficients } from '../schedulers/scheduler.ts';
 import { denoisingEndCount, denoisingStartIndex, strengthStart } from '../schedulers/start.ts';
 import type { PipelineClass } from '../loaders/configs/model-index.ts';
-import type { Task } from './image-options.ts';
-import { refuse, type CheckedOptions } from './options.ts';
+import type { Task } from './options/image-options.ts';
+import { refuse, type CheckedOptions } from './options/options.ts';
 
 /** A run's part of the schedule. */
 export interface RunSchedule {

@@ -4,12 +4,12 @@ import { OptionError } from '../errors.ts';
 import type { Box } from '../image/resize.ts';
 import type { Scheduler } from '../schedulers/scheduler.ts';
 import type { ImageShape } from '../tensor/layout.ts';
-import type { Repaint } from './denoiser.ts';
-import type { Task } from './image-options.ts';
+import type { Repaint } from './denoise/denoiser.ts';
+import type { Task } from './options/image-options.ts';
 import type { ProgramOptions } from './network.ts';
 import type { Noise } from './noise.ts';
-import type { CheckedOptions, Tensor } from './options.ts';
-import type { Vae } from './vae.ts';
+import type { CheckedOptions, Tensor } from './options/options.ts';
+import type { Vae } from './image/vae.ts';
 
 /** What the first step works on. */
 export interface Start {
@@ -44,7 +44,7 @@ export interface StartOptions {
 
 /** @throws OptionError for images, masks and latents that do not fit the call. */
 export async function prepareStart(task: Task, context: StartOptions): Promise<Start> {
-  if (task.kind !== 'text') return (await import('./image-latents.ts')).startFromImage(task, context);
+  if (task.kind !== 'text') return (await import('./image/image-latents.ts')).startFromImage(task, context);
   const { options, scheduler, shape, noise } = context;
   const initial = givenLatents(options.latents, shape) ?? noise.draw(shape);
   return { latents: initial.map((value) => value * scheduler.initNoiseSigma) };

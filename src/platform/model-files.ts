@@ -8,7 +8,7 @@ import { parseHubFile } from '../loaders/hub-file.ts';
 import { openHttpSource } from '../loaders/http-source.ts';
 import { httpModelSource, openRequired, type ModelSource } from '../loaders/model-source.ts';
 import { openModelCache } from './opfs-store.ts';
-import type { FromPretrainedOptions, Platform } from '../pipelines/from-pretrained.ts';
+import type { FromPretrainedOptions, Platform } from '../pipelines/load/from-pretrained.ts';
 
 async function resolveModel(
   source: string,

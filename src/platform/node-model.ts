@@ -5,7 +5,7 @@ import { stat } from 'node:fs/promises';
 import type { ByteSource } from '../loaders/byte-source.ts';
 import { hubRepository, hubSettings } from '../loaders/hub.ts';
 import type { ModelSource } from '../loaders/model-source.ts';
-import type { FromPretrainedOptions } from '../pipelines/from-pretrained.ts';
+import type { FromPretrainedOptions } from '../pipelines/load/from-pretrained.ts';
 import { cachedHubSource, hubCacheFolder } from './hub-cache.ts';
 import { isFile, nodeFolderSource, openNodeFile } from './node-file-source.ts';
 

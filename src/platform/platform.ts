@@ -2,7 +2,7 @@
 
 import { cpu } from '../backends/cpu/cpu.ts';
 import { webgpu } from '../backends/webgpu/webgpu.ts';
-import type { Platform } from '../pipelines/from-pretrained.ts';
+import type { Platform } from '../pipelines/load/from-pretrained.ts';
 import { modelFiles } from './model-files.ts';
 
 /** WebGPU on hardware, else the CPU. */

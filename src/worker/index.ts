@@ -2,7 +2,7 @@
 export type { CalotypeImage } from '../image/image.ts';
 export type { Recipe } from '../image/recipe.ts';
 export type { ProgressEvent } from '../pipelines/progress.ts';
-export type { RecommendedSettings } from '../pipelines/recommended-settings.ts';
+export type { RecommendedSettings } from '../pipelines/load/recommended-settings.ts';
 export {
   DiffusionWorker,
   type DrawOptions,

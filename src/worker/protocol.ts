@@ -7,11 +7,11 @@ import type { CalotypeImage } from '../image/image.ts';
 import type { Recipe } from '../image/recipe.ts';
 import type { StoreEstimate } from '../loaders/cache/chunk-store.ts';
 import type { CachedModel } from '../loaders/cache/model-cache.ts';
-import type { DTypeOption } from '../pipelines/load-pipeline.ts';
-import type { CallOptions, StepInfo } from '../pipelines/options.ts';
+import type { DTypeOption } from '../pipelines/load/load-pipeline.ts';
+import type { CallOptions, StepInfo } from '../pipelines/options/options.ts';
 import type { PipelineOutput } from '../pipelines/draw.ts';
 import type { ProgressEvent } from '../pipelines/progress.ts';
-import type { RecommendedSettings } from '../pipelines/recommended-settings.ts';
+import type { RecommendedSettings } from '../pipelines/load/recommended-settings.ts';
 import type { SCHEDULERS } from '../schedulers/index.ts';
 
 /** A model as a page has it. */

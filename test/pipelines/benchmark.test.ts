@@ -5,8 +5,8 @@ import { describe, expect, it } from 'vitest';
 import type { Backend, DispatchTime } from '../../src/backends/backend.ts';
 import { createReferenceBackend } from '../../src/backends/reference/reference.ts';
 import { parseUNet2DConditionConfig } from '../../src/loaders/configs/unet.ts';
-import { benchmarkModel } from '../../src/pipelines/benchmark-model.ts';
-import { benchmarkUNet } from '../../src/pipelines/benchmark-unet.ts';
+import { benchmarkModel } from '../../src/pipelines/inspect/benchmark-model.ts';
+import { benchmarkUNet } from '../../src/pipelines/inspect/benchmark-unet.ts';
 import { nodeFolderSource } from '../../src/platform/node-file-source.ts';
 import { fixturePath } from '../support/fixtures.ts';
 

@@ -15,7 +15,7 @@ import {
 } from '../../src/index.ts';
 import { openNodeFile } from '../../src/platform/node-file-source.ts';
 import { parseAutoencoderTinyConfig } from '../../src/loaders/configs/autoencoder-tiny.ts';
-import { vaeGraphs } from '../../src/pipelines/vae.ts';
+import { vaeGraphs } from '../../src/pipelines/image/vae.ts';
 import { makeSafetensors } from '../loaders/make-safetensors.ts';
 import { presentBackends } from '../support/backends.ts';
 import { fixturePath, openTensorFixture, readFixtureJson } from '../support/fixtures.ts';

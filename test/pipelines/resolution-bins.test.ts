@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import * as v from 'valibot';
 import { OptionError } from '../../src/index.ts';
-import { binnedSize, resizeAndCrop } from '../../src/pipelines/resolution-bins.ts';
+import { binnedSize, resizeAndCrop } from '../../src/pipelines/families/resolution-bins.ts';
 import { openTensorFixture, readFixtureJson } from '../support/fixtures.ts';
 import '../support/nmse.ts';
 

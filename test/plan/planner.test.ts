@@ -7,7 +7,7 @@ import { definitionOf, inputsOf } from '../../src/graph/ops.ts';
 import { parseUNet2DConditionConfig } from '../../src/loaders/configs/unet.ts';
 import { countOps, PASSES_BEFORE_SPLIT, runPasses } from '../../src/passes/index.ts';
 import { splitByRate } from '../../src/passes/split-by-rate.ts';
-import { denoiseGraph } from '../../src/pipelines/denoise-graph.ts';
+import { denoiseGraph } from '../../src/pipelines/denoise/denoise-graph.ts';
 import type { Place, Plan } from '../../src/plan/plan.ts';
 import { plan } from '../../src/plan/planner.ts';
 import { FUSIONS, type Target } from '../../src/plan/target.ts';

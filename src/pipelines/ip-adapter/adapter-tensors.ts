@@ -4,8 +4,8 @@ import type { StoredTensor } from '../../graph/graph.ts';
 import type { UNet2DConditionConfig } from '../../loaders/configs/unet.ts';
 import type { IpAdapterConfig } from '../../loaders/ip-adapter.ts';
 import { readsEmbedding } from '../../models/ip-adapter.ts';
-import { denoiseGraph } from '../denoise-graph.ts';
-import { adapterPath } from '../image-prompt-graph.ts';
+import { denoiseGraph } from '../denoise/denoise-graph.ts';
+import { adapterPath } from './image-prompt-graph.ts';
 
 /** Names and shapes as they are in the file. */
 export function adapterTensors(unet: UNet2DConditionConfig, adapter: IpAdapterConfig): StoredTensor[] {

@@ -10,7 +10,7 @@ import { joinPath, readJson, type ModelSource } from '../../loaders/model-source
 import type { WeightSource } from '../../loaders/weight-source.ts';
 import { buildCLIPVision, visionTokens } from '../../models/clip-vision.ts';
 import { selectOutputs } from '../../models/select-outputs.ts';
-import { loadNetwork, type ComponentDType } from '../load-network.ts';
+import { loadNetwork, type ComponentDType } from '../load/load-network.ts';
 import { RecentCache, type Network, type ProgramOptions } from '../network.ts';
 
 /** What adapters read of an encoded picture: [embedding], or [tokens, embedding]. */

@@ -3,17 +3,17 @@
 import type { CalotypeImage } from '../../image/image.ts';
 import type { IpAdapterConfig } from '../../loaders/ip-adapter.ts';
 import { readsEmbedding } from '../../models/ip-adapter.ts';
-import { stack } from '../conditioning.ts';
-import { forRows, type GuidanceRow } from '../guidance-rows.ts';
-import { readPromptPictures } from '../image-options.ts';
+import { stack } from '../prompt/conditioning.ts';
+import { forRows, type GuidanceRow } from '../guidance/guidance-rows.ts';
+import { readPromptPictures } from '../options/image-options.ts';
 import {
   IMAGE_SCALES,
   imageEmbedsInput,
   imageZerosInput,
   type ImagePromptStructure,
-} from '../image-prompt-graph.ts';
+} from './image-prompt-graph.ts';
 import type { ProgramOptions } from '../network.ts';
-import { checkTensor, refuse, type Tensor } from '../options.ts';
+import { checkTensor, refuse, type Tensor } from '../options/options.ts';
 import type { EncodedPart, ImageEncoder } from './image-encoder.ts';
 import { IMAGE_PROMPT_OPTIONS, type ImagePromptOptions } from './image-prompt-options.ts';
 

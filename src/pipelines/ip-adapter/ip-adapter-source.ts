@@ -2,7 +2,7 @@
 
 import { OptionError } from '../../errors.ts';
 import { joinPath, openRequired } from '../../loaders/model-source.ts';
-import type { AddedFileKind } from '../added-file.ts';
+import type { AddedFileKind } from '../load/added-file.ts';
 
 /** The line that makes a safetensors file of a pickle, whose tensors lie in two dictionaries. */
 function conversion(pickle: string): string {

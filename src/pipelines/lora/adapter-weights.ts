@@ -3,7 +3,12 @@
  * (loaders/lora_base.py `set_adapters`, loaders/unet_loader_utils.py).
  */
 import { LORA_COMPONENTS, type LoraComponent, type Modules } from '../../loaders/lora/layer-parts.ts';
-import { blockWeights, readNumber, readRecord, type UNetAdapterWeights } from '../block-weights.ts';
+import {
+  blockWeights,
+  readNumber,
+  readRecord,
+  type UNetAdapterWeights,
+} from '../ip-adapter/block-weights.ts';
 
 /**
  * An adapter's weight: a number, or weights by component and block:

@@ -8,9 +8,9 @@
 import { OptionError } from '../../errors.ts';
 import { LORA_COMPONENTS, type LoraComponent, type Modules } from '../../loaders/lora/layer-parts.ts';
 import type { PromptLora } from '../../text/webui/networks.ts';
-import type { Platform } from '../from-pretrained.ts';
+import type { Platform } from '../load/from-pretrained.ts';
 import type { Network } from '../network.ts';
-import { checkOptionNames } from '../option-names.ts';
+import { checkOptionNames } from '../options/option-names.ts';
 import type { ProgressListener } from '../progress.ts';
 import {
   activeAdapters,
@@ -24,7 +24,7 @@ import {
   type AdapterState,
 } from './adapter-state.ts';
 import { readAdapterWeight, type AdapterWeight } from './adapter-weights.ts';
-import { type AddedFileSource, type FindFileOptions, openAddedFile } from '../added-file.ts';
+import { type AddedFileSource, type FindFileOptions, openAddedFile } from '../load/added-file.ts';
 import { LORA_FILE } from './lora-source.ts';
 
 /** Options of `loadLoraWeights`. */

@@ -2,7 +2,7 @@
 
 import { FileFormatError, NotFoundError } from '../../errors.ts';
 import { joinPath, openRequired, type ModelSource } from '../../loaders/model-source.ts';
-import type { AddedFileKind } from '../added-file.ts';
+import type { AddedFileKind } from '../load/added-file.ts';
 
 /** The name that diffusers saves LoRAs under. */
 const USUAL_NAME = 'pytorch_lora_weights.safetensors';

@@ -1,0 +1,86 @@
+/** @file Times a denoising step on a backend, with random weights, from its configuration alone. */
+
+import type { Backend } from '../../backends/backend.ts';
+import { buildPixArtTransformer, positionEmbedding } from '../../models/pixart-transformer.ts';
+import { buildUNet2DCondition } from '../../models/unet2d-condition.ts';
+import { memoryOf, timeProgram, type NetworkBenchmark, type TimingOptions } from './benchmark.ts';
+import { Denoiser, type DenoiseSession } from '../denoise/denoiser.ts';
+import { isPixArt, latentModelOf, type DenoiserConfig } from '../denoise/denoiser-config.ts';
+import { Network } from '../network.ts';
+import { randomWeights } from './random-weights.ts';
+
+/** What to time. */
+export interface UNetBenchmarkOptions extends TimingOptions {
+  /** Pictures at once. */
+  readonly batch: number;
+  /** Of the latents. */
+  readonly height: number;
+  readonly width: number;
+  /** Micro-conditioning numbers: 6 for SDXL, else 0. */
+  readonly microConditions: number;
+  /** Of the prompt. */
+  readonly tokens: number;
+}
+
+/** Compiles and times a step of a UNet or a transformer. */
+export async function benchmarkUNet(
+  backend: Backend,
+  config: DenoiserConfig,
+  options: UNetBenchmarkOptions,
+): Promise<NetworkBenchmark> {
+  const { batch, dtype, height, width, tokens, microConditions, steps, onProgress, signal } = options;
+  const weights = backend.createWeights(
+    randomWeights(isPixArt(config) ? buildPixArtTransformer(config) : buildUNet2DCondition(config)),
+  );
+  const network = new Network(isPixArt(config) ? 'transformer' : 'unet', backend, dtype, weights);
+  const denoiser = new Denoiser(network, config);
+  const begin = performance.now();
+  try {
+    const structure = { guided: true, rescale: false, slots: 1, noise: false, microConditions };
+    const shape = { ...structure, images: batch, height, width, tokens };
+    const session = await denoiser.prepare(shape, steps, { signal, onProgress });
+    const compileSeconds = (performance.now() - begin) / 1000;
+    fillInputs(session, config, options);
+    const times = await timeProgram(backend, session.latentProgram, () => session.step(0), options);
+    return { compileSeconds, memoryBytes: memoryOf(session.programs, weights.bytes), ...times };
+  } finally {
+    denoiser.dispose();
+    network.dispose();
+  }
+}
+
+/** Inputs that keep numbers small: an identity scheduler and constant conditions. */
+function fillInputs(
+  session: DenoiseSession,
+  config: DenoiserConfig,
+  { batch, height, width, tokens, microConditions }: UNetBenchmarkOptions,
+): void {
+  const rows = 2 * batch;
+  const added = isPixArt(config) ? null : config.additionEmbed;
+  session.setPrompt({
+    encoder_hidden_states: new Float32Array(rows * tokens * config.crossAttentionDim).fill(0.1),
+    ...(isPixArt(config) && {
+      encoder_attention_bias: new Float32Array(rows * tokens),
+      pos_embed: positionEmbedding(config, height, width),
+    }),
+    ...(isPixArt(config) &&
+      config.useAdditionalConditions && {
+        resolution: new Float32Array(2 * rows).fill(8 * height),
+        aspect_ratio: new Float32Array(rows).fill(1),
+      }),
+    ...(added && {
+      text_embeds: new Float32Array(rows * (added.inputDim - microConditions * added.timeEmbedDim)).fill(0.1),
+      time_ids: new Float32Array(rows * microConditions).fill(512),
+    }),
+  });
+  const step = {
+    timestep: 500,
+    input: [1],
+    x0: { state: [0], output: 0, clip: Infinity },
+    next: { state: [[0.999]], output: [1e-3], x0: [0], noise: [0] },
+    usesNoise: false,
+  };
+  session.setSchedule([step], { scale: 7.5, rescale: 0 });
+  const length = batch * latentModelOf(config).outChannels * height * width;
+  session.setLatents(Float32Array.from({ length }, (_, i) => Math.sin(i * 12.9898)));
+}

@@ -1,0 +1,165 @@
+/** @file `DiffusionPipeline.fromPretrained`: a model and a backend become a pipeline. */
+
+import type { Backend, BackendFactory } from '../../backends/backend.ts';
+import { BackendUnavailableError, type BackendAttempt } from '../../errors.ts';
+import type { ByteSource } from '../../loaders/byte-source.ts';
+import type { ModelSource } from '../../loaders/model-source.ts';
+import type { StandaloneControlNet } from '../../loaders/single-file/standalone-controlnet.ts';
+import { makePipeline, type DiffusionPipeline as Pipeline } from '../diffusion-pipeline.ts';
+import { loadPipeline, type DTypeOption, type LoadPipelineOptions } from './load-pipeline.ts';
+import { readMemoryOption, type MemoryOption } from '../memory/memory-option.ts';
+import { checkOptionNames } from '../options/option-names.ts';
+import type { ProgressListener } from '../progress.ts';
+
+/** Options of `fromPretrained`. */
+export interface FromPretrainedOptions {
+  /** Branch, tag or commit of a Hub repository; default `main`. */
+  readonly revision?: string;
+  /** Part of the weights' file names, for example `fp16`. */
+  readonly variant?: string;
+  /**
+   * Default `auto`: f16 where the device computes in it and the file is 16 bits or less, else f32. `f16` on a device
+   * that does not: weights are held in 16 bits, activations and arithmetic stay f32.
+   */
+  readonly dtype?: DTypeOption;
+  /**
+   * A VAE to use in place of the model's: a .safetensors file (in the original or diffusers' layout; the model's own
+   * VAE configuration then holds for it), or a folder, Hub id, URL or ModelSource with a config.json.
+   */
+  readonly vae?: string | ModelSource;
+  /**
+   * ControlNets for the option `controlImage`, in place of those that the model has: for each a folder, Hub id, URL or
+   * ModelSource with a config.json, or a .safetensors file (in the original or diffusers' layout). They are held in the
+   * type of the UNet, with which they run as one graph.
+   */
+  readonly controlnet?: string | ModelSource | readonly (string | ModelSource)[];
+  /** How many bytes the pipeline may take. Default: as many as it needs to have everything on the device. */
+  readonly memory?: MemoryOption;
+  /** Tried in order; the first that works is taken. Default: WebGPU on hardware, else the CPU. */
+  readonly backends?: readonly BackendFactory[];
+  readonly signal?: AbortSignal;
+  readonly onProgress?: ProgressListener;
+}
+
+const OPTIONS = [
+  'revision',
+  'variant',
+  'dtype',
+  'vae',
+  'controlnet',
+  'memory',
+  'backends',
+  'signal',
+  'onProgress',
+] as const satisfies readonly (keyof FromPretrainedOptions)[];
+
+/** What differs between runtimes; `platform/` gives it. */
+export interface Platform {
+  /** The model behind a folder path, Hub id or URL. `onNotice` may be told something as long as it is read. */
+  resolveModel(
+    source: string,
+    options: FromPretrainedOptions,
+    onNotice: (notice: string) => void,
+  ): Promise<ModelSource>;
+  /** The file behind a path, URL or Hub address (`owner/name/file.safetensors`). Throws NotFoundError if there is none. */
+  openFile(
+    source: string,
+    options: FromPretrainedOptions,
+    onNotice: (notice: string) => void,
+  ): Promise<ByteSource>;
+  /** Backends to try where the user names none. */
+  defaultBackends(): readonly BackendFactory[];
+}
+
+function isAttempt(opened: Backend | BackendAttempt): opened is BackendAttempt {
+  return 'reason' in opened;
+}
+
+/** Options of `openBackend`. */
+export interface OpenBackendOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Told of each backend that cannot be used, before the next is tried. */
+  readonly onSkipped?: (attempt: BackendAttempt) => void;
+}
+
+/**
+ * Opens the first backend that works.
+ * @throws BackendUnavailableError with every attempt's reason and remedy
+ */
+export async function openBackend(
+  factories: readonly BackendFactory[],
+  { signal, onSkipped }: OpenBackendOptions = {},
+): Promise<Backend> {
+  const attempts: BackendAttempt[] = [];
+  for (const factory of factories) {
+    signal?.throwIfAborted();
+    const opened = await factory.open(signal ? { signal } : {});
+    if (!isAttempt(opened)) return opened;
+    attempts.push(opened);
+    onSkipped?.(opened);
+  }
+  const reasons = attempts.map(({ backend, reason, remedy }) => `${backend}: ${reason} (${remedy})`);
+  throw new BackendUnavailableError(`no backend can be used: ${reasons.join('; ') || 'none was given'}`, {
+    attempts,
+    remedy: 'Follow one of the remedies, or name another backend with the option `backends`',
+  });
+}
+
+/** Opens a backend and loads a model onto it. */
+export async function startPipeline(
+  platform: Platform,
+  model: ModelSource,
+  options: FromPretrainedOptions,
+  notices: string[],
+): Promise<Pipeline> {
+  const { signal, variant, dtype, onProgress } = options;
+  const memory = readMemoryOption(options.memory);
+  const onNotice = (notice: string): void => void notices.push(notice);
+  // What most calls do without is loaded with the options that ask for it.
+  const vae =
+    options.vae &&
+    (await (await import('./vae-option.ts')).openVae(platform, options.vae, options, onNotice));
+  let backend: Backend | undefined;
+  let controlnets: readonly StandaloneControlNet[] = [];
+  try {
+    if (options.controlnet !== undefined) {
+      const { openControlNets } = await import('../control/open-controlnets.ts');
+      controlnets = await openControlNets(platform, options, onNotice);
+    }
+    backend = await openBackend(options.backends ?? platform.defaultBackends(), {
+      signal,
+      onSkipped: ({ backend: name, reason, remedy }) => onNotice(`${name} is not used: ${reason}. ${remedy}`),
+    });
+    const load: LoadPipelineOptions = {
+      notices,
+      controlnets,
+      memory,
+      ...(variant !== undefined && { variant }),
+      ...(dtype && { dtype }),
+      ...(signal && { signal }),
+    };
+    const whole = vae
+      ? (await import('../../loaders/single-file/standalone-vae.ts')).withVae(model, vae)
+      : model;
+    const loaded = await loadPipeline(whole, backend, load);
+    return makePipeline(loaded, platform, onProgress);
+  } catch (error) {
+    backend?.dispose();
+    if (vae) await vae.close();
+    for (const { weights } of controlnets) await weights.close();
+    throw error;
+  }
+}
+
+/** Makes `fromPretrained` for a platform. */
+export function fromPretrainedOn(platform: Platform) {
+  return async (source: string | ModelSource, options: FromPretrainedOptions = {}): Promise<Pipeline> => {
+    checkOptionNames('fromPretrained', options, OPTIONS);
+    const notices: string[] = [];
+    const model =
+      typeof source === 'string'
+        ? await platform.resolveModel(source, options, (notice) => notices.push(notice))
+        : source;
+    return startPipeline(platform, model, options, notices);
+  };
+}

@@ -1,0 +1,19 @@
+/** @file The option `vae`: a model with another VAE than its own. */
+
+import type { ModelSource } from '../../loaders/model-source.ts';
+import { vaeFromFile, vaeFromModel, type StandaloneVae } from '../../loaders/single-file/standalone-vae.ts';
+import type { FromPretrainedOptions, Platform } from './from-pretrained.ts';
+import { openStandalone } from './standalone-source.ts';
+
+/** Finds a VAE: a file, a folder, a Hub id, a URL or any ModelSource. */
+export function openVae(
+  platform: Platform,
+  source: string | ModelSource,
+  options: FromPretrainedOptions,
+  onNotice: (notice: string) => void,
+): Promise<StandaloneVae> {
+  return openStandalone(platform, source, options, onNotice, {
+    fromFile: vaeFromFile,
+    fromModel: (model) => vaeFromModel(model, options.signal),
+  });
+}

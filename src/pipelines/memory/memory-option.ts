@@ -1,0 +1,62 @@
+/** @file The option `memory`: how many bytes of the device a pipeline may take. */
+
+import { OptionError } from '../../errors.ts';
+import { checkOptionNames } from '../options/option-names.ts';
+
+/** A budget of memory. */
+export interface MemoryOption {
+  /**
+   * Bytes on the device (on the CPU: of its memory), as a number or with a unit: `'4GB'`, `'3.5GiB'`, `'800MB'`. What a
+   * call needs is planned from it: components that do not fit at once are on the device in their own phases only; a
+   * network that is too large by itself has its weights streamed, where the backend can; and if nothing exact fits, the
+   * VAE works in tiles, which is reported.
+   */
+  readonly budget: number | string;
+  /** Whether weights of wider files may be held as float8 (e4m3), which changes pictures a little. Default false. */
+  readonly lossy?: boolean;
+}
+
+/** The option, checked. */
+export interface MemoryBudget {
+  readonly bytes: number;
+  readonly lossy: boolean;
+}
+
+const OPTIONS = ['budget', 'lossy'] as const satisfies readonly (keyof MemoryOption)[];
+
+const UNITS: Readonly<Record<string, number>> = {
+  '': 1,
+  B: 1,
+  KB: 1e3,
+  MB: 1e6,
+  GB: 1e9,
+  KIB: 2 ** 10,
+  MIB: 2 ** 20,
+  GIB: 2 ** 30,
+};
+
+/** Reads the option; undefined if it was not given. Throws OptionError naming what is wrong with it. */
+export function readMemoryOption(option: MemoryOption | undefined): MemoryBudget | undefined {
+  if (option === undefined) return undefined;
+  if (typeof option !== 'object' || option === null)
+    throw new OptionError('is not an object', {
+      field: 'memory',
+      remedy: "Give one with a budget, such as { budget: '4GB' }",
+    });
+  checkOptionNames('memory', option, OPTIONS);
+  const { budget, lossy = false } = option;
+  if (typeof lossy !== 'boolean')
+    throw new OptionError('is neither true nor false', { field: 'memory.lossy', remedy: 'Give one of them' });
+  return { bytes: readBytes('memory.budget', budget), lossy };
+}
+
+/** A number of bytes, or one with a unit. Throws OptionError naming the field. */
+export function readBytes(field: string, value: unknown): number {
+  const [, digits, unit = ''] = /^\s*(\d+\.?\d*|\.\d+)\s*([a-z]*)\s*$/i.exec(String(value)) ?? [];
+  const bytes = Math.floor(Number(digits) * (UNITS[unit.toUpperCase()] ?? Number.NaN));
+  if (Number.isSafeInteger(bytes) && bytes > 0) return bytes;
+  throw new OptionError(`${JSON.stringify(value)} is no number of bytes`, {
+    field,
+    remedy: "Give a number of bytes, or one with a unit, such as '4GB' or '3.5GiB'",
+  });
+}
