@@ -27,12 +27,12 @@ export type {
 } from './pipelines/ip-adapter/ip-adapters.ts';
 export type { FromPretrainedOptions } from './pipelines/load/from-pretrained.ts';
 export type { FromSingleFileOptions, OpenCheckpoint } from './pipelines/load/from-single-file.ts';
-export type { DTypeOption } from './pipelines/load/load-pipeline.ts';
+export type { DTypeOption } from './pipelines/load/loaded-pipeline.ts';
 export type { EncodePromptOptions, PromptEmbeddings } from './pipelines/prompt/encode-prompt.ts';
 export type { AdapterWeight } from './pipelines/lora/adapter-weights.ts';
 export type { UNetAdapterWeights } from './pipelines/ip-adapter/block-weights.ts';
 export type { LoadLoraOptions, LoraMethods, UsedAdapter } from './pipelines/lora/lora-adapters.ts';
-export type { CallOptions, Seed, StepInfo, Tensor, TextOptions } from './pipelines/options/options.ts';
+export type { CallOptions, Seed, StepInfo, Tensor, TextOptions } from './pipelines/options/call-options.ts';
 export type { MemoryOption } from './pipelines/memory/memory-option.ts';
 export type { ComponentReport, MemoryReport } from './pipelines/memory/residency.ts';
 export type { PromptSyntax } from './text/prompt-tokens.ts';

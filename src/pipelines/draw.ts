@@ -20,7 +20,7 @@ import type { ImagePrompts } from './ip-adapter/image-prompts.ts';
 import type { UsedAdapter } from './lora/lora-adapters.ts';
 import type { ProgramOptions } from './network.ts';
 import { openNoise, randomSeed } from './noise.ts';
-import type { CheckedOptions, Seed, StepInfo, Tensor } from './options/options.ts';
+import type { CheckedOptions, Seed, StepInfo, Tensor } from './options/call-options.ts';
 import type { FreeUScales } from '../models/blocks/unet-blocks.ts';
 import type { PipelineClass } from '../loaders/configs/model-index.ts';
 import type { UNet2DConditionConfig } from '../loaders/configs/unet.ts';

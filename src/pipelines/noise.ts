@@ -4,7 +4,7 @@ import { OptionError } from '../errors.ts';
 import { Generator } from '../random/generator.ts';
 import type { NoiseSource } from '../random/noise-source.ts';
 import { PhiloxGenerator } from '../random/philox.ts';
-import type { Seed } from './options/options.ts';
+import type { Seed } from './options/call-options.ts';
 
 /** The generators of a call. */
 export interface Noise {

@@ -6,7 +6,8 @@ import type { Scheduler, StepCoefficients } from '../schedulers/scheduler.ts';
 import { denoisingEndCount, denoisingStartIndex, strengthStart } from '../schedulers/start.ts';
 import type { PipelineClass } from '../loaders/configs/model-index.ts';
 import type { Task } from './options/image-options.ts';
-import { refuse, type CheckedOptions } from './options/options.ts';
+import type { CheckedOptions } from './options/call-options.ts';
+import { refuse } from './options/checks.ts';
 
 /** A run's part of the schedule. */
 export interface RunSchedule {

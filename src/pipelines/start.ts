@@ -8,7 +8,7 @@ import type { Repaint } from './denoise/denoiser.ts';
 import type { Task } from './options/image-options.ts';
 import type { ProgramOptions } from './network.ts';
 import type { Noise } from './noise.ts';
-import type { CheckedOptions, Tensor } from './options/options.ts';
+import type { CheckedOptions, Tensor } from './options/call-options.ts';
 import type { Vae } from './image/vae.ts';
 
 /** What the first step works on. */

@@ -1,6 +1,6 @@
 /** @file The options of calls that ControlNets control. */
 
-import type { Pictures, Tensor } from '../options/options.ts';
+import type { Pictures, Tensor } from '../options/call-options.ts';
 
 /** Options of pipelines that were loaded with `controlnet`; lists have one entry for each net. */
 export interface ControlOptions {

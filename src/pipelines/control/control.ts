@@ -3,7 +3,7 @@
 import type { ControlNetConfig } from '../../loaders/configs/controlnet.ts';
 import { CONTROL_OPTIONS, type ControlOptions } from './control-options.ts';
 import { readControlImage, type PixelSource, type Task } from '../options/image-options.ts';
-import { refuse } from '../options/options.ts';
+import { refuse } from '../options/checks.ts';
 
 /** The nets of a call; every list has an entry for each. */
 export interface Control {

@@ -2,7 +2,8 @@
 
 import type { PipelineClass } from '../../loaders/configs/model-index.ts';
 import { IMAGE_PROMPT_OPTIONS } from '../ip-adapter/image-prompt-options.ts';
-import { refuse, type CallOptions, type OptionDefaults } from '../options/options.ts';
+import type { CallOptions, OptionDefaults } from '../options/call-options.ts';
+import { refuse } from '../options/checks.ts';
 import type { Task } from '../options/image-options.ts';
 
 /** Defaults of one task of a pipeline class, without sizes. */

@@ -7,7 +7,8 @@ import type { Conditioner, EncodedPrompts, PromptCall, PromptEmbedding } from '.
 import { givenEmbeddings, rowsOf } from '../prompt/encode-prompts.ts';
 import type { GuidanceRow } from '../guidance/guidance-rows.ts';
 import type { ProgramOptions } from '../network.ts';
-import { refuse, textList, type CheckedOptions, type TextOptions } from '../options/options.ts';
+import type { CheckedOptions, TextOptions } from '../options/call-options.ts';
+import { refuse, textList } from '../options/checks.ts';
 import type { Component } from '../memory/residency.ts';
 import type { T5TextEncoder } from '../prompt/t5-text-encoder.ts';
 

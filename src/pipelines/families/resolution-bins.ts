@@ -6,7 +6,7 @@
 import type { DecodedPixels } from '../../image/image.ts';
 import type { Size } from '../../image/resize.ts';
 import { resizeBilinear } from '../../image/resize-bilinear.ts';
-import { refuse } from '../options/options.ts';
+import { refuse } from '../options/checks.ts';
 
 /** Height / width, as it is compared, and the size at 1024 pixels; the other models' are a half and a quarter of it. */
 const BINS_OF_1024: readonly (readonly [ratio: number, height: number, width: number])[] = [

@@ -4,7 +4,7 @@ import { ClipConditioner } from '../prompt/clip-conditioner.ts';
 import { stack } from '../prompt/conditioning.ts';
 import type { GuidanceRow } from '../guidance/guidance-rows.ts';
 import type { ModelIndex } from '../../loaders/configs/model-index.ts';
-import type { CheckedOptions } from '../options/options.ts';
+import type { CheckedOptions } from '../options/call-options.ts';
 import { PromptEmbedder } from '../prompt/prompt-embedder.ts';
 import type { HiddenLayer, PromptEncoder } from '../prompt/text-encoder.ts';
 

@@ -2,7 +2,7 @@
 
 import type { FreeUScales } from '../../models/blocks/unet-blocks.ts';
 import { checkOptionNames } from '../options/option-names.ts';
-import { refuse } from '../options/options.ts';
+import { refuse } from '../options/checks.ts';
 
 /** FreeU's factors, named as in diffusers: for the first and the second up block. */
 export interface FreeUOptions {

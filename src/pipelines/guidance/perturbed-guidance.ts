@@ -9,7 +9,8 @@ import type { StepCoefficients } from '../../schedulers/scheduler.ts';
 import { transformerBlocks } from '../../models/unet-layers.ts';
 import { stack } from '../prompt/conditioning.ts';
 import { forRows, type GuidanceRow } from './guidance-rows.ts';
-import { refuse, type CheckedOptions } from '../options/options.ts';
+import type { CheckedOptions } from '../options/call-options.ts';
+import { refuse } from '../options/checks.ts';
 import {
   GUIDED_ROW,
   PERTURBED_ROW,

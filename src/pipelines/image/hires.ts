@@ -7,7 +7,8 @@
 import { resizeLatents, type LatentMode } from '../../image/resize-latents.ts';
 import { HIRES_UPSCALERS, type HiresOptions, type HiresUpscaler } from './hires-options.ts';
 import { checkOptionNames } from '../options/option-names.ts';
-import { refuse, type CallOptions, type Tensor } from '../options/options.ts';
+import type { CallOptions, Tensor } from '../options/call-options.ts';
+import { refuse } from '../options/checks.ts';
 import type { PipelineOutput } from '../draw.ts';
 import { randomSeed } from '../noise.ts';
 

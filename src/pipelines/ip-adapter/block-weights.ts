@@ -2,7 +2,7 @@
  * @file Weights of the attentions of a UNet, given by blocks as in diffusers' dictionaries
  * (loaders/unet_loader_utils.py, `_maybe_expand_lora_scales`).
  */
-import { refuse } from '../options/options.ts';
+import { refuse } from '../options/checks.ts';
 
 /** Weights of a block's transformers: one for all, or one for each. */
 type BlockWeight = number | readonly number[];

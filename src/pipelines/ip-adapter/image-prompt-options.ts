@@ -1,6 +1,6 @@
 /** @file The options of calls with image prompts, for pipelines that IP-Adapters were loaded into. */
 
-import type { Pictures, Tensor } from '../options/options.ts';
+import type { Pictures, Tensor } from '../options/call-options.ts';
 
 /** Image prompts; lists have an entry for each IP-Adapter. */
 export interface ImagePromptOptions {

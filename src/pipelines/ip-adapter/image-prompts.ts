@@ -13,7 +13,8 @@ import {
   type ImagePromptStructure,
 } from './image-prompt-graph.ts';
 import type { ProgramOptions } from '../network.ts';
-import { checkTensor, refuse, type Tensor } from '../options/options.ts';
+import type { Tensor } from '../options/call-options.ts';
+import { checkTensor, refuse } from '../options/checks.ts';
 import type { EncodedPart, ImageEncoder } from './image-encoder.ts';
 import { IMAGE_PROMPT_OPTIONS, type ImagePromptOptions } from './image-prompt-options.ts';
 

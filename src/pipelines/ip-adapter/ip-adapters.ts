@@ -13,7 +13,7 @@ import { blockWeights, readNumber, type UNetAdapterWeights } from './block-weigh
 import type { Platform } from '../load/from-pretrained.ts';
 import { adapterPath } from './image-prompt-graph.ts';
 import type { ComponentDType } from '../load/load-network.ts';
-import { refuse } from '../options/options.ts';
+import { refuse } from '../options/checks.ts';
 import { IMAGE_PROMPT_OPTIONS, type ImagePromptOptions } from './image-prompt-options.ts';
 import type { ImagePrompts, PromptedAdapters } from './image-prompts.ts';
 import type { OpenIpAdapters } from './open-ip-adapters.ts';

@@ -2,7 +2,7 @@
 
 import * as v from 'valibot';
 import { validate, whole, type ConfigContext } from '../../loaders/config.ts';
-import type { CallOptions } from '../options/options.ts';
+import type { CallOptions } from '../options/call-options.ts';
 
 const schema = v.strictObject({
   numInferenceSteps: v.optional(whole()),

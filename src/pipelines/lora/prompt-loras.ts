@@ -1,7 +1,7 @@
 /** @file The adapters that prompts in webui syntax name: `<lora:name:0.8>`. */
 import { OptionError } from '../../errors.ts';
 import { extractLoras, type PromptLora } from '../../text/webui/networks.ts';
-import type { TextOptions } from '../options/options.ts';
+import type { TextOptions } from '../options/call-options.ts';
 
 /**
  * The adapters that the prompts of a call name. All images of a call have the same weights.

@@ -6,7 +6,7 @@ import type { DenoiseShape } from '../denoise/denoise-parts.ts';
 import type { TextToImageParts } from '../draw.ts';
 import type { GuidanceKinds } from '../guidance/guidance-rows.ts';
 import { isInpaintingUNet, type Task } from '../options/image-options.ts';
-import type { CheckedOptions } from '../options/options.ts';
+import type { CheckedOptions } from '../options/call-options.ts';
 
 /** What is known of a call before its prompts are encoded. */
 export interface CallShape extends GuidanceKinds {

@@ -4,7 +4,8 @@ import type { CalotypeImage } from '../../image/image.ts';
 import type { ImageArray } from '../../image/preprocess.ts';
 import type { Size } from '../../image/resize.ts';
 import type { LatentModel } from '../denoise/denoiser-config.ts';
-import { checkTensor, refuse, type CallOptions, type Pictures, type Tensor } from './options.ts';
+import type { CallOptions, Pictures, Tensor } from './call-options.ts';
+import { checkTensor, refuse } from './checks.ts';
 
 /** Latents that were given as an image: [count, channels, height, width]. */
 interface LatentImage extends Size {

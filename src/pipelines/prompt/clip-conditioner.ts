@@ -1,7 +1,7 @@
 /** @file What the conditioners of pipelines with CLIP text encoders have in common. */
 
 import type { ComponentDemands } from '../../plan/residency.ts';
-import type { CheckedOptions, TextOptions } from '../options/options.ts';
+import type { CheckedOptions, TextOptions } from '../options/call-options.ts';
 import type { Conditioner, EncodedPrompts, PromptCall } from './conditioning.ts';
 import { encodePrompts, type TextReading } from './encode-prompts.ts';
 import type { GuidanceRow } from '../guidance/guidance-rows.ts';

@@ -6,7 +6,7 @@ import { MASKED } from '../../models/pixart-transformer.ts';
 import type { ProgramOptions } from '../network.ts';
 import type { Component } from '../memory/residency.ts';
 import type { PromptEncoder } from './text-encoder.ts';
-import type { CheckedOptions, TextOptions } from '../options/options.ts';
+import type { CheckedOptions, TextOptions } from '../options/call-options.ts';
 
 /** Embeddings of one prompt. */
 export interface PromptEmbedding {

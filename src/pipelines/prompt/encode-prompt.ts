@@ -4,7 +4,9 @@ import { readSchedule } from '../../text/prompt-tokens.ts';
 import type { Conditioner, PromptEmbedding } from './conditioning.ts';
 import { stack } from './conditioning.ts';
 import type { ProgramOptions } from '../network.ts';
-import { checkEncodeOptions, refuse, type Tensor, type TextOptions } from '../options/options.ts';
+import type { Tensor, TextOptions } from '../options/call-options.ts';
+import { refuse } from '../options/checks.ts';
+import { checkEncodeOptions } from '../options/text-options.ts';
 
 /** Options of `encodePrompt`. */
 export interface EncodePromptOptions extends TextOptions {

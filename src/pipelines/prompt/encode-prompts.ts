@@ -2,7 +2,8 @@
 
 import type { PromptCall, EncodedPrompts, PromptEmbedding, PromptPairs } from './conditioning.ts';
 import type { ProgramOptions } from '../network.ts';
-import { refuse, textList, type Tensor, type TextOptions } from '../options/options.ts';
+import type { Tensor, TextOptions } from '../options/call-options.ts';
+import { refuse, textList } from '../options/checks.ts';
 import type { PromptEmbedder, PromptSide } from './prompt-embedder.ts';
 import type { HiddenLayer } from './text-encoder.ts';
 

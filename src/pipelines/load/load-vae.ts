@@ -1,0 +1,42 @@
+/** @file Loads the VAE of a pipeline. */
+
+import { parseAutoencoderKLConfig } from '../../loaders/configs/autoencoder-kl.ts';
+import { parseAutoencoderTinyConfig } from '../../loaders/configs/autoencoder-tiny.ts';
+import type { PipelineClass } from '../../loaders/configs/model-index.ts';
+import { autoencoderKLAliases } from '../../models/autoencoder-kl.ts';
+import { Vae, vaeGraphs, type VaeConfig } from '../image/vae.ts';
+import type { ComponentLoader } from './component-loader.ts';
+
+/** Pipelines that decode in f32 where the VAE's `force_upcast` says so; diffusers' others do not look at it. */
+const UPCASTING: readonly PipelineClass[] = ['StableDiffusionXLPipeline', 'StableDiffusionUpscalePipeline'];
+
+/** An AutoencoderKL or an AutoencoderTiny. */
+export async function loadVae(
+  loader: ComponentLoader,
+  pipeline: PipelineClass,
+  className: VaeConfig['className'],
+  scalingFactor?: number,
+): Promise<Vae> {
+  const kind: VaeConfig =
+    className === 'AutoencoderTiny'
+      ? { className, config: await loader.json('vae/config.json', parseAutoencoderTinyConfig) }
+      : {
+          className,
+          config: {
+            ...(await loader.json('vae/config.json', parseAutoencoderKLConfig)),
+            ...(scalingFactor !== undefined && { scalingFactor }),
+          },
+        };
+  const network = await loader.network(
+    'vae',
+    Object.values(vaeGraphs(kind)),
+    loader.dtypeOf('vae'),
+    kind.className === 'AutoencoderKL'
+      ? {
+          aliases: autoencoderKLAliases,
+          upcast: kind.config.forceUpcast && UPCASTING.includes(pipeline),
+        }
+      : {},
+  );
+  return loader.keep(new Vae(network, kind));
+}

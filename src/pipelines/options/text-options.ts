@@ -1,0 +1,70 @@
+/** @file Checks on what is to be drawn, in words or as embeddings. */
+
+import { PROMPT_SYNTAXES } from '../../text/prompt-tokens.ts';
+import type { TextOptions } from './call-options.ts';
+import { checkFlag, checkTensor, checkTexts, inRange, refuse } from './checks.ts';
+import { checkOptionNames } from './option-names.ts';
+
+const EMBEDDINGS = [
+  'promptEmbeds',
+  'negativePromptEmbeds',
+  'pooledPromptEmbeds',
+  'negativePooledPromptEmbeds',
+] as const satisfies readonly (keyof TextOptions)[];
+const MASKS = [
+  'promptAttentionMask',
+  'negativePromptAttentionMask',
+] as const satisfies readonly (keyof TextOptions)[];
+const TEXTS = [
+  'prompt',
+  'prompt2',
+  'negativePrompt',
+  'negativePrompt2',
+] as const satisfies readonly (keyof TextOptions)[];
+/** Options about text, for `isTaken` to choose from. */
+export const TEXT_OPTIONS = [
+  ...TEXTS,
+  'promptSyntax',
+  'clipSkip',
+  ...EMBEDDINGS,
+  ...MASKS,
+  'maxSequenceLength',
+  'cleanCaption',
+] as const;
+
+/** @throws OptionError */
+export function checkTextOptions(options: TextOptions): void {
+  for (const field of TEXTS) checkTexts(field, options[field]);
+  for (const field of [...EMBEDDINGS, ...MASKS]) checkTensor(field, options[field]);
+  inRange('maxSequenceLength', options.maxSequenceLength, 1, 4096, true);
+  checkFlag('cleanCaption', options.cleanCaption);
+  if (options.cleanCaption === true)
+    refuse('cleanCaption', 'captions cannot be cleaned as BeautifulSoup and ftfy do', 'Leave it out');
+  inRange('clipSkip', options.clipSkip, 0, 1024, true);
+  const { promptSyntax = 'plain', prompt, promptEmbeds } = options;
+  if (!PROMPT_SYNTAXES.includes(promptSyntax))
+    refuse('promptSyntax', `it is ${JSON.stringify(promptSyntax)}`, "Use 'plain' or 'webui'");
+  if ((prompt === undefined) === (promptEmbeds === undefined))
+    refuse(
+      'prompt',
+      'exactly one of prompt and promptEmbeds is needed',
+      'Give a prompt (an empty one is fine) or its embeddings',
+    );
+  const given = (field: keyof TextOptions): boolean => options[field] !== undefined;
+  if (given('prompt2') && given('promptEmbeds'))
+    refuse('prompt2', 'it was given together with promptEmbeds', 'Give one of the two');
+  for (const field of ['negativePrompt', 'negativePrompt2'] as const)
+    if (given(field) && given('negativePromptEmbeds'))
+      refuse(field, 'it was given together with negativePromptEmbeds', 'Give one of the two');
+}
+
+/** @throws OptionError for options of `encodePrompt` that are unknown or out of range. */
+export function checkEncodeOptions(
+  options: TextOptions & { readonly numImagesPerPrompt?: number },
+  isTaken: (option: string) => boolean,
+): void {
+  const own = ['numImagesPerPrompt', 'doClassifierFreeGuidance', 'signal'];
+  checkOptionNames('this pipeline', options, [...TEXT_OPTIONS.filter(isTaken), ...own]);
+  checkTextOptions(options);
+  inRange('numImagesPerPrompt', options.numImagesPerPrompt, 1, 1024, true);
+}
