@@ -13,6 +13,11 @@ export const DiffusionPipeline: PipelineLoader = /* @__PURE__ */ pipelineLoader(
 /** A loaded pipeline; see `DiffusionPipeline.fromPretrained`. */
 export type DiffusionPipeline = Pipeline;
 
+export type {
+  BatchListener,
+  ContinuousBatch,
+  ContinuousBatchOptions,
+} from './pipelines/batch/continuous-batch.ts';
 export type { LoadTextualInversionOptions, PipelineStream } from './pipelines/diffusion-pipeline.ts';
 export type { AddedFileSource } from './pipelines/load/added-file.ts';
 export type { ControlOptions } from './pipelines/control/control-options.ts';

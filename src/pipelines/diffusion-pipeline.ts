@@ -28,11 +28,19 @@ import { freeUScales, type FreeUOptions } from './guidance/freeu.ts';
 import { IpAdapters, type IpAdapterMethods } from './ip-adapter/ip-adapters.ts';
 import { promptLoras } from './lora/prompt-loras.ts';
 import { LoraAdapters, type LoraMethods } from './lora/lora-adapters.ts';
+import type { ProgramOptions } from './network.ts';
 import type { ProgressListener } from './progress.ts';
 import type { VaeSettings } from './image/vae.ts';
 import type { RecommendedSettings } from './load/recommended-settings.ts';
 import { phasesOf, textPhase } from './memory/call-memory.ts';
-import { draw, planCall, type DenoisingStep, type PipelineOutput, type TextToImageParts } from './draw.ts';
+import { planCall } from './call-phases.ts';
+import {
+  type ContinuousBatch,
+  type ContinuousBatchOptions,
+  openContinuousBatch,
+  type ReadyCall,
+} from './batch/continuous-batch.ts';
+import { draw, type DenoisingStep, type PipelineOutput, type TextToImageParts } from './draw.ts';
 import { reportPlan, type MemoryReport } from './memory/residency.ts';
 import { binnedSize, resizeAndCrop } from './families/resolution-bins.ts';
 
@@ -52,6 +60,11 @@ export interface DiffusionPipeline extends LoraMethods, IpAdapterMethods {
   (options: CallOptions): Promise<PipelineOutput>;
   /** The same step by step: `for await (const step of pipe.stream({ prompt })) show(await step.preview())`. */
   stream(options: CallOptions): PipelineStream;
+  /**
+   * Draws calls together that come at different times, as a server does; see `ContinuousBatch.draw`. Calls of the pipeline
+   * itself have their turn when those in the batch are done. Throws OptionError.
+   */
+  continuousBatch(options?: ContinuousBatchOptions): ContinuousBatch;
   /**
    * The embeddings of prompts, under the names that calls take them by: `pipe({ ...(await pipe.encodePrompt({ prompt })) })`.
    * @throws OptionError for an option that is unknown or does not fit, and for prompts that change from step to step
@@ -159,6 +172,8 @@ export function makePipeline(
   let { scheduler } = loaded;
   let freeU: readonly FreeUScales[] | undefined;
   let tail: Promise<unknown> = Promise.resolve();
+  /** Calls that wait for those before them. */
+  let behind = 0;
   const refines = conditioner.microConditions === 5;
   const granularity = vae.scaleFactor * loaded.granularity;
   const isTaken = (option: string): boolean => takesOption({ className, refines }, option);
@@ -168,7 +183,9 @@ export function makePipeline(
     const before = tail;
     let release = (): void => undefined;
     tail = new Promise<void>((resolve) => (release = resolve));
+    behind++;
     await before;
+    behind--;
     return release;
   };
 
@@ -242,29 +259,45 @@ export function makePipeline(
     idle: () => backend.idle(),
   });
 
-  async function* runPass(options: CallOptions): AsyncGenerator<DenoisingStep, PipelineOutput, void> {
+  /** A call with the scheduler and the adapters of this moment. */
+  const readyCall = (options: CallOptions): ReadyCall => {
     const { task, control, checked, asked, additions } = readCall(options);
     const adapted = adapters.stateWith(promptLoras(checked));
-    const release = await turn();
-    try {
-      checked.signal?.throwIfAborted();
-      await adapters.apply(adapted, checked.signal);
-      const { memory } = backend;
-      memory?.restart();
-      const parts = {
+    const { memory } = backend;
+    const { height, width } = asked;
+    return {
+      parts: {
         ...partsFor(control, additions),
         ...(checked !== asked && { fit: (decoded: DecodedPixels) => resizeAndCrop(decoded, asked) }),
-      };
-      const output = yield* draw(parts, task, checked, { signal: checked.signal, onProgress });
-      const { height, width } = asked;
-      return {
+      },
+      task,
+      options: checked,
+      adapterKey: JSON.stringify(adapters.used(adapted)),
+      applyAdapters: async () => {
+        await adapters.apply(adapted, checked.signal);
+        memory?.restart();
+      },
+      complete: (output) => ({
         ...output,
         options: { ...output.options, height, width },
         adapters: adapters.used(adapted),
         ...(memory && {
           memory: { peakDeviceBytes: memory.peakDeviceBytes, peakHostBytes: memory.peakHostBytes },
         }),
-      };
+      }),
+    };
+  };
+
+  const programsWith = (signal: AbortSignal | undefined): ProgramOptions => ({ signal, onProgress });
+
+  async function* runPass(options: CallOptions): AsyncGenerator<DenoisingStep, PipelineOutput, void> {
+    const call = readyCall(options);
+    const { signal } = call.options;
+    const release = await turn();
+    try {
+      signal?.throwIfAborted();
+      await call.applyAdapters();
+      return call.complete(yield* draw(call.parts, call.task, call.options, programsWith(signal)));
     } finally {
       release();
     }
@@ -335,6 +368,11 @@ export function makePipeline(
   const { notices, recommended } = loaded;
   const properties = {
     stream,
+    continuousBatch: (options?: ContinuousBatchOptions) =>
+      openContinuousBatch(
+        { denoiser, ready: readyCall, stream: run, turn, isWanted: () => behind > 0, programs: programsWith },
+        options,
+      ),
     encodePrompt: (options: EncodePromptOptions) => {
       const adapted = adapters.stateWith(promptLoras(options));
       return inTurn(async () => {

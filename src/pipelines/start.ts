@@ -4,7 +4,7 @@ import { OptionError } from '../errors.ts';
 import type { Box } from '../image/resize.ts';
 import type { Scheduler } from '../schedulers/scheduler.ts';
 import type { ImageShape } from '../tensor/layout.ts';
-import type { Repaint } from './denoise/denoiser.ts';
+import type { Repaint } from './denoise/denoise-programs.ts';
 import type { Task } from './options/image-options.ts';
 import type { ProgramOptions } from './network.ts';
 import type { Noise } from './noise.ts';

@@ -1,7 +1,7 @@
 /** @file Two sets of programs on one state: those that compute deep features, and those that take them (DeepCache). */
 
 import type { DeviceTensor } from '../../backends/backend.ts';
-import type { DenoisePrograms, DenoiseSession } from './denoiser.ts';
+import type { DenoisePrograms, DenoiseSession } from './denoise-programs.ts';
 import type { DenoiseShape } from './denoise-parts.ts';
 import { DEEP_FEATURES, type FeatureCacheRole } from './feature-cache.ts';
 

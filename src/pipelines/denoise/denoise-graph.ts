@@ -32,6 +32,8 @@ export interface DenoiseStructure extends GuidanceKinds {
   readonly microConditions: number;
   /** Whether latents outside a mask are led along the image's own (`schedulers/repaint.ts`). Default false. */
   readonly repaint?: boolean;
+  /** Whether each image has a schedule of its own, and its own rows of the coefficient table. Default false. */
+  readonly ownSchedules?: boolean;
   /** The ControlNets that control the UNet. Default none. */
   readonly controls?: readonly ControlNetConfig[];
   /** FreeU's factors for the first up blocks. Default none. */
@@ -52,11 +54,12 @@ export function stateSlots({ slots, repaint = false }: DenoiseStructure): number
  * the network's prompt inputs, with batch = images times the blocks of `guidanceRows`. A UNet with
  * more input than output channels (inpainting) takes the rest from condition [batch, height, width, channels].
  * ControlNets read what `controlResiduals` says, IP-Adapters what `imagePrompts` says, perturbed-attention guidance what
- * `foldPerturbed` says. With `repaint` the table holds two rows a step, and the step reads its row from pixelRow [images * height * width].
+ * `foldPerturbed` says. With `ownSchedules` the table holds rows for all steps of each image; with `repaint` it holds two
+ * rows a step, and the step reads its row from pixelRow [images * height * width].
  * Output: the next state.
  */
 export function denoiseGraph(config: DenoiserConfig, structure: DenoiseStructure): Graph {
-  const { guided, perturbed, rescale, noise, repaint = false } = structure;
+  const { guided, perturbed, rescale, noise, repaint = false, ownSchedules = false } = structure;
   const slots = stateSlots(structure);
   const b = new GraphBuilder('denoise');
   const copies = guidanceRows(structure).length;
@@ -70,7 +73,7 @@ export function denoiseGraph(config: DenoiserConfig, structure: DenoiseStructure
   const state = b.input('state', [slots, ...latents], 'f32', 'latent');
   const coefficients = b.input(
     'coefficients',
-    [mulDims(repaint ? 2 : 1, symbol('steps')), coefficientColumns(slots).count],
+    [mulDims(repaint ? 2 : 1, ownSchedules ? images : 1, symbol('steps')), coefficientColumns(slots).count],
     'f32',
     'latent',
   );
