@@ -6,8 +6,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { bundle, type Bundle } from '../support/bundle.ts';
 import { startDeno, type DenoGuest } from '../support/deno.ts';
 import { findExecutable, findLavapipe, firstMissing, type Found } from '../support/executables.ts';
-import { fixturePath, STARTER } from '../support/fixtures.ts';
-import { describeBackend, testGuest, type Drawing } from '../support/guest-tests.ts';
+import { FIXTURES_ENVIRONMENT, fixturePath, STARTER } from '../support/fixtures.ts';
+import { describeBackend, testFloat16Cases, testGuest, type Drawing } from '../support/guest-tests.ts';
 
 const deno = findExecutable('DENO', ['deno']);
 const lavapipe = findLavapipe();
@@ -15,8 +15,8 @@ const manifest = 'path' in lavapipe ? lavapipe.path : '';
 
 /** What differs in the graph or in the tables, and the starter where that does not take minutes. */
 const DRAWN = {
-  'tiny-sd': ['cfg', 'clip-skip', 'two-images', 'no-cfg'],
-  'tiny-sdxl': ['cfg', 'empty-negative', 'batch', 'two-images', 'clip-skip', 'no-cfg'],
+  'tiny-sd': ['clip-skip', 'two-images', 'no-cfg'],
+  'tiny-sdxl': ['cfg', 'batch', 'no-cfg'],
 } as const;
 
 function tinyDrawings(dtype: Drawing['dtype']): Drawing[] {
@@ -69,7 +69,10 @@ for (const { backend, needs, environment, description, dtypes, drawings } of BAC
     beforeAll(async () => {
       if ('missing' in deno) throw new Error('this suite is skipped');
       program = await bundle('deno/program.ts', 'deno');
-      guest = startDeno(deno.path, program, [STARTER, fixturePath('pipelines')], environment);
+      guest = startDeno(deno.path, program, [STARTER, fixturePath('')], {
+        ...environment,
+        ...FIXTURES_ENVIRONMENT,
+      });
     });
 
     afterAll(async () => {
@@ -84,5 +87,6 @@ for (const { backend, needs, environment, description, dtypes, drawings } of BAC
     });
 
     testGuest((question) => guest.ask(question), backend, dtypes, drawings);
+    if (dtypes.includes('f16')) testFloat16Cases((question) => guest.ask(question), backend);
   });
 }

@@ -1,8 +1,9 @@
 /** @file The program that Deno runs for deno.test.ts: a question a line on standard input, an answer a line back. */
 import { createInterface } from 'node:readline';
+import { DRAWN_SUITES } from '../support/drawn/suites.ts';
 import { createGuest, type Question } from '../support/guest.ts';
 
-const answer = createGuest();
+const answer = createGuest(DRAWN_SUITES);
 
 for await (const line of createInterface({ input: process.stdin })) {
   // What is written there is deno.test.ts's own.

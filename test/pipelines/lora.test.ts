@@ -1,56 +1,26 @@
 /** @file LoRA adapters against diffusers and peft: every key style, alone and together, on every backend. */
 
 import { afterAll, describe, expect, it } from 'vitest';
-import * as v from 'valibot';
 import { FileFormatError } from '../../src/errors.ts';
 import { bufferSource } from '../../src/loaders/byte-source.ts';
 import { makeSafetensors } from '../loaders/make-safetensors.ts';
-import { cpu, DiffusionPipeline, type AdapterWeight, type BackendFactory } from '../../src/index.ts';
-import { fixturePath, openTensorFixture, readFixtureJson } from '../support/fixtures.ts';
+import { cpu, DiffusionPipeline, type BackendFactory } from '../../src/index.ts';
+import { loraCases, loraFile, loraOptions } from '../support/drawn/lora.ts';
+import { fixturePath } from '../support/fixtures.ts';
 import { presentBackends } from '../support/backends.ts';
 import '../support/nmse.ts';
 
-const weight = v.custom<AdapterWeight>((value) => ['number', 'object'].includes(typeof value));
-const caseSchema = v.strictObject({
-  load: v.array(v.string()),
-  set: v.optional(v.strictTuple([v.array(v.string()), v.union([v.array(weight), weight])])),
-  weight: v.optional(v.number()),
-  after: v.optional(v.array(v.array(v.string()))),
-  nmse_to_base: v.number(),
-});
-const { call, models } = readFixtureJson(
-  'lora/cases.json',
-  v.looseObject({
-    call: v.strictObject({
-      prompt: v.string(),
-      negative_prompt: v.string(),
-      num_inference_steps: v.number(),
-      guidance_scale: v.number(),
-      height: v.number(),
-      width: v.number(),
-      seed: v.number(),
-    }),
-    models: v.record(v.string(), v.record(v.string(), caseSchema)),
-  }),
-);
-const options = {
-  prompt: call.prompt,
-  negativePrompt: call.negative_prompt,
-  numInferenceSteps: call.num_inference_steps,
-  guidanceScale: call.guidance_scale,
-  height: call.height,
-  width: call.width,
-  seed: call.seed,
-  outputType: 'latent',
-} as const;
-
-const file = (name: string): string => fixturePath(`lora/${name}.safetensors`);
 const backends = await presentBackends();
-const expected = await openTensorFixture('lora/latents.safetensors');
+
+const MODELS = [...new Set(loraCases.names.map((name) => name.split('.')[0]))];
+const namesOf = (model: string): string[] =>
+  loraCases.names.filter((name) => name.startsWith(`${model}.`)).map((name) => name.slice(model.length + 1));
 
 /** The slow backends draw some cases, with one model. */
-function isRunOn(backend: string, model: string, name = ''): boolean {
-  return backend === 'cpu' || (model === 'tiny-sd' && ['', 'kohya', 'blocks-of-two', 'dora'].includes(name));
+function isRunOn(backend: string, model: string, name = 'base'): boolean {
+  return (
+    backend === 'cpu' || (model === 'tiny-sd' && ['base', 'kohya', 'blocks-of-two', 'dora'].includes(name))
+  );
 }
 
 /** A backend that counts the programs it compiles. */
@@ -79,44 +49,27 @@ function counting(factory: BackendFactory): {
 }
 
 describe.each(backends)('on $name', ({ name: backend, factory }) => {
-  describe.each(Object.keys(models).filter((model) => isRunOn(backend, model)))('%s', async (model) => {
+  describe.each(MODELS.filter((model) => isRunOn(backend, model)))('%s', async (model) => {
     const counted = counting(factory);
-    const pipe = await DiffusionPipeline.fromPretrained(fixturePath(`pipelines/${model}`), {
-      backends: [counted.factory],
-      dtype: 'f32',
-    });
+    const pipe = await loraCases.open(`${model}.base`, { factory: counted.factory, dtype: 'f32' });
     afterAll(() => pipe.dispose());
-    const draw = async (): Promise<Float32Array> => (await pipe(options)).latents!.data;
     let base: Float32Array = new Float32Array();
 
-    it('draws without adapters', async () => {
-      base = await draw();
-      expect(base).toMatchNmse(expected.f32(`${model}.base`), 1e-6);
-    }, 240_000);
-
-    const names = Object.keys(models[model]).filter((name) => isRunOn(backend, model, name));
+    const names = namesOf(model).filter((name) => isRunOn(backend, model, name));
     it.each(names)(
       'draws "%s" as diffusers does',
       async (name) => {
         const compiled = counted.count();
-        const spec = models[model][name];
-        for (const adapter of spec.load) await pipe.loadLoraWeights(file(adapter), { adapterName: adapter });
-        if (spec.weight !== undefined) await pipe.setAdapters(spec.load, spec.weight);
-        if (spec.set) await pipe.setAdapters(...spec.set);
-        for (const [method, ...adapters] of spec.after ?? []) {
-          if (method === 'disable_lora') await pipe.disableLora();
-          else if (method === 'enable_lora') await pipe.enableLora();
-          else await pipe.deleteAdapters(adapters);
-        }
-        expect(await draw()).toMatchNmse(expected.f32(`${model}.${name}`), 1e-6);
-        await pipe.unloadLoraWeights();
-        expect(counted.count(), 'programs compiled for adapters').toBe(compiled);
+        const { data } = await loraCases.draw(pipe, `${model}.${name}`);
+        expect(data).toMatchNmse(loraCases.expected(`${model}.${name}`).data, 1e-6);
+        if (name === 'base') base = data;
+        else expect(counted.count(), 'programs compiled for adapters').toBe(compiled);
       },
       240_000,
     );
 
     it('draws the same bits as before once all are unloaded', async () => {
-      expect(await draw()).toEqual(base);
+      expect((await loraCases.draw(pipe, `${model}.base`)).data).toEqual(base);
     }, 240_000);
   });
 });
@@ -129,11 +82,11 @@ describe('without a case of diffusers', async () => {
   afterAll(() => pipe.dispose());
 
   it('takes adapters that a prompt names for that call alone', async () => {
-    await pipe.loadLoraWeights(file('kohya'), { adapterName: 'kohya' });
-    await pipe.loadLoraWeights(file('peft'), { adapterName: 'peft' });
+    await pipe.loadLoraWeights(loraFile('kohya'), { adapterName: 'kohya' });
+    await pipe.loadLoraWeights(loraFile('peft'), { adapterName: 'peft' });
     await pipe.setAdapters(['peft'], [0.25]);
     const drawWith = async (prompt: string): Promise<Float32Array> =>
-      (await pipe({ ...options, prompt, promptSyntax: 'webui' })).latents!.data;
+      (await pipe({ ...loraOptions, prompt, promptSyntax: 'webui' })).latents!.data;
     const alone = await drawWith('a cat');
     const named = await drawWith('a cat<lora:kohya:0.5>');
     expect(await drawWith('a cat')).toEqual(alone);
@@ -141,7 +94,7 @@ describe('without a case of diffusers', async () => {
     expect(await drawWith('a cat')).toEqual(named);
     expect(named).not.toEqual(alone);
     await expect(drawWith('a cat<lora:dog>')).rejects.toThrow(/dog: there is no adapter of this name/);
-    const two = pipe({ ...options, prompt: ['a<lora:peft>', 'b'], promptSyntax: 'webui' });
+    const two = pipe({ ...loraOptions, prompt: ['a<lora:peft>', 'b'], promptSyntax: 'webui' });
     await expect(two).rejects.toThrow(/name different LoRAs/);
     await pipe.unloadLoraWeights();
   });

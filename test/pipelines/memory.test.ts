@@ -14,6 +14,7 @@ import {
 } from '../../src/index.ts';
 import { fixturePath, openTensorFixture, readFixtureJson } from '../support/fixtures.ts';
 import { camelCase } from '../support/pictures.ts';
+import { sharedBackend } from '../support/shared-backend.ts';
 import '../support/nmse.ts';
 
 const MODEL = fixturePath('pipelines/tiny-sdxl');
@@ -61,18 +62,6 @@ function attempt<T>(make: () => T): T | undefined {
   }
 }
 
-/** A backend that pipelines use one after the other, so that kernels are compiled once. */
-function shared(factory: BackendFactory): BackendFactory {
-  const opened = factory.open();
-  return {
-    name: factory.name,
-    open: async () => {
-      const backend = await opened;
-      return 'reason' in backend ? backend : { ...backend, dispose: () => undefined };
-    },
-  };
-}
-
 const lossy = readFixtureJson('pipelines/lossy.json', v.object({ call: v.record(v.string(), v.unknown()) }));
 const expected = await openTensorFixture('pipelines/lossy.safetensors');
 const LOSSY_CALL: CallOptions = {
@@ -83,7 +72,7 @@ const LOSSY_CALL: CallOptions = {
 describe.each([
   { name: 'cpu', factory: cpu(), model: 'tiny-sdxl' },
   // Software adapters are slow in compiling kernels.
-  { name: 'webgpu', factory: shared(webgpu({ adapter: 'any' })), model: 'tiny-sd' },
+  { name: 'webgpu', factory: sharedBackend(webgpu({ adapter: 'any' })), model: 'tiny-sd' },
 ])('on $name', { timeout: 240_000 }, ({ name, factory, model: folder }) => {
   const model = fixturePath(`pipelines/${folder}`);
   const call = { ...LOSSY_CALL, outputType: name === 'cpu' ? 'np' : 'latent', returnLatents: true } as const;

@@ -2,101 +2,28 @@
 
 import { afterAll, describe, expect, it } from 'vitest';
 import * as v from 'valibot';
-import {
-  blobModelSource,
-  ConfigError,
-  DiffusionPipeline,
-  OptionError,
-  reference,
-  SCHEDULERS,
-  type CallOptions,
-  type CalotypeImage,
-  type Tensor,
-} from '../../src/index.ts';
-import { openNodeFile } from '../../src/platform/node-file-source.ts';
+import { blobModelSource, ConfigError, DiffusionPipeline, OptionError, reference } from '../../src/index.ts';
 import { parseAutoencoderTinyConfig } from '../../src/loaders/configs/autoencoder-tiny.ts';
 import { vaeGraphs } from '../../src/pipelines/image/vae.ts';
+import { openNodeFile } from '../../src/platform/node-file-source.ts';
 import { makeSafetensors } from '../loaders/make-safetensors.ts';
 import { presentBackends } from '../support/backends.ts';
-import { fixturePath, openTensorFixture, readFixtureJson } from '../support/fixtures.ts';
+import { modelCases } from '../support/drawn/models.ts';
+import { testModels } from '../support/drawn/test-drawn.ts';
+import { fixturePath, readFixtureJson } from '../support/fixtures.ts';
 import { overlaidModel } from '../support/overlay.ts';
-import { arrayOf, camelCase, pictureOf } from '../support/pictures.ts';
-import '../support/nmse.ts';
 
-const caseSchema = v.looseObject({
-  class: v.string(),
-  image: v.optional(v.string()),
-  mask_image: v.optional(v.string()),
-  scheduler: v.optional(v.object({ class: v.string(), options: v.record(v.string(), v.unknown()) })),
-});
-type Case = v.InferOutput<typeof caseSchema>;
+/** On the slow backends only what no other test has. */
+const SLOW: Readonly<Record<string, RegExp>> = {
+  reference: /^tiny-(refiner\.scores|upscaler\.array)$/,
+  webgpu: /^tiny-(refiner\.scores|upscaler\.array|lcm\.guidance)$/,
+};
 
-const { models } = readFixtureJson(
-  'pipelines/models.json',
-  v.looseObject({
-    models: v.record(v.string(), v.object({ base: v.string(), cases: v.record(v.string(), caseSchema) })),
-  }),
+testModels(
+  await presentBackends(),
+  modelCases,
+  (backend, model, name) => SLOW[backend]?.test(`${model}.${name}`) ?? true,
 );
-const tensors = await openTensorFixture('pipelines/models.safetensors');
-
-/** An input of the fixture as the option that it is: a picture, an array, or latents. */
-function input(name: string): CalotypeImage | Tensor {
-  return /^[pm]\./.test(name) ? pictureOf(tensors, name) : arrayOf(tensors, name, name.startsWith('a.'));
-}
-
-/** diffusers' keyword arguments as options of a call. */
-function callOptions(spec: Case): CallOptions {
-  const { class: _class, scheduler: _scheduler, image, mask_image: mask, ...rest } = spec;
-  return {
-    ...Object.fromEntries(Object.entries(rest).map(([name, value]) => [camelCase(name), value])),
-    ...(image !== undefined && { image: input(image) }),
-    ...(mask !== undefined && { maskImage: input(mask) }),
-  };
-}
-
-/** On the slow backends only the graphs that no other test has. */
-function isRunOn(backend: string, model: string, name: string): boolean {
-  return backend === 'cpu' || ['tiny-refiner.scores', 'tiny-upscaler.array'].includes(`${model}.${name}`);
-}
-
-const backends = await presentBackends();
-
-describe.each(backends)('on $name', ({ name: backend, factory }) => {
-  const runs = Object.entries(models).map(([model, { base, cases }]) => ({
-    model,
-    base,
-    cases,
-    names: Object.keys(cases).filter((name) => isRunOn(backend, model, name)),
-  }));
-
-  describe.each(runs.filter(({ names }) => names.length > 0))(
-    '$model',
-    async ({ model, base, cases, names }) => {
-      const pipe = await DiffusionPipeline.fromPretrained(await overlaidModel(model, base), {
-        backends: [factory],
-        dtype: 'f32',
-      });
-      const own = pipe.scheduler;
-      afterAll(() => pipe.dispose());
-
-      it.each(names)(
-        'draws "%s" as diffusers does',
-        async (name) => {
-          const spec = cases[name];
-          const chosen = Object.values(SCHEDULERS).find(
-            ({ className }) => className === spec.scheduler?.class,
-          );
-          pipe.scheduler = chosen ? chosen.fromConfig({ ...own.config, ...spec.scheduler?.options }) : own;
-          const { latents } = await pipe({ ...callOptions(spec), outputType: 'latent' });
-          const expected = `${model}.${name}`;
-          expect(latents!.shape).toEqual(tensors.shape(expected));
-          expect(latents!.data).toMatchNmse(tensors.f32(expected), 1e-6);
-        },
-        240_000,
-      );
-    },
-  );
-});
 
 describe('refusing', async () => {
   const load = async (model: string, base: string) =>

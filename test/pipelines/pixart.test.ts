@@ -8,80 +8,32 @@ import {
   inspectModel,
   OptionError,
   reference,
-  SCHEDULERS,
   type CallOptions,
   type ModelSource,
 } from '../../src/index.ts';
 import { REFERENCE_TARGET } from '../../src/backends/reference/reference.ts';
 import { nodeFolderSource } from '../../src/platform/node-file-source.ts';
 import { presentBackends } from '../support/backends.ts';
-import { fixturePath, openTensorFixture, readFixtureJson } from '../support/fixtures.ts';
-import { camelCase } from '../support/pictures.ts';
-import '../support/nmse.ts';
+import {
+  pixartCases,
+  pixartModel,
+  pixartOptions,
+  pixartSpecs,
+  pixartTensors,
+} from '../support/drawn/pixart.ts';
+import { testModels } from '../support/drawn/test-drawn.ts';
+import { fixturePath, readFixtureJson } from '../support/fixtures.ts';
 
-const caseSchema = v.looseObject({
-  scheduler: v.optional(v.object({ class: v.string(), options: v.record(v.string(), v.unknown()) })),
-});
-const cases = readFixtureJson(
-  'pipelines/pixart.json',
-  v.record(v.string(), v.record(v.string(), caseSchema)),
-);
 const { configs } = readFixtureJson(
   'loaders/configs.json',
   v.looseObject({ configs: v.record(v.string(), v.string()) }),
 );
-const tensors = await openTensorFixture('pipelines/pixart.safetensors');
-
-/** The folders of a model: its transformer, the VAE of tiny-sd, and the rest of tiny-pixart. */
-async function modelOf(name: string): Promise<ModelSource> {
-  const open = (folder: string) => nodeFolderSource(fixturePath(`pipelines/${folder}`));
-  const [own, vae, shared] = await Promise.all([open(name), open('tiny-sd'), open('tiny-pixart')]);
-  const folderOf = (path: string): ModelSource =>
-    path.startsWith('transformer/') ? own : path.startsWith('vae/') ? vae : shared;
-  return {
-    name,
-    open: (path, signal) => folderOf(path).open(path, signal),
-    exists: (path, signal) => folderOf(path).exists(path, signal),
-    list: () => Promise.resolve(undefined),
-  };
-}
-
-/** diffusers' keyword arguments as options of a call. */
-function callOptions({ scheduler: _scheduler, ...rest }: v.InferOutput<typeof caseSchema>): CallOptions {
-  return Object.fromEntries(Object.entries(rest).map(([name, value]) => [camelCase(name), value]));
-}
-
-const backends = await presentBackends();
-
 /** Slow backends run the case that has most in it. */
-const namesFor = (backend: string, model: string): string[] =>
-  Object.keys(cases[model]).filter((name) => backend === 'cpu' || name === 'pair');
-
-describe.each(backends)('on $name', ({ name: backend, factory }) => {
-  const models = Object.keys(cases).filter((model) => namesFor(backend, model).length > 0);
-
-  describe.each(models)('%s', async (model) => {
-    const pipe = await DiffusionPipeline.fromPretrained(await modelOf(model), {
-      backends: [factory],
-      dtype: 'f32',
-    });
-    const own = pipe.scheduler;
-    afterAll(() => pipe.dispose());
-    it.each(namesFor(backend, model))(
-      'draws "%s" as diffusers does',
-      async (name) => {
-        const spec = cases[model][name];
-        const chosen = Object.values(SCHEDULERS).find(({ className }) => className === spec.scheduler?.class);
-        pipe.scheduler = chosen ? chosen.fromConfig({ ...own.config, ...spec.scheduler?.options }) : own;
-        const { latents } = await pipe({ ...callOptions(spec), outputType: 'latent' });
-        const expected = `${model}.${name}`;
-        expect(latents!.shape).toEqual(tensors.shape(expected));
-        expect(latents!.data).toMatchNmse(tensors.f32(expected), 1e-6);
-      },
-      240_000,
-    );
-  });
-});
+testModels(
+  await presentBackends(),
+  pixartCases,
+  (backend, _model, name) => backend === 'cpu' || name === 'pair',
+);
 
 describe('inspectModel', () => {
   it('reports on the published model, whose text encoder is held in halves and computes in f32', async () => {
@@ -116,8 +68,10 @@ describe('PixArtAlphaPipeline', () => {
   let pipe: DiffusionPipeline;
   let binning: DiffusionPipeline;
   beforeAll(async () => {
-    pipe = await DiffusionPipeline.fromPretrained(await modelOf('tiny-pixart'), { backends: [reference()] });
-    binning = await DiffusionPipeline.fromPretrained(await modelOf('tiny-pixart-256'), {
+    pipe = await DiffusionPipeline.fromPretrained(await pixartModel('tiny-pixart'), {
+      backends: [reference()],
+    });
+    binning = await DiffusionPipeline.fromPretrained(await pixartModel('tiny-pixart-256'), {
       backends: [reference()],
     });
   });
@@ -126,8 +80,8 @@ describe('PixArtAlphaPipeline', () => {
     await binning.dispose();
   });
 
-  const { num_images_per_prompt: _images, ...pair } = cases['tiny-pixart']['pair'];
-  const { prompt, negativePrompt, maxSequenceLength, ...rest } = callOptions(pair);
+  const { num_images_per_prompt: _images, ...pair } = pixartSpecs['tiny-pixart']['pair'];
+  const { prompt, negativePrompt, maxSequenceLength, ...rest } = pixartOptions(pair);
 
   it('encodes prompts as diffusers does, and draws the same from embeddings', async () => {
     const embeddings = await pipe.encodePrompt({
@@ -137,18 +91,18 @@ describe('PixArtAlphaPipeline', () => {
     });
     for (const [name, { shape, data }] of Object.entries(embeddings)) {
       const expected = name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-      expect(shape, name).toEqual(tensors.shape(expected));
-      expect(data, name).toMatchNmse(tensors.f32(expected), 1e-10);
+      expect(shape, name).toEqual(pixartTensors.shape(expected));
+      expect(data, name).toMatchNmse(pixartTensors.f32(expected), 1e-10);
     }
     expect(Object.keys(embeddings)).toHaveLength(4);
     const again = await pipe({ ...rest, ...embeddings, outputType: 'latent' });
-    const direct = await pipe({ ...callOptions(pair), outputType: 'latent' });
+    const direct = await pipe({ ...pixartOptions(pair), outputType: 'latent' });
     expect(again.latents!.data).toEqual(direct.latents!.data);
     expect(direct.truncatedPrompts).toHaveLength(1);
   });
 
   it('gives pictures of the size that was asked for, and says so', async () => {
-    const options = callOptions(cases['tiny-pixart-256']['binned']);
+    const options = pixartOptions(pixartSpecs['tiny-pixart-256']['binned']);
     const { images, options: used } = await binning({ ...options, numInferenceSteps: 1 });
     expect(images.map(({ width, height }) => [width, height])).toEqual([[155, 100]]);
     expect(used).toMatchObject({ height: 100, width: 155, guidanceScale: 4.5, useResolutionBinning: true });
@@ -196,7 +150,7 @@ describe('PixArtAlphaPipeline', () => {
   });
 
   it('says which part does not fit the others', async () => {
-    const model = await modelOf('tiny-pixart');
+    const model = await pixartModel('tiny-pixart');
     const wider = {
       caption_channels: 24,
       num_attention_heads: 3,

@@ -1,7 +1,6 @@
 /** @file Textual inversion against diffusers: files of every form, in prompts of every kind, and what is refused. */
 
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import * as v from 'valibot';
 import {
   blobSource,
   cpu,
@@ -12,30 +11,19 @@ import {
   reference,
   type Backend,
 } from '../../src/index.ts';
-import { fixturePath, openTensorFixture, readFixtureJson } from '../support/fixtures.ts';
+import { inversionCases, inversionFile, inversions } from '../support/drawn/inversions.ts';
+import { fixturePath } from '../support/fixtures.ts';
 import { presentBackends } from '../support/backends.ts';
 import { makeSafetensors } from '../loaders/make-safetensors.ts';
 import '../support/nmse.ts';
 
-const cases = readFixtureJson(
-  'text/inversions.json',
-  v.record(
-    v.string(),
-    v.strictObject({
-      words: v.array(v.tuple([v.string(), v.nullable(v.union([v.string(), v.array(v.string())]))])),
-      prompts: v.array(v.string()),
-      ids: v.array(v.array(v.number())),
-    }),
-  ),
-);
-const expected = await openTensorFixture('text/inversions.safetensors');
-const file = (name: string): string => fixturePath(`text/inversions/${name}.safetensors`);
+const file = inversionFile;
 const load = (model: string, backends = [reference()]) =>
   DiffusionPipeline.fromPretrained(fixturePath(`pipelines/${model}`), { backends, dtype: 'f32' });
 
 const backends = (await presentBackends()).flatMap(({ name, factory }) =>
   // Compiling two encoders and a grown table takes the software adapter long; one model shows that tables grow.
-  Object.keys(cases).flatMap((model) =>
+  Object.keys(inversions).flatMap((model) =>
     name === 'webgpu' && model !== 'tiny-sd' ? [] : [{ name, factory, model }],
   ),
 );
@@ -43,20 +31,11 @@ const backends = (await presentBackends()).flatMap(({ name, factory }) =>
 it.each(backends)(
   '$model reads learned words as diffusers does, on $name',
   async ({ factory, model }) => {
-    const pipe = await load(model, [factory]);
-    const { words, prompts } = cases[model];
-    await pipe.encodePrompt({ prompt: 'fox' });
-    for (const [name, token] of words)
-      await pipe.loadTextualInversion(file(name), token === null ? {} : { token });
-    for (const [i, prompt] of prompts.entries()) {
-      const embeddings = await pipe.encodePrompt({ prompt, doClassifierFreeGuidance: false });
-      const want = expected.f32(`${model}.${i}.prompt_embeds`);
-      expect(embeddings.promptEmbeds.data.subarray(0, want.length), prompt).toMatchNmse(want, 1e-9);
-      if (model === 'tiny-sdxl')
-        expect(embeddings.pooledPromptEmbeds!.data, prompt).toMatchNmse(
-          expected.f32(`${model}.${i}.pooled`),
-          1e-9,
-        );
+    const own = inversionCases.names.filter((name) => name.startsWith(`${model}.`));
+    const pipe = await inversionCases.open(own[0], { factory, dtype: 'f32' });
+    for (const name of own) {
+      const { data } = await inversionCases.draw(pipe, name);
+      expect(data, name).toMatchNmse(inversionCases.expected(name).data, 1e-9);
     }
     await pipe.dispose();
   },

@@ -1,7 +1,6 @@
 /** @file Prompts in sd-webui's syntax, whole runs: against embeddings and latents that were made without a parser. */
 
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import * as v from 'valibot';
 import {
   DiffusionPipeline,
   OptionError,
@@ -9,28 +8,13 @@ import {
   type Backend,
   type CallOptions,
 } from '../../src/index.ts';
-import { fixturePath, openTensorFixture, readFixtureJson } from '../support/fixtures.ts';
+import { fixturePath } from '../support/fixtures.ts';
+import { WEBUI_CALL, webuiCases, webuiOptions, webuiPrompts, webuiTensors } from '../support/drawn/webui.ts';
 import { presentBackends } from '../support/backends.ts';
 import '../support/nmse.ts';
 
-const text = v.exactOptional(v.string());
-const cases = readFixtureJson(
-  'text/webui.json',
-  v.record(
-    v.string(),
-    v.strictObject({ model: v.string(), prompt: v.string(), prompt2: text, negativePrompt: text }),
-  ),
-);
-const expected = await openTensorFixture('text/webui.safetensors');
 const backends = await presentBackends();
-const small = {
-  height: 64,
-  width: 64,
-  numInferenceSteps: 4,
-  guidanceScale: 5,
-  seed: 3,
-  outputType: 'latent',
-} as const;
+const small = { ...WEBUI_CALL, outputType: 'latent' } as const;
 
 /** Compiling takes the software adapter half a minute a model; one case shows what could differ there. */
 function isRunOn(backend: string, name: string): boolean {
@@ -40,32 +24,27 @@ function isRunOn(backend: string, name: string): boolean {
 describe.each(backends)('on $name', ({ name: backend, factory }) => {
   const pipes = new Map<string, DiffusionPipeline>();
   beforeAll(async () => {
-    for (const model of ['tiny-sd', 'tiny-sdxl']) {
-      const folder = fixturePath(`pipelines/${model}`);
-      pipes.set(model, await DiffusionPipeline.fromPretrained(folder, { backends: [factory], dtype: 'f32' }));
-    }
+    for (const [name, { model }] of Object.entries(webuiPrompts))
+      if (!pipes.has(model)) pipes.set(model, await webuiCases.open(name, { factory, dtype: 'f32' }));
   });
   afterAll(async () => {
     for (const pipe of pipes.values()) await pipe.dispose();
   });
 
-  it.each(Object.keys(cases).filter((name) => isRunOn(backend, name)))(
+  it.each(webuiCases.names.filter((name) => isRunOn(backend, name)))(
     'draws "%s"',
     async (name) => {
-      const { model, ...texts } = cases[name];
-      const pipe = pipes.get(model)!;
-      // A missing negative prompt is an empty one for SD; for SDXL none of the cases leaves it out.
-      const prompts = { ...texts, promptSyntax: 'webui' } as const;
-      const { latents } = await pipe({ ...small, ...prompts });
-      expect(latents!.data).toMatchNmse(expected.f32(`${name}.latents`), 1e-6);
-      if (!expected.names.includes(`${name}.prompt_embeds`)) return;
-      const embeddings = await pipe.encodePrompt(prompts);
-      expect(embeddings.promptEmbeds.shape).toEqual(expected.shape(`${name}.prompt_embeds`));
-      expect(embeddings.promptEmbeds.data).toMatchNmse(expected.f32(`${name}.prompt_embeds`), 1e-9);
-      const negative = expected.f32(`${name}.negative_prompt_embeds`);
+      const pipe = pipes.get(webuiPrompts[name].model)!;
+      const { data } = await webuiCases.draw(pipe, name);
+      expect(data).toMatchNmse(webuiCases.expected(name).data, 1e-6);
+      if (!webuiTensors.names.includes(`${name}.prompt_embeds`)) return;
+      const embeddings = await pipe.encodePrompt(webuiOptions(name));
+      expect(embeddings.promptEmbeds.shape).toEqual(webuiTensors.shape(`${name}.prompt_embeds`));
+      expect(embeddings.promptEmbeds.data).toMatchNmse(webuiTensors.f32(`${name}.prompt_embeds`), 1e-9);
+      const negative = webuiTensors.f32(`${name}.negative_prompt_embeds`);
       expect(embeddings.negativePromptEmbeds!.data).toMatchNmse(negative, 1e-9);
       const again = await pipe({ ...small, ...embeddings });
-      expect(again.latents!.data).toEqual(latents!.data);
+      expect(again.latents!.data).toEqual(data);
     },
     240_000,
   );

@@ -6,7 +6,11 @@ import { bufferSource } from '../../src/loaders/byte-source.ts';
 import { openSafetensors } from '../../src/loaders/safetensors.ts';
 import { decodeToF32, decodeToI32 } from '../../src/tensor/decode.ts';
 
-const FIXTURES = new URL('../fixtures/', import.meta.url);
+/** Programs that were bundled are elsewhere, and are told where the fixtures are. */
+const FIXTURES = new URL(process.env['CALOTYPE_TEST_FIXTURES'] ?? new URL('../fixtures/', import.meta.url));
+
+/** The environment of a program that reads them. */
+export const FIXTURES_ENVIRONMENT = { CALOTYPE_TEST_FIXTURES: FIXTURES.href };
 
 /** The starter model's folder in this repository. */
 export const STARTER = fileURLToPath(new URL('../../models/emoji-starter/', import.meta.url));

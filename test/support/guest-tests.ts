@@ -6,6 +6,8 @@ import type { OpCase } from '../cases/case.ts';
 import { TEST_CASES } from '../cases/index.ts';
 import { computeCase } from './compute-case.ts';
 import type { Guest, GuestBackend } from './guest.ts';
+import { DRAWN_SUITES } from './drawn/suites.ts';
+import { readFixtureJson } from './fixtures.ts';
 import {
   finalLatents,
   readTextToImageFixture,
@@ -85,6 +87,37 @@ function testDrawing(ask: Guest, backend: string, { folder, model, cases, dtype 
     },
     300_000,
   );
+}
+
+/**
+ * Defines a test for each case of the fixtures that torch's own float16 was measured with, drawn in float16. Their titles
+ * are those of the same cases in float32, which test/features.ts counts.
+ * @param ask a guest that has the fixtures
+ */
+export function testFloat16Cases(ask: Guest, backend: string): void {
+  const measured = readFixtureJson('pipelines/float16.json', v.record(v.string(), v.number()));
+  const suites = Object.entries(DRAWN_SUITES).flatMap(([suite, drawn]) =>
+    drawn.names.map((name) => ({ suite, name, drawn, off: measured[`${suite}.${name}`] })),
+  );
+  const cases = suites.filter(({ off }) => off !== undefined);
+  test('every case that was measured is drawn', () => {
+    expect(cases).toHaveLength(Object.keys(measured).length);
+  });
+  test.each(cases.map((one) => [`pipelines/${one.suite}.test > ${titleOf(one.name)}`, one] as const))(
+    'f16 as %s',
+    async (_title, { suite, name, off, drawn }) => {
+      const data = fromBase64(await ask({ ask: 'case', backend, dtype: 'f16', suite, name }));
+      expect(data).toMatchNmse(drawn.expected(name).data, Math.min(4 * off, 1e-3));
+    },
+    300_000,
+  );
+}
+
+/** As test-drawn.ts has it: `MODEL > draws "CASE"`. */
+function titleOf(name: string): string {
+  const parts = name.split('.');
+  const draws = `draws "${parts.at(-1)}"`;
+  return [...parts.slice(0, -1), draws].join(' > ');
 }
 
 function fromBase64(text: string): Float32Array {

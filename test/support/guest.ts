@@ -7,6 +7,8 @@ import * as calotype from '../../src/index.ts';
 import type { BackendFactory } from '../../src/backends/backend.ts';
 import { TEST_CASES } from '../cases/index.ts';
 import { computeCase } from './compute-case.ts';
+import type { DrawnCases } from './drawn/drawn-cases.ts';
+import { sharedBackend } from './shared-backend.ts';
 
 type DType = calotype.FloatDType;
 
@@ -17,7 +19,9 @@ export type Question =
   /** Computes an op case by name; answers with its output. */
   | { readonly ask: 'compute'; readonly backend: string; readonly dtype: DType; readonly testCase: string }
   /** Draws with a model, by the public API; answers with the final latents. */
-  | DrawQuestion;
+  | DrawQuestion
+  /** Draws a case of a fixture, where the guest has the fixtures; answers with what it drew. */
+  | CaseQuestion;
 
 interface DrawQuestion {
   readonly ask: 'draw';
@@ -27,6 +31,14 @@ interface DrawQuestion {
   readonly options: calotype.CallOptions;
 }
 
+interface CaseQuestion {
+  readonly ask: 'case';
+  readonly backend: string;
+  readonly dtype: 'f32' | 'f16';
+  readonly suite: string;
+  readonly name: string;
+}
+
 /** What a backend is in a guest, or why it cannot be had. */
 export type GuestBackend =
   { readonly description: string; readonly dtypes: readonly DType[] } | { readonly reason: string };
@@ -34,21 +46,26 @@ export type GuestBackend =
 /** Answers a question; float32 arrays are base64 of their little-endian bytes. */
 export type Guest = (question: Question) => Promise<string>;
 
-/** A guest with no backend open yet. */
-export function createGuest(): Guest {
-  const attempts = new Map<string, ReturnType<BackendFactory['open']>>();
-  const open = (name: string): ReturnType<BackendFactory['open']> => {
-    const attempt = attempts.get(name) ?? backendFactory(name).open();
-    attempts.set(name, attempt);
-    return attempt;
+/**
+ * A guest with no backend open yet.
+ * @param suites cases of fixtures, in runtimes that can read them
+ */
+export function createGuest(suites: Readonly<Record<string, DrawnCases>> = {}): Guest {
+  const factories = new Map<string, BackendFactory>();
+  /** One device for all questions that name it. */
+  const factoryOf = (name: string): BackendFactory => {
+    const factory = factories.get(name) ?? sharedBackend(backendFactory(name));
+    factories.set(name, factory);
+    return factory;
   };
+  const open = (name: string): ReturnType<BackendFactory['open']> => factoryOf(name).open();
   // The pipeline that drew last; another takes its place.
   let loaded: { readonly key: string; readonly pipe: calotype.DiffusionPipeline } | undefined;
   const load = async ({ backend, dtype, model }: DrawQuestion): Promise<calotype.DiffusionPipeline> => {
     const key = [backend, dtype, model].join(' ');
     if (loaded?.key !== key) {
       await loaded?.pipe.dispose();
-      const backends = [backendFactory(backend)];
+      const backends = [factoryOf(backend)];
       const pipe = await calotype.DiffusionPipeline.fromPretrained(model, { backends, dtype });
       loaded = { key, pipe };
     }
@@ -75,6 +92,13 @@ export function createGuest(): Guest {
         const pipe = await load(question);
         const { latents } = await pipe({ ...question.options, outputType: 'latent' });
         return toBase64(latents!.data);
+      }
+      case 'case': {
+        const { backend, dtype, suite, name } = question;
+        const pipe = await suites[suite].open(name, { factory: factoryOf(backend), dtype });
+        const { data } = await suites[suite].draw(pipe, name);
+        await pipe.dispose();
+        return toBase64(data);
       }
     }
   };
