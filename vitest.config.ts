@@ -25,6 +25,7 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     globalSetup: 'test/support/adapters.setup.ts',
+    setupFiles: 'test/support/typed-arrays.setup.ts',
     // Dawn's native threads do not survive worker threads being torn down; processes are safe.
     pool: 'forks',
     // Most tests wait for a device or for files half of the time, and Vitest would leave one of two cores idle.

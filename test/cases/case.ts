@@ -124,10 +124,14 @@ export function seededRandom(seed: string): () => number {
   };
 }
 
+const float = new Float64Array(1);
+const words = new Uint32Array(float.buffer);
+
 /** The nearest number with f16's 11 significant bits; for magnitudes below 65504. */
 function roundToHalf(value: number): number {
   if (value === 0) return 0;
-  const exponent = Math.max(Math.floor(Math.log2(Math.abs(value))), -14);
+  float[0] = value;
+  const exponent = Math.max(((words[1] >>> 20) & 0x7ff) - 1023, -14);
   const unit = 2 ** (exponent - 10);
   return Math.round(value / unit) * unit;
 }
@@ -190,9 +194,19 @@ function appendOp<K extends OpKind>(
   return builder.op(kind, kind, ids, attrs);
 }
 
+/** The data of the case that is computed now, by input: several backends are given it one after the other. */
+const made: { of?: OpCase; data: Map<string, Float32Array | Int32Array> } = { data: new Map() };
+
+function madeOnce(testCase: OpCase, name: string, input: CaseInput): Float32Array | Int32Array {
+  if (made.of !== testCase) Object.assign(made, { of: testCase, data: new Map() });
+  const data = made.data.get(name) ?? fillInput(`${testCase.name}/${name}`, input);
+  made.data.set(name, data);
+  return data;
+}
+
 /** An input's data, as an element type holds it: all of it can be given in f16 as it is, not so in bf16. */
 function dataOf(testCase: OpCase, name: string, input: CaseInput, given: FloatDType) {
-  const data = fillInput(`${testCase.name}/${name}`, input);
+  const data = madeOnce(testCase, name, input);
   if (given !== 'bf16' || input.dtype !== 'float' || data instanceof Int32Array) return data;
   return Float32Array.from(encodeBF16(data), bf16ToF32);
 }
