@@ -110,6 +110,7 @@ export const openSingleFile = async (
   onNotice: (notice: string) => void = () => undefined,
 ): Promise<OpenCheckpoint> =>
   (await import('./pipelines/load/from-single-file.ts')).openCheckpoint(platform, source, options, onNotice);
+export { readBytes } from './pipelines/memory/memory-option.ts';
 export { isWeightFile } from './pipelines/load/weight-file-name.ts';
 export { openBackend, type OpenBackendOptions } from './pipelines/load/from-pretrained.ts';
 export { inspectModel, type ModelReport } from './pipelines/inspect/inspect-model.ts';

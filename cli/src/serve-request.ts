@@ -1,6 +1,6 @@
 /** @file The arguments of `calotype serve`, which the server and the processes of its runners read alike. */
 import { readFileSync } from 'node:fs';
-import { OptionError } from 'calotype';
+import { OptionError, readBytes } from 'calotype';
 import type { Limits, NamedSource } from '@calotype/server';
 import { readSources } from '@calotype/server/runner';
 import { argumentReader, listOf } from './arguments.ts';
@@ -17,10 +17,16 @@ export interface RunnerRequest {
   readonly loras: readonly NamedSource[];
   readonly backend: BackendChoice;
   readonly dtype: (typeof DTYPES)[number];
-  /** Models in memory at once, in each runner. */
-  readonly held: number;
+  /** Models in memory at once, in each runner; default one, or what the budget holds. */
+  readonly held?: number;
+  /** Bytes that they may take. */
+  readonly memoryBytes?: number;
+  /** Pictures that a runner draws at a time. */
+  readonly maxBatch: number;
   /** NVIDIA cards, one runner for each; empty for one runner on what the backend finds. */
   readonly devices: readonly string[];
+  /** Runners on the CPU, with an equal share of its threads each. */
+  readonly cpuGroups: number;
 }
 
 /** What `calotype serve` was asked for. */
@@ -30,7 +36,6 @@ export interface ServeRequest extends RunnerRequest {
   readonly host: string;
   readonly port: number;
   readonly capacity: number;
-  readonly maxBatch: number;
   readonly attempts: number;
   readonly limits: Partial<Limits>;
   /** Text of the file of keys. */
@@ -55,11 +60,32 @@ const RUNNER_ARGS = {
     description: 'LoRA that prompts may name as <lora:name:weight>; once for each',
   },
   dtype: { type: 'string', valueHint: DTYPES.join('|'), description: 'Storage of weights (auto)' },
-  'max-models': { type: 'string', valueHint: 'n', description: 'Models in memory at once (1)' },
+  'max-models': {
+    type: 'string',
+    valueHint: 'n',
+    description: 'Models in memory at once (1, or what --memory holds)',
+  },
+  memory: {
+    type: 'string',
+    valueHint: 'bytes',
+    description:
+      'What models may take of a device together, such as 20GB; the idle ones go first (all of it)',
+  },
   devices: {
     type: 'string',
     valueHint: '0,1',
     description: 'NVIDIA cards, with a process for each (one process on what is found)',
+  },
+  'cpu-groups': {
+    type: 'string',
+    valueHint: 'n',
+    description: 'Processes with --backend cpu, each with an equal share of the threads (1)',
+  },
+  batch: {
+    type: 'string',
+    valueHint: 'n',
+    description:
+      'Pictures that a process draws at a time, each at its own step; 1 for one after the other (4)',
   },
   ...BACKEND_ARGS,
 } as const;
@@ -81,7 +107,6 @@ export const WORKER_ARGS = {
   },
   ...STORAGE_ARG,
   ...RUNNER_ARGS,
-  batch: { type: 'string', valueHint: 'n', description: 'Pictures drawn in one go; 1 for one at a time (4)' },
   attempts: { type: 'string', valueHint: 'n', description: 'Times that a job is begun when workers die (2)' },
   lock: {
     type: 'string',
@@ -94,7 +119,6 @@ export const WORKER_ARGS = {
 export interface WorkerRequest extends RunnerRequest {
   readonly queue: string;
   readonly storage: string;
-  readonly maxBatch: number;
   readonly attempts: number;
   readonly lockSeconds: number;
 }
@@ -120,7 +144,6 @@ export const SERVE_ARGS = {
     description: 'Who may ask: a line NAME KEY for each (everybody)',
   },
   'queue-size': { type: 'string', valueHint: 'n', description: 'Jobs that may wait; others get 429 (32)' },
-  batch: { type: 'string', valueHint: 'n', description: 'Pictures drawn in one go; 1 for one at a time (4)' },
   attempts: {
     type: 'string',
     valueHint: 'n',
@@ -165,7 +188,6 @@ export function readServeRequest(
     host: text('host') ?? '127.0.0.1',
     port: count('port', 0, 65_535) ?? 7860,
     capacity: count('queue-size', 0) ?? 32,
-    maxBatch: count('batch', 1, 1024) ?? 4,
     attempts: count('attempts', 1) ?? 2,
     limits: Object.fromEntries(Object.entries(limits).filter(([, value]) => value !== undefined)),
     keys: keys === undefined ? undefined : { file: keys, text: readKeyFile(keys) },
@@ -185,7 +207,6 @@ export function readWorkerRequest(
     ...readRunnerRequest(args, rawArgs),
     queue: readRedis(text('queue') ?? ''),
     storage: readStorage(text('storage')),
-    maxBatch: count('batch', 1, 1024) ?? 4,
     attempts: count('attempts', 1) ?? 2,
     lockSeconds: count('lock', 1, 3600) ?? 30,
   };
@@ -221,20 +242,30 @@ export function readRunnerRequest(
 ): RunnerRequest {
   const models = readSources('--model', everyValue(rawArgs, ['--model', '-m']));
   const backend = readBackend(args);
-  const { devices, dtype, 'max-models': held } = args;
+  const { text, count } = readers(args);
+  const { devices, dtype } = args;
+  const [held, memory, cpuGroups] = [count('max-models', 1), text('memory'), count('cpu-groups', 1, 256)];
   const listed = listOf(typeof devices === 'string' ? devices : undefined);
   if (listed.length > 0 && backend.name !== 'cuda')
     throw new OptionError('is of NVIDIA cards', {
       field: '--devices',
       remedy: 'Give --backend cuda with it, or leave it out.',
     });
+  if (cpuGroups !== undefined && backend.name !== 'cpu')
+    throw new OptionError('is of the CPU', {
+      field: '--cpu-groups',
+      remedy: 'Give --backend cpu with it, or leave it out.',
+    });
   return {
     models: models.length > 0 ? models : [{ name: 'emoji-starter', source: starterModel() }],
     loras: readSources('--lora', everyValue(rawArgs, ['--lora'])),
     backend,
     dtype: readChoice('--dtype', typeof dtype === 'string' ? dtype : 'auto', DTYPES),
-    held: typeof held === 'string' ? readInteger('--max-models', held, { min: 1 }) : 1,
+    ...(held !== undefined && { held }),
+    ...(memory !== undefined && { memoryBytes: readBytes('--memory', memory) }),
+    maxBatch: count('batch', 1, 64) ?? 4,
     devices: listed,
+    cpuGroups: cpuGroups ?? 1,
   };
 }
 

@@ -1,5 +1,7 @@
 /** @file What every API turns its requests into: one kind of job, which queues hold and runners draw. */
 import type { SchedulerPreset, Seed } from 'calotype';
+import { pngSize } from './limits/png-size.ts';
+import { schedulerKind } from './scheduler-kind.ts';
 
 /** A picture that a request brings, as a PNG file. */
 export type PngFile = Uint8Array;
@@ -65,22 +67,24 @@ export interface DrawResult {
   readonly seconds: number;
 }
 
+const LORA_TAG = /<lora:[^>]*>/g;
+
 /**
- * Jobs with equal keys can be drawn in one call of a pipeline; undefined for those that are drawn alone. Prompts in
- * sd-webui's syntax may be of several chunks, and the shorter ones of a batch are padded, which changes the picture
- * a little: only equal ones share a batch.
+ * Jobs with equal keys are expected to share steps, and may be drawn by one runner at the same time; undefined for those
+ * that are drawn alone. What a batch cannot know of a model is left to the pipeline, which keeps apart what does not fit.
  */
 export function batchKey(request: DrawRequest): string | undefined {
-  const {
-    prompt,
-    negativePrompt,
-    seeds: _seeds,
-    previews: _previews,
-    image,
-    mask: _mask,
-    ...shared
-  } = request;
-  if (image !== undefined) return undefined;
-  const texts = request.promptSyntax === 'webui' ? [prompt, negativePrompt] : [negativePrompt === undefined];
-  return JSON.stringify([texts, Object.entries(shared).sort(([a], [b]) => (a < b ? -1 : 1))]);
+  const { model, prompt, promptSyntax, width, height, guidanceScale, guidanceRescale, scheduler } = request;
+  const { image, mask } = request;
+  if (mask !== undefined) return undefined;
+  const size =
+    width === undefined && height === undefined && image ? pngSize(image, 'image') : { width, height };
+  return JSON.stringify([
+    model,
+    size,
+    guidanceScale === undefined ? 'recommended' : guidanceScale > 1,
+    guidanceRescale,
+    scheduler === undefined ? 'recommended' : schedulerKind(scheduler),
+    promptSyntax === 'webui' ? (prompt.match(LORA_TAG) ?? []) : [],
+  ]);
 }

@@ -9,7 +9,7 @@ export { MemoryQueue } from './queue/memory-queue.ts';
 export type { JobQueue } from './queue/queue.ts';
 export { RedisQueue } from './queue/redis-queue.ts';
 export { RedisWorker } from './queue/redis-worker.ts';
-export { PipelineHost } from './runner/pipeline-host.ts';
+export { type HostOptions, PipelineHost } from './runner/pipeline-host.ts';
 export { ProcessRunner, type RunnerProgram } from './runner/process-runner.ts';
 export type { Runner } from './runner/runner.ts';
 export { FolderStore } from './storage/folder-store.ts';

@@ -1,8 +1,8 @@
 /** @file `@calotype/server/runner`: the program of a runner's process. It loads nothing of the web server. */
 import { sendError } from 'calotype';
+import type { DrawRequest } from './draw-request.ts';
 import { type HostOptions, PipelineHost } from './runner/pipeline-host.ts';
-import type { FromRunner, SentOutcome, ToRunner } from './runner/protocol.ts';
-import type { RunnerJob } from './runner/runner.ts';
+import type { FromRunner, ToRunner } from './runner/protocol.ts';
 
 export type { HostOptions } from './runner/pipeline-host.ts';
 export { type NamedSource, readSources } from './models.ts';
@@ -13,26 +13,24 @@ export { type NamedSource, readSources } from './models.ts';
  */
 export function runRunner(options: HostOptions): void {
   const host = new PipelineHost(options);
-  let aborts: AbortController[] = [];
+  const aborts = new Map<number, AbortController>();
 
-  const draw = async (requests: Extract<ToRunner, { readonly draw: unknown }>['draw']): Promise<void> => {
-    aborts = requests.map(() => new AbortController());
-    const jobs = requests.map((request, job): RunnerJob => ({
-      request,
-      signal: aborts[job].signal,
-      onStep: (step) => post({ job, step }),
-    }));
-    const outcomes = await host.draw(jobs);
-    post({
-      outcomes: outcomes.map((outcome): SentOutcome =>
-        'drawn' in outcome ? outcome : { failed: sendError(outcome.failed) },
-      ),
-    });
+  const draw = async (job: number, request: DrawRequest): Promise<void> => {
+    const abort = new AbortController();
+    aborts.set(job, abort);
+    try {
+      const drawn = await host.draw({ request, signal: abort.signal, onStep: (step) => post({ job, step }) });
+      post({ job, drawn });
+    } catch (error) {
+      post({ job, failed: sendError(error) });
+    } finally {
+      aborts.delete(job);
+    }
   };
 
   process.on('message', (message: ToRunner) => {
-    if ('draw' in message) void draw(message.draw);
-    else aborts[message.abort]?.abort(new DOMException('The job was given up', 'AbortError'));
+    if ('draw' in message) void draw(message.job, message.draw);
+    else aborts.get(message.abort)?.abort(new DOMException('The job was given up', 'AbortError'));
   });
   // Ctrl-C reaches the whole group, but jobs that run are to be finished: the parent says when it is over.
   process.on('SIGINT', () => undefined);

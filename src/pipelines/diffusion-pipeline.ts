@@ -104,8 +104,8 @@ export interface DiffusionPipeline extends LoraMethods, IpAdapterMethods {
   readonly vae: VaeSettings;
   /** Its diffusers class. */
   readonly className: string;
-  /** The backend in use. */
-  readonly backend: Pick<Backend, 'name' | 'description'>;
+  /** The backend in use, and the bytes that it holds for this pipeline, where it counts them. */
+  readonly backend: Pick<Backend, 'name' | 'description' | 'memory'>;
   /** Settings that the model's folder recommends (calotype.json); the library does not apply them by itself. */
   readonly recommended: RecommendedSettings;
   /** What was ignored or decided while loading, for people. */
@@ -390,7 +390,11 @@ export function makePipeline(
     className,
     notices,
     recommended,
-    backend: { name: backend.name, description: backend.description },
+    backend: {
+      name: backend.name,
+      description: backend.description,
+      ...(backend.memory && { memory: backend.memory }),
+    },
     dispose: async (): Promise<void> => {
       await tail;
       tail = Promise.resolve();

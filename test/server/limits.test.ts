@@ -25,21 +25,21 @@ const ask = (url: string, body: object, headers: Record<string, string> = {}, si
 const codeOf = async (response: Response): Promise<unknown> =>
   v.parse(v.object({ error: v.object({ code: v.string() }) }), await response.json()).error.code;
 
-/** A runner that draws when it is told, and says what it was given. */
+/** A runner that draws when it is told, and says the prompts that it was given. */
 function heldRunner() {
   const inner = localRunner();
-  const batches: number[] = [];
+  const begun: string[] = [];
   let release = (): void => undefined;
   const held = new Promise<void>((resolve) => (release = resolve));
   const runner: Runner = {
     ...inner,
-    draw: async (jobs) => {
-      batches.push(jobs.length);
+    draw: async (job) => {
+      begun.push(job.request.prompt);
       await held;
-      return inner.draw(jobs);
+      return inner.draw(job);
     },
   };
-  return { runner, batches, release };
+  return { runner, begun, release };
 }
 
 it('answers those with a key alone, each with a share', async () => {
@@ -65,23 +65,25 @@ it('answers those with a key alone, each with a share', async () => {
   expect(() => parseKeys('alice short', 'keys')).toThrow(/line 1/);
 });
 
-it('bounds its queue, batches what waits, and gives each the picture that it would have alone', async () => {
-  const { runner, batches, release } = heldRunner();
-  const url = await start({ runners: [runner], capacity: 3 });
-  const alone = ask(url, { prompt: 'a cat', seed: 9 });
-  await expect.poll(() => batches).toEqual([1]);
-  const waiting = [
-    ask(url, { prompt: 'a cat', seed: 9 }),
-    ask(url, { prompt: 'a dog', seed: 1, steps: 3 }),
-    ask(url, { prompt: 'a fox', seed: 2 }),
-  ];
-  await expect.poll(async () => (await fetch(`${url}/metrics`)).text()).toContain('{state="waiting"} 3');
+it('bounds its queue, lets jobs join, and gives each the picture that it would have alone', async () => {
+  const { runner, begun, release } = heldRunner();
+  const url = await start({ runners: [runner], capacity: 3, maxBatch: 2 });
+  const metrics = async () => (await fetch(`${url}/metrics`)).text();
+  const first = ask(url, { prompt: 'a cat', seed: 9 });
+  await expect.poll(metrics).toContain('{state="active"} 1');
+  // It cannot join, and is overtaken by one that can.
+  const others = [ask(url, { prompt: 'a small cat', size: '32x32' })];
+  await expect.poll(metrics).toContain('{state="waiting"} 1');
+  const joined = ask(url, { prompt: 'a dog', seed: 1, steps: 3 });
+  await expect.poll(metrics).toContain('{state="active"} 2');
+  others.push(ask(url, { prompt: 'a fox', seed: 2 }), ask(url, { prompt: 'a cat', seed: 9 }));
+  await expect.poll(metrics).toContain('{state="waiting"} 3');
   const full = await ask(url, {});
   expect([full.status, await codeOf(full)]).toEqual([429, 'queue-full']);
   expect(Number(full.headers.get('retry-after'))).toBeGreaterThan(0);
   release();
   const pictures = await Promise.all(
-    [alone, ...waiting].map(async (response) => {
+    [first, joined, ...others].map(async (response) => {
       const { data } = v.parse(
         v.object({ data: v.array(v.object({ b64_json: v.string() })) }),
         await (await response).json(),
@@ -89,10 +91,12 @@ it('bounds its queue, batches what waits, and gives each the picture that it wou
       return decodePng(Buffer.from(data[0].b64_json, 'base64')).image.data;
     }),
   );
-  expect(batches).toEqual([1, 2, 1]);
-  const worst = pictures[0].reduce((most, value, i) => Math.max(most, Math.abs(value - pictures[1][i])), 0);
+  expect(begun.slice(0, 2)).toEqual(['a cat', 'a dog']);
+  expect(begun).toHaveLength(5);
+  const [cat, dog, , , again] = pictures;
+  const worst = cat.reduce((most, value, i) => Math.max(most, Math.abs(value - again[i])), 0);
   expect(worst).toBeLessThanOrEqual(1);
-  expect(pictures[3]).not.toEqual(pictures[1]);
+  expect(dog).not.toEqual(cat);
 });
 
 it('drops jobs whose client went away, and those that take too long', async () => {

@@ -2,6 +2,7 @@
 import { cpu } from '../../src/index.ts';
 import {
   DEFAULT_LIMITS,
+  type HostOptions,
   KeyRing,
   type Limits,
   MemoryQueue,
@@ -24,12 +25,17 @@ export interface TestServer extends Partial<Omit<ServeOptions, 'limits' | 'port'
 }
 
 /** A runner in this process. */
-export function localRunner(loras: ServeOptions['loras'] = []): Runner {
-  const host = new PipelineHost({ models: MODELS, loras, backends: () => [cpu({ threads: 2 })] });
+export function localRunner(options: Partial<HostOptions> = {}): Runner {
+  const host = new PipelineHost({
+    models: MODELS,
+    backends: () => [cpu({ threads: 2 })],
+    maxBatch: 4,
+    ...options,
+  });
   return {
     name: 'local',
     ready: Promise.resolve(),
-    draw: (jobs) => host.draw(jobs),
+    draw: (job) => host.draw(job),
     close: () => host.dispose(),
   };
 }
@@ -39,7 +45,7 @@ export function startServer({ limits, capacity = 8, maxBatch = 4, runners, ...op
   const queue =
     options.queue ??
     new MemoryQueue({
-      runners: runners ?? [localRunner(options.loras)],
+      runners: runners ?? [localRunner({ loras: options.loras ?? [] })],
       capacity,
       maxBatch,
       attempts: 2,

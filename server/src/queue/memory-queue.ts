@@ -1,7 +1,7 @@
-/** @file The queue inside the server's process: bounded, in the order of arrival, compatible jobs drawn together. */
+/** @file The queue inside the server's process: bounded, in the order of arrival; compatible jobs join those that are drawn. */
 import { batchKey, type DrawRequest, type DrawResult } from '../draw-request.ts';
 import { QueueFullError, RunnerDiedError, UnavailableError } from '../errors.ts';
-import type { DrawOutcome, Runner } from '../runner/runner.ts';
+import type { Runner } from '../runner/runner.ts';
 import type { JobListener, JobQueue, QueueCounts } from './queue.ts';
 
 /** Options of a `MemoryQueue`. */
@@ -9,7 +9,7 @@ export interface MemoryQueueOptions {
   readonly runners: readonly Runner[];
   /** Jobs that may wait. */
   readonly capacity: number;
-  /** Pictures that may be drawn in one call; 1 turns batching off. */
+  /** Pictures that a runner may draw at a time; 1 turns batching off. */
   readonly maxBatch: number;
   /** Times that a job is begun when runners die of it. */
   readonly attempts: number;
@@ -20,8 +20,17 @@ interface Entry {
   readonly request: DrawRequest;
   readonly key: string | undefined;
   readonly listener: JobListener;
-  readonly settle: (outcome: DrawOutcome) => void;
+  readonly resolve: (result: DrawResult) => void;
+  readonly reject: (reason: unknown) => void;
   attempts: number;
+  /** Jobs that came later and were begun before it. */
+  overtaken: number;
+}
+
+/** A runner and what it draws; those jobs have equal keys. */
+interface Desk {
+  readonly runner: Runner;
+  readonly drawing: Set<Entry>;
 }
 
 /** Seconds that a job is taken to last before any has. */
@@ -31,8 +40,7 @@ const FIRST_GUESS = 5;
 export class MemoryQueue implements JobQueue {
   readonly #options: MemoryQueueOptions;
   readonly #waiting: Entry[] = [];
-  readonly #idle: Runner[];
-  #active = 0;
+  readonly #desks: readonly Desk[];
   #closing = false;
   /** Moving mean of what a job takes a runner, in seconds. */
   #jobSeconds = FIRST_GUESS;
@@ -40,48 +48,49 @@ export class MemoryQueue implements JobQueue {
 
   constructor(options: MemoryQueueOptions) {
     this.#options = options;
-    this.#idle = [...options.runners];
+    this.#desks = options.runners.map((runner) => ({ runner, drawing: new Set<Entry>() }));
   }
 
   async submit(_id: string, request: DrawRequest, listener: JobListener): Promise<DrawResult> {
     listener.signal.throwIfAborted();
     if (this.#closing)
       throw new UnavailableError('the server is shutting down', { remedy: 'Try another, or again later' });
-    const { capacity, runners } = this.#options;
-    if (this.#waiting.length >= capacity && this.#idle.length === 0)
-      throw new QueueFullError(`${capacity} jobs are waiting already`, {
-        remedy: 'Try again after the time that Retry-After says',
-        retryAfter: Math.ceil((this.#waiting.length * this.#jobSeconds) / runners.length / 2) || 1,
-      });
     return new Promise<DrawResult>((resolve, reject) => {
+      const leave = (): void => {
+        // A job that is being drawn is told by its runner.
+        if (!this.#waiting.includes(entry)) return;
+        this.#withdraw(entry);
+        entry.reject(listener.signal.reason);
+        this.#check();
+      };
       const entry: Entry = {
         request,
         key: batchKey(request),
         listener,
-        settle: (outcome) => {
+        resolve: (result) => {
           listener.signal.removeEventListener('abort', leave);
-          if ('drawn' in outcome) resolve(outcome.drawn);
+          resolve(result);
+        },
+        reject: (reason) => {
+          listener.signal.removeEventListener('abort', leave);
           // oxlint-disable-next-line prefer-promise-reject-errors -- signals may have any reason.
-          else reject(outcome.failed);
+          reject(reason);
         },
         attempts: 0,
-      };
-      const leave = (): void => {
-        const place = this.#waiting.indexOf(entry);
-        // A job that is being drawn is told by its runner.
-        if (place < 0) return;
-        this.#waiting.splice(place, 1);
-        entry.settle({ failed: listener.signal.reason });
-        this.#check();
+        overtaken: 0,
       };
       listener.signal.addEventListener('abort', leave);
       this.#waiting.push(entry);
       this.#dispatch();
+      if (this.#waiting.length > this.#options.capacity) {
+        this.#withdraw(entry);
+        entry.reject(this.#full());
+      }
     });
   }
 
   async counts(): Promise<QueueCounts> {
-    return { waiting: this.#waiting.length, active: this.#active };
+    return { waiting: this.#waiting.length, active: this.#active() };
   }
 
   async ready(): Promise<boolean> {
@@ -106,52 +115,67 @@ export class MemoryQueue implements JobQueue {
     await Promise.all(this.#options.runners.map((runner) => runner.close()));
   }
 
+  #active(): number {
+    return this.#desks.reduce((sum, { drawing }) => sum + drawing.size, 0);
+  }
+
+  #full(): QueueFullError {
+    const { capacity, runners } = this.#options;
+    return new QueueFullError(`${capacity} jobs are waiting already`, {
+      remedy: 'Try again after the time that Retry-After says',
+      retryAfter: Math.ceil((this.#waiting.length * this.#jobSeconds) / runners.length / 2) || 1,
+    });
+  }
+
+  #withdraw(entry: Entry): void {
+    const place = this.#waiting.indexOf(entry);
+    if (place >= 0) this.#waiting.splice(place, 1);
+  }
+
+  /** Begins what can be begun. Nobody is overtaken by more jobs than share a batch. */
   #dispatch(): void {
-    while (this.#idle.length > 0 && this.#waiting.length > 0) {
-      const runner = this.#idle.shift()!;
-      void this.#run(runner, this.#takeBatch());
-    }
-  }
-
-  /** The first that waits, and those behind it that can be drawn with it. */
-  #takeBatch(): Entry[] {
-    const first = this.#waiting.shift()!;
-    const batch = [first];
-    let pictures = first.request.seeds.length;
-    if (first.key === undefined) return batch;
+    const passed: Entry[] = [];
     for (const entry of this.#waiting.slice()) {
-      const more = pictures + entry.request.seeds.length;
-      if (entry.key !== first.key || more > this.#options.maxBatch) continue;
-      this.#waiting.splice(this.#waiting.indexOf(entry), 1);
-      batch.push(entry);
-      pictures = more;
+      const desk = this.#deskFor(entry);
+      if (desk) {
+        this.#withdraw(entry);
+        for (const waiting of passed) waiting.overtaken++;
+        void this.#run(desk, entry);
+      } else if (entry.overtaken >= this.#options.maxBatch) return;
+      else passed.push(entry);
     }
-    return batch;
   }
 
-  async #run(runner: Runner, batch: readonly Entry[]): Promise<void> {
+  /** An idle runner, else one whose pictures a job can join. */
+  #deskFor({ key, request }: Entry): Desk | undefined {
+    const idle = this.#desks.find(({ drawing }) => drawing.size === 0);
+    if (idle || key === undefined) return idle;
+    return this.#desks.find(({ drawing }) => {
+      const entries = [...drawing];
+      const pictures = entries.reduce((sum, entry) => sum + entry.request.seeds.length, 0);
+      return entries[0].key === key && pictures + request.seeds.length <= this.#options.maxBatch;
+    });
+  }
+
+  async #run({ runner, drawing }: Desk, entry: Entry): Promise<void> {
+    const { request, listener } = entry;
     const begin = performance.now();
-    this.#active += batch.length;
+    drawing.add(entry);
+    entry.attempts++;
     try {
-      for (const entry of batch) {
-        entry.attempts++;
-        entry.listener.onStart?.();
-      }
-      const outcomes = await runner.draw(
-        batch.map(({ request, listener }) => ({
-          request,
-          signal: listener.signal,
-          onStep: (step) => listener.onStep?.(step),
-        })),
-      );
-      const seconds = (performance.now() - begin) / 1000 / batch.length;
+      listener.onStart?.();
+      const result = await runner.draw({
+        request,
+        signal: listener.signal,
+        onStep: (step) => listener.onStep?.(step),
+      });
+      const seconds = (performance.now() - begin) / 1000 / drawing.size;
       this.#jobSeconds += (seconds - this.#jobSeconds) / 8;
-      batch.forEach((entry, i) => entry.settle(outcomes[i]));
+      entry.resolve(result);
     } catch (reason) {
-      for (const entry of batch.toReversed()) this.#retry(entry, reason);
+      this.#retry(entry, reason);
     } finally {
-      this.#active -= batch.length;
-      this.#idle.push(runner);
+      drawing.delete(entry);
       this.#dispatch();
       this.#check();
     }
@@ -160,13 +184,13 @@ export class MemoryQueue implements JobQueue {
   /** A job whose runner died goes back to the front; it has its seeds, so that the pictures will be the same. */
   #retry(entry: Entry, reason: unknown): void {
     const { signal } = entry.listener;
-    if (signal.aborted) entry.settle({ failed: signal.reason });
+    if (signal.aborted) entry.reject(signal.reason);
     else if (reason instanceof RunnerDiedError && entry.attempts < this.#options.attempts)
       this.#waiting.unshift(entry);
-    else entry.settle({ failed: reason });
+    else entry.reject(reason);
   }
 
   #check(): void {
-    if (this.#waiting.length === 0 && this.#active === 0) this.#onEmpty();
+    if (this.#waiting.length === 0 && this.#active() === 0) this.#onEmpty();
   }
 }

@@ -2,8 +2,7 @@
 import { type CalotypeImage, decodePng, encodePng, recipeTexts } from 'calotype';
 import type { DrawRequest, MaskFile, Picture, PngFile } from '../draw-request.ts';
 import { version } from '../version.ts';
-import type { SharedSettings } from './batch-options.ts';
-import type { RunnerJob } from './runner.ts';
+import type { SharedSettings } from './call-options.ts';
 
 /** A mask as pipelines take it: white where to paint. */
 export function readMask({ png, paint }: MaskFile): CalotypeImage {
@@ -18,54 +17,50 @@ export function readMask({ png, paint }: MaskFile): CalotypeImage {
   return { ...image, data };
 }
 
-/** Pictures of a call by job, each with its recipe in the file. */
+/** Pictures of a call, each with its recipe in the file. */
 export async function encodePictures(
-  requests: readonly DrawRequest[],
+  request: DrawRequest,
   images: readonly CalotypeImage[],
   settings: SharedSettings,
-): Promise<Picture[][]> {
-  let next = 0;
-  const encodeOne = async (request: DrawRequest, seed: DrawRequest['seeds'][number]): Promise<Picture> => {
-    const image = images[next++];
-    const { width, height } = image;
-    const { prompt, negativePrompt } = request;
-    const number = typeof seed === 'number' ? seed : seed.seed;
-    const text = recipeTexts({
-      ...settings,
-      calotype: version,
-      prompt,
-      ...(negativePrompt !== undefined && { negativePrompt }),
-      ...(request.scheduler !== undefined && { sampler: request.scheduler }),
-      ...(request.promptSyntax === 'webui' && { promptSyntax: 'webui' }),
-      seed: number,
-      ...(typeof seed === 'object' && { seedDevice: seed.device }),
-      width,
-      height,
-    });
-    return {
-      png: await encodePng(image, { text }),
-      width,
-      height,
-      seed: number,
-      parameters: text['parameters'],
-    };
-  };
-  const byJob: Picture[][] = [];
-  for (const request of requests) {
-    const pictures: Picture[] = [];
-    for (const seed of request.seeds) pictures.push(await encodeOne(request, seed));
-    byJob.push(pictures);
-  }
-  return byJob;
+): Promise<Picture[]> {
+  const pictures: Picture[] = [];
+  for (const [i, seed] of request.seeds.entries())
+    pictures.push(await encodeOne(request, seed, images[i], settings));
+  return pictures;
 }
 
-/** Previews of a call by job. */
-export async function encodePreviews(
-  jobs: readonly RunnerJob[],
-  previews: readonly CalotypeImage[],
-): Promise<PngFile[][]> {
+async function encodeOne(
+  { prompt, negativePrompt, scheduler, promptSyntax }: DrawRequest,
+  seed: DrawRequest['seeds'][number],
+  image: CalotypeImage,
+  settings: SharedSettings,
+): Promise<Picture> {
+  const { width, height } = image;
+  const number = typeof seed === 'number' ? seed : seed.seed;
+  const text = recipeTexts({
+    ...settings,
+    calotype: version,
+    prompt,
+    ...(negativePrompt !== undefined && { negativePrompt }),
+    ...(scheduler !== undefined && { sampler: scheduler }),
+    ...(promptSyntax === 'webui' && { promptSyntax: 'webui' }),
+    seed: number,
+    ...(typeof seed === 'object' && { seedDevice: seed.device }),
+    width,
+    height,
+  });
+  return {
+    png: await encodePng(image, { text }),
+    width,
+    height,
+    seed: number,
+    parameters: text['parameters'],
+  };
+}
+
+/** Previews as files. */
+export async function encodePreviews(previews: readonly CalotypeImage[]): Promise<PngFile[]> {
   const encoded: PngFile[] = [];
   for (const preview of previews) encoded.push(await encodePng(preview));
-  let next = 0;
-  return jobs.map(({ request }) => encoded.slice(next, (next += request.seeds.length)));
+  return encoded;
 }

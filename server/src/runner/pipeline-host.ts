@@ -1,34 +1,25 @@
-/** @file Pipelines by name, loaded when a job first asks for one and let go by a budget; this computes in this process. */
+/** @file Draws jobs in this process: their pipelines, LoRAs and batches. */
 import { setImmediate } from 'node:timers/promises';
-import {
-  type BackendFactory,
-  DiffusionPipeline,
-  isWeightFile,
-  NotFoundError,
-  type PipelineOutput,
-  type Scheduler,
-} from 'calotype';
+import { type ContinuousBatch, type DenoisingStep, NotFoundError, type Scheduler } from 'calotype';
 import type { DrawResult } from '../draw-request.ts';
 import { findModel, type NamedSource } from '../models.ts';
-import { batchOptions, schedulerOf, settingsOf } from './batch-options.ts';
+import { callOptions, schedulerOf, settingsOf } from './call-options.ts';
+import { type LoadOptions, LoadedModels, type LoadedModel } from './loaded-models.ts';
 import { encodePictures, encodePreviews } from './pictures.ts';
-import type { DrawOutcome, RunnerJob } from './runner.ts';
+import type { RunnerJob } from './runner.ts';
 
 /** What a host offers and may use. */
-export interface HostOptions {
+export interface HostOptions extends LoadOptions {
   readonly models: readonly NamedSource[];
   /** LoRAs that prompts may name as `<lora:name:weight>`. */
   readonly loras?: readonly NamedSource[];
-  /** Backends to try, made anew for each model. */
-  readonly backends: () => readonly BackendFactory[];
-  readonly dtype?: 'auto' | 'f16' | 'f32';
-  /** Models to hold at once; the one used longest ago goes first. Default 1. */
-  readonly held?: number;
+  /** Pictures that are drawn at a time, each at its own step; 1, the default, for one call after the other. */
+  readonly maxBatch?: number;
 }
 
-/** A loaded model. */
-interface Loaded {
-  readonly pipe: DiffusionPipeline;
+/** What a host keeps with a pipeline. */
+interface Held {
+  readonly batch: ContinuousBatch;
   /** The model's own, from whose configuration others are made. */
   readonly scheduler: Scheduler;
   /** Names of the LoRAs that are loaded. */
@@ -37,103 +28,82 @@ interface Loaded {
 
 const LORA_NAME = /<lora:([^:>]+)/g;
 
-/** Holds pipelines and draws batches, one at a time. */
+/** Holds pipelines and draws jobs with them. */
 export class PipelineHost {
   readonly #options: HostOptions;
-  /** The one that was used last comes last. */
-  readonly #loaded = new Map<string, Loaded>();
+  readonly #models: LoadedModels<Held>;
+  /** Jobs are begun one after the other: a call has the scheduler and the adapters of the moment it is made. */
+  #beginning: Promise<unknown> = Promise.resolve();
 
   constructor(options: HostOptions) {
+    const { maxBatch = 1 } = options;
     this.#options = options;
+    this.#models = new LoadedModels(options, (pipe) => ({
+      batch: pipe.continuousBatch({ maxImages: maxBatch }),
+      scheduler: pipe.scheduler,
+      loras: new Set<string>(),
+    }));
   }
 
   /** Loads the first model, which is what most jobs will ask for. */
   async load(): Promise<void> {
-    await this.#open(this.#options.models[0], new AbortController().signal);
+    const { release } = await this.#models.take(this.#options.models[0], new AbortController().signal);
+    await release();
   }
 
-  /** Draws jobs with equal batch keys, or one job. */
-  async draw(jobs: readonly RunnerJob[]): Promise<readonly DrawOutcome[]> {
+  /** Draws a job; see `Runner.draw`. */
+  async draw(job: RunnerJob): Promise<DrawResult> {
     const begin = performance.now();
-    const abort = new AbortController();
-    const waiting = new Set(jobs.filter(({ signal }) => !signal.aborted));
-    // The batch goes on as long as anybody waits for one of its pictures.
-    const leave = jobs.map((job) => () => {
-      waiting.delete(job);
-      if (waiting.size === 0) abort.abort(job.signal.reason);
-    });
-    jobs.forEach(({ signal }, i) => signal.addEventListener('abort', leave[i]));
-    if (waiting.size === 0) abort.abort(jobs[0].signal.reason);
+    const { request, signal } = job;
+    signal.throwIfAborted();
+    const before = this.#beginning;
+    const begun = before.then(() => this.#begin(job));
+    this.#beginning = begun.catch(() => undefined);
+    const { drawing, model, noticed, scheduler } = await begun;
     try {
-      const results = await this.#drawBatch(jobs, abort.signal);
-      const seconds = (performance.now() - begin) / 1000;
-      return results.map((result, i) => {
-        return givenUp(jobs[i]) ?? { drawn: { ...result, seconds } };
-      });
-    } catch (error) {
-      return jobs.map((job) => givenUp(job) ?? { failed: error });
+      const output = await drawing;
+      const cut = output.truncatedPrompts.map((end) => `the model did not read: "${end}"`);
+      const settings = settingsOf(output.options, scheduler, request.model);
+      const pictures = await encodePictures(request, output.images, settings);
+      return { pictures, notices: [...noticed, ...cut], seconds: (performance.now() - begin) / 1000 };
     } finally {
-      jobs.forEach(({ signal }, i) => signal.removeEventListener('abort', leave[i]));
+      await model.release();
     }
   }
 
   /** Frees all pipelines. */
   async dispose(): Promise<void> {
-    for (const { pipe } of this.#loaded.values()) await pipe.dispose();
-    this.#loaded.clear();
+    await this.#beginning;
+    await this.#models.dispose();
   }
 
-  async #drawBatch(
-    jobs: readonly RunnerJob[],
-    signal: AbortSignal,
-  ): Promise<readonly Omit<DrawResult, 'seconds'>[]> {
-    const requests = jobs.map(({ request }) => request);
-    const [first] = requests;
+  /** Makes the call that draws a job. */
+  async #begin({ request, signal, onStep }: RunnerJob) {
     signal.throwIfAborted();
-    const model = findModel(this.#options.models, first.model);
-    const { pipe, scheduler, loras } = await this.#open(model, signal);
-    await this.#loadLoras(pipe, loras, requests.map(({ prompt }) => prompt).join('\n'), signal);
-    pipe.scheduler = schedulerOf(first.scheduler, scheduler);
-    const options = batchOptions(requests, pipe.recommended);
-    const noticed = pipe.notices.length;
-    const output = await takeSteps(pipe.stream({ ...options, signal }), jobs);
-    const cut = output.truncatedPrompts.map((end) => `the model did not read: "${end}"`);
-    const notices = [...pipe.notices.slice(noticed), ...cut];
-    const settings = settingsOf(output.options, pipe.scheduler, first.model);
-    const encoded = await encodePictures(requests, output.images, settings);
-    return encoded.map((pictures) => ({ pictures, notices }));
+    const model = await this.#models.take(findModel(this.#options.models, request.model), signal);
+    try {
+      const { pipe, held } = model;
+      const before = pipe.notices.length;
+      await this.#loadLoras(model, request.prompt, signal);
+      const noticed = pipe.notices.slice(before);
+      const scheduler = schedulerOf(request.scheduler, held.scheduler);
+      pipe.scheduler = scheduler;
+      const options = { ...callOptions(request, pipe.recommended), signal };
+      const drawing = held.batch.draw(options, { onStep: stepReporter(request.previews, onStep) });
+      // It is awaited a moment later.
+      drawing.catch(() => undefined);
+      return { drawing, model, noticed, scheduler };
+    } catch (error) {
+      await model.release();
+      throw error;
+    }
   }
 
-  async #open({ name, source }: NamedSource, signal: AbortSignal): Promise<Loaded> {
-    const { backends, dtype = 'auto', held = 1 } = this.#options;
-    const before = this.#loaded.get(name);
-    if (before) {
-      this.#loaded.delete(name);
-      this.#loaded.set(name, before);
-      return before;
-    }
-    for (const [oldest, { pipe }] of this.#loaded) {
-      if (this.#loaded.size < held) break;
-      this.#loaded.delete(oldest);
-      await pipe.dispose();
-    }
-    const load = isWeightFile(source) ? DiffusionPipeline.fromSingleFile : DiffusionPipeline.fromPretrained;
-    const pipe = await load(source, { backends: backends(), dtype, signal });
-    const loaded = { pipe, scheduler: pipe.scheduler, loras: new Set<string>() };
-    this.#loaded.set(name, loaded);
-    return loaded;
-  }
-
-  /** Loads the LoRAs that prompts name, if they are offered; prompts then say how much each counts. */
-  async #loadLoras(
-    pipe: DiffusionPipeline,
-    loaded: Set<string>,
-    prompts: string,
-    signal: AbortSignal,
-  ): Promise<void> {
+  /** Loads the LoRAs that a prompt names, if they are offered; the prompt then says how much each counts. */
+  async #loadLoras({ pipe, held }: LoadedModel<Held>, prompt: string, signal: AbortSignal): Promise<void> {
     const { loras = [] } = this.#options;
-    for (const [, adapterName] of prompts.matchAll(LORA_NAME)) {
-      if (loaded.has(adapterName)) continue;
+    for (const [, adapterName] of prompt.matchAll(LORA_NAME)) {
+      if (held.loras.has(adapterName)) continue;
       const offered = loras.find(({ name }) => name === adapterName);
       if (!offered)
         throw new NotFoundError(`there is no LoRA '${adapterName}'`, {
@@ -142,36 +112,25 @@ export class PipelineHost {
             loras.length > 0 ? `Served are ${loras.map(({ name }) => name).join(', ')}` : 'None are served',
         });
       await pipe.loadLoraWeights(offered.source, { adapterName, signal });
-      loaded.add(adapterName);
+      held.loras.add(adapterName);
       // Loading makes it active in every call; only prompts that name it are to have it.
       await pipe.setAdapters([]);
     }
   }
 }
 
-/** The outcome of a job that nobody waits for. */
-function givenUp({ signal }: RunnerJob): DrawOutcome | undefined {
-  const reason: unknown = signal.reason;
-  return signal.aborted ? { failed: reason } : undefined;
-}
-
-/** Runs a call to its end; jobs hear of steps as the device finishes them, while later ones are being queued. */
-async function takeSteps(
-  stream: ReturnType<DiffusionPipeline['stream']>,
-  jobs: readonly RunnerJob[],
-): Promise<PipelineOutput> {
-  for await (const { index, total, finished, preview } of stream) {
-    const done = index + 1;
-    const wanted = jobs.map(({ request }) => isPreviewed(request.previews, index, total));
-    const previews = wanted.includes(true) ? await encodePreviews(jobs, await preview()) : [];
-    const report = (): void =>
-      jobs.forEach(({ onStep }, i) => onStep({ done, total, previews: wanted[i] ? previews[i] : [] }));
-    // A step that fails also fails the stream, which is where the error is handled.
-    finished.then(report, () => undefined);
+/** Tells of steps as the device finishes them, while later ones are being queued. */
+function stepReporter(count: number, onStep: RunnerJob['onStep']) {
+  return async ({ index, total, finished, preview }: DenoisingStep): Promise<void> => {
+    const previews = isPreviewed(count, index, total) ? await encodePreviews(await preview()) : [];
+    // A step that fails also fails the call, which is where the error is handled.
+    finished.then(
+      () => onStep({ done: index + 1, total, previews }),
+      () => undefined,
+    );
     // A backend that computes on this thread would otherwise keep cancelling from being heard between steps.
     await setImmediate();
-  }
-  return stream.output;
+  };
 }
 
 /** Whether one of `count` previews, spread evenly over the steps before the last, falls on a step. */

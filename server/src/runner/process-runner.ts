@@ -1,10 +1,11 @@
-/** @file A runner in a process of its own, so that a driver's crash costs one batch and the server stays responsive. */
+/** @file A runner in a process of its own, so that a driver's crash costs what it draws alone, and the server stays responsive. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { rebuildError } from 'calotype';
+import type { DrawResult } from '../draw-request.ts';
 import { RunnerDiedError } from '../errors.ts';
-import type { FromRunner, SentOutcome, ToRunner } from './protocol.ts';
-import type { DrawOutcome, Runner, RunnerJob } from './runner.ts';
+import type { FromRunner, ToRunner } from './protocol.ts';
+import type { Runner, RunnerJob } from './runner.ts';
 
 /** The program of a runner's process, which calls `runRunner`. */
 export interface RunnerProgram {
@@ -16,22 +17,24 @@ export interface RunnerProgram {
   readonly env?: Readonly<Record<string, string>>;
 }
 
-/** What a batch waits for. */
+/** A job that waits for its process. */
 interface Drawing {
-  readonly jobs: readonly RunnerJob[];
-  readonly resolve: (outcomes: readonly DrawOutcome[]) => void;
+  readonly job: RunnerJob;
+  readonly resolve: (drawn: DrawResult) => void;
   readonly reject: (reason: unknown) => void;
 }
 
 /** Milliseconds that a process has to end by itself. */
 const END_GRACE = 5000;
 
-/** Starts its process at once, and anew when a batch comes after it died. */
+/** Starts its process at once, and anew when a job comes after it died. */
 export class ProcessRunner implements Runner {
   readonly #program: RunnerProgram;
   #child: ChildProcess;
   #ready: Promise<void>;
-  #drawing: Drawing | undefined;
+  /** By number. */
+  readonly #drawing = new Map<number, Drawing>();
+  #next = 0;
 
   constructor(program: RunnerProgram) {
     this.#program = program;
@@ -52,25 +55,24 @@ export class ProcessRunner implements Runner {
     return this.#child.pid;
   }
 
-  async draw(jobs: readonly RunnerJob[]): Promise<readonly DrawOutcome[]> {
+  async draw(job: RunnerJob): Promise<DrawResult> {
     if (!this.#child.connected) {
       this.#child = this.#start();
       this.#ready = this.#whenReady(this.#child);
     }
     await this.#ready;
-    const aborts = jobs.map((_, job) => () => this.#post({ abort: job }));
+    const number = this.#next++;
+    const abort = (): void => this.#post({ abort: number });
     try {
-      return await new Promise<readonly DrawOutcome[]>((resolve, reject) => {
-        this.#drawing = { jobs, resolve, reject };
-        this.#post({ draw: jobs.map(({ request }) => request) });
-        jobs.forEach(({ signal }, job) => {
-          if (signal.aborted) aborts[job]();
-          else signal.addEventListener('abort', aborts[job]);
-        });
+      return await new Promise<DrawResult>((resolve, reject) => {
+        this.#drawing.set(number, { job, resolve, reject });
+        this.#post({ draw: job.request, job: number });
+        if (job.signal.aborted) abort();
+        else job.signal.addEventListener('abort', abort);
       });
     } finally {
-      this.#drawing = undefined;
-      jobs.forEach(({ signal }, job) => signal.removeEventListener('abort', aborts[job]));
+      this.#drawing.delete(number);
+      job.signal.removeEventListener('abort', abort);
     }
   }
 
@@ -95,7 +97,10 @@ export class ProcessRunner implements Runner {
     child.on('message', (message: FromRunner) => this.#hear(message));
     // The exit below tells what happened; without a listener the error would end the server.
     child.on('error', () => undefined);
-    child.on('exit', (code, signal) => this.#drawing?.reject(this.#died(code, signal)));
+    child.on('exit', (code, signal) => {
+      // Nothing is sent to another process as long as these are here.
+      for (const { reject } of this.#drawing.values()) reject(this.#died(code, signal));
+    });
     return child;
   }
 
@@ -118,11 +123,13 @@ export class ProcessRunner implements Runner {
   }
 
   #hear(message: FromRunner): void {
-    const drawing = this.#drawing;
+    const drawing = 'job' in message ? this.#drawing.get(message.job) : undefined;
     if (drawing === undefined) return;
-    if ('step' in message) drawing.jobs[message.job].onStep(message.step);
-    else if ('outcomes' in message)
-      drawing.resolve(message.outcomes.map((sent, job) => outcomeOf(sent, drawing.jobs[job].signal)));
+    const { job, resolve, reject } = drawing;
+    if ('step' in message) job.onStep(message.step);
+    else if ('drawn' in message) resolve(message.drawn);
+    else if ('failed' in message)
+      reject(job.signal.aborted ? job.signal.reason : rebuildError(message.failed));
   }
 
   #died(code: number | null, signal: NodeJS.Signals | null): RunnerDiedError {
@@ -130,9 +137,4 @@ export class ProcessRunner implements Runner {
       remedy: 'Try again; if it happens again, look at what the runner wrote to standard error',
     });
   }
-}
-
-function outcomeOf(sent: SentOutcome, signal: AbortSignal): DrawOutcome {
-  if ('drawn' in sent) return sent;
-  return { failed: signal.aborted ? signal.reason : rebuildError(sent.failed) };
 }

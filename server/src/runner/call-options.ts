@@ -1,4 +1,4 @@
-/** @file One call of a pipeline for several jobs. */
+/** @file A job as a call of a pipeline. */
 import {
   type CallOptions,
   type DiffusionPipeline,
@@ -12,32 +12,30 @@ import {
 import type { DrawRequest, MaskFile } from '../draw-request.ts';
 import { readMask } from './pictures.ts';
 
-/** Options of the call that draws these jobs, one row for each picture in their order; their batch keys are equal. */
-export function batchOptions(
-  requests: readonly DrawRequest[],
+/** Options of the call that draws a job; its pictures have a generator each. */
+export function callOptions(
+  request: DrawRequest,
   recommended: DiffusionPipeline['recommended'],
 ): CallOptions {
-  const rows = requests.flatMap((request) => request.seeds.map((seed) => ({ ...request, seed })));
-  const [first] = requests;
   const {
+    prompt,
+    negativePrompt,
     image,
     mask,
     scheduler: _scheduler,
     model: _model,
-    seeds: _seeds,
+    seeds,
     previews: _previews,
     ...settings
-  } = first;
+  } = request;
   // The size that a model recommends is not that of a picture to begin with.
   const { height: _height, width: _width, ...withoutSize } = recommended;
   return {
     ...(image ? withoutSize : recommended),
     ...settings,
-    prompt: rows.map(({ prompt }) => prompt),
-    ...(first.negativePrompt !== undefined && {
-      negativePrompt: rows.map(({ negativePrompt = '' }) => negativePrompt),
-    }),
-    seed: rows.map(({ seed }) => seed),
+    prompt: seeds.map(() => prompt),
+    ...(negativePrompt !== undefined && { negativePrompt: seeds.map(() => negativePrompt) }),
+    seed: seeds,
     ...(image && { image: decodePng(image, 'image').image }),
     ...maskOption(mask),
   };
