@@ -4,13 +4,15 @@
 // bit of its base on any device, subnormals and rounding of halves (to nearest even) included.
 //
 // tables: the stored row of each packed column; the part (of stacked weights) of each 4 columns; the stored position in
-// a row of each packed step. NONE is padding. terms: for each part its first term, their number, its first row; for each term
+// a row of each packed step. NONE is padding. Variant without TERMS: weights are only packed. terms: for each part its first term, their number, its first row; for each term
 // (rank / 4, begin of up, begin of down, scale); then up [row][rank] and down [position][rank] in vectors of four.
 #include "lib/flat.wgsl"
 struct Dims { blocks: u32, columnBlocks: u32, depthBlocks: u32, columns: u32, rowLength: u32 }
 @group(0) @binding(0) var<uniform> dims: Dims;
 @group(0) @binding(1) var<storage, read> base: array<u32>;
+#if TERMS
 @group(0) @binding(2) var<storage, read> terms: array<vec4u>;
+#endif
 @group(0) @binding(3) var<storage, read> tables: array<u32>;
 @group(0) @binding(4) var<storage, read_write> packed: array<u32>;
 
@@ -109,10 +111,18 @@ fn main(
   let position$s = tables[steps + $su];
   let from$s = select(position$s, 0u, position$s == NONE);
 #endfor
+#if TERMS
   let part = terms[tables[dims.columnBlocks * 4u + column]];
+  let first = part.z;
+#else
+  const first = 0u;
+#endif
 #for q 4
   let row$q = tables[column * 4u + $qu];
-  let source$q = select(row$q, part.z, row$q == NONE);
+  let source$q = select(row$q, first, row$q == NONE);
+#endfor
+#if TERMS
+#for q 4
   var sum$q = vec4f();
 #endfor
   for (var t = part.x; t < part.x + part.y; t++) {
@@ -130,12 +140,15 @@ fn main(
 #endfor
     }
   }
+#endif
 #for q 4
 #for s 4
   var bits$q$s = stored(source$q * dims.rowLength + from$s);
+#if TERMS
   if (part.y > 0u) {
     bits$q$s = bitcast<u32>(bitcast<f32>(bits$q$s) + sum$q[$su]);
   }
+#endif
   bits$q$s = select(bits$q$s, 0u, row$q == NONE || position$s == NONE);
 #endfor
 #endfor
@@ -155,13 +168,13 @@ fn main(
 #else
 #for q 4
   if (column * 4u + $qu < dims.columns) {
-    let first = (column * 4u + $qu) * dims.depthBlocks + step;
+    let at = (column * 4u + $qu) * dims.depthBlocks + step;
 #if HALF
-    packed[first * 2u] = halves(bits$q0, bits$q1);
-    packed[first * 2u + 1u] = halves(bits$q2, bits$q3);
+    packed[at * 2u] = halves(bits$q0, bits$q1);
+    packed[at * 2u + 1u] = halves(bits$q2, bits$q3);
 #else
 #for s 4
-    packed[first * 4u + $su] = bits$q$s;
+    packed[at * 4u + $su] = bits$q$s;
 #endfor
 #endif
   }

@@ -180,10 +180,10 @@ export interface Backend {
    */
   tune?(plan: Plan): Promise<boolean>;
   /**
-   * Begins to compile a plan's kernels and returns, so that `compile` finds them on their way. Absent where there is
-   * nothing to compile, and where kernels are still to be measured, which may change plans.
+   * Begins to compile a plan's kernels, and those that its weights need, and returns, so that `compile` finds them on their
+   * way. Absent where there is nothing to compile, and where kernels are still to be measured, which may change plans.
    */
-  warm?(plan: Plan): void;
+  warm?(plan: Plan, weights: WeightStore): void;
   /** An empty store that reads from `reader` as plans ask. */
   createWeights(reader: WeightReader): WeightStore;
   /** Uploads missing weights tensor by tensor, compiles kernels and records dispatches. */

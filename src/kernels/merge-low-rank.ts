@@ -1,4 +1,7 @@
-/** @file How weights are rebuilt on the device when low-rank adapters change: which can be, and what the shader is told. */
+/**
+ * @file How weights are packed on the device, when they are loaded and when low-rank adapters change: which can be, and what
+ * the shader is told.
+ */
 
 import source from '../../shaders/merge-low-rank.wgsl';
 import { STORED_DTYPES, type FloatDType, type StoredDType } from '../tensor/dtype.ts';
@@ -33,8 +36,14 @@ export interface MergePlan {
   readonly baseBytes: number;
 }
 
-/** How to rebuild a weight on the device; undefined where that has to be left to the host. */
-export function planMerge({ packing, shape, dtype, stored, rows }: MergeableWeight): MergePlan | undefined {
+/**
+ * How to make a packed weight of stored ones on the device; undefined where that has to be left to the host.
+ * @param adapted whether adapters may change it
+ */
+export function planMerge(
+  { packing, shape, dtype, stored, rows }: MergeableWeight,
+  adapted: boolean,
+): MergePlan | undefined {
   if (packing.kind === 'int8') return undefined;
   const type = STORED.find((name) => name === stored[0]);
   if (type === undefined || stored.some((other) => other !== type)) return undefined;
@@ -69,7 +78,12 @@ export function planMerge({ packing, shape, dtype, stored, rows }: MergeableWeig
     shader: assembleShader(
       'merge-low-rank',
       source,
-      { LAYOUT: packing.kind === 'blocks' ? 'blocks' : 'rows', STORED: type, HALF: dtype === 'f16' },
+      {
+        LAYOUT: packing.kind === 'blocks' ? 'blocks' : 'rows',
+        STORED: type,
+        HALF: dtype === 'f16',
+        TERMS: adapted,
+      },
       {},
     ),
     dims: {

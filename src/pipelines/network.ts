@@ -157,7 +157,7 @@ export class Network {
 
   /** Begins to compile the kernels of a graph's program, if the backend can; `compile` will wait for them. */
   warm(graph: Graph, bindings: Bindings): void {
-    if (this.backend.warm) this.backend.warm(this.#planBefore(graph, bindings));
+    if (this.backend.warm) this.backend.warm(this.#planBefore(graph, bindings), this.#weights);
   }
 
   /** A plan that is kept for `compile`. */

@@ -45,9 +45,12 @@ class EmulatedBuffer implements Partial<GPUBuffer> {
 
   async mapAsync(): Promise<undefined> {}
 
+  /** All of it is the memory itself, for what the host writes. */
   getMappedRange(offset = 0, size = this.size - offset): ArrayBuffer {
-    return this.bytes.slice(offset, offset + size);
+    return size === this.size ? this.bytes : this.bytes.slice(offset, offset + size);
   }
+
+  unmap(): undefined {}
 
   destroy(): undefined {}
 }

@@ -2,7 +2,7 @@
 
 import { GraphError, KernelError } from '../../errors.ts';
 import type { Place, Plan, PlannedDispatch } from '../../plan/plan.ts';
-import type { CompileOptions, CompileProgress } from '../backend.ts';
+import type { CompileOptions, CompileProgress, WeightStore } from '../backend.ts';
 import { loadRequests } from '../weight-loading.ts';
 import type { OpenDevice } from './device.ts';
 import { BUFFER_USAGE } from './flags.ts';
@@ -47,7 +47,7 @@ export async function compileProgram(
         ? stream.put(request, signal).then(() => undefined)
         : weights.load(request, signal);
     const unique = new Map([...uses].map(([key, { request }]) => [key, request]));
-    const [loaded, pipelines] = await loadAndCompile(device, launches, unique, load, options);
+    const [loaded, pipelines] = await loadAndCompile(device, weights, launches, unique, load, options);
     signal?.throwIfAborted();
     stream?.seal();
     if (stream) weights.streams.add(stream);
@@ -115,6 +115,7 @@ export async function compileProgram(
 /** Loads weights while the driver compiles; progress is that of one and then of the other. */
 async function loadAndCompile(
   device: OpenDevice,
+  weights: WebGpuWeights,
   launches: readonly PlannedLaunch[],
   requests: ReadonlyMap<string, WeightRequest>,
   load: (request: WeightRequest) => Promise<GPUBuffer | undefined>,
@@ -134,15 +135,18 @@ async function loadAndCompile(
   compiling.catch(() => undefined);
   // Dawn takes 5 ms to say that it accepts a buffer: one after the other, SD1.5's thousand took 5 of the 13 seconds to its
   // first picture on an H100.
-  const loaded = await loadRequests(requests, load, options, 'at once');
+  const loaded = await weights.loading(() => loadRequests(requests, load, options, 'at once'));
   isLoading = false;
   if (latest) onProgress?.(latest);
   return [loaded, await compiling];
 }
 
-/** Begins to compile a plan's pipelines; what goes wrong is said when they are needed. */
-export function warmPipelines(device: OpenDevice, plan: Plan): void {
-  for (const planned of differentShaders(planLaunches(plan, device.traits)).values())
+/** Begins to compile a plan's pipelines, those that pack its weights first; what goes wrong is said when they are needed. */
+export function warmPipelines(device: OpenDevice, plan: Plan, weights: WeightStore): void {
+  const launches = planLaunches(plan, device.traits);
+  if (weights instanceof WebGpuWeights)
+    weights.warm([...weightUses(plan, launches).values()].map(({ request }) => request));
+  for (const planned of differentShaders(launches).values())
     compilePipeline(device, pipelineRequest(planned)).catch(() => undefined);
 }
 

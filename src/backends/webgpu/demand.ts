@@ -8,7 +8,7 @@ import type { OpenDevice } from './device.ts';
 import { planLaunches } from './recording.ts';
 import { padded } from './tensor.ts';
 import { weightUses } from './weight-uses.ts';
-import type { WeightRequest } from './weights.ts';
+import { packingBytes, type WeightRequest } from './weights.ts';
 
 /** What a matrix that is stored as float8 takes if it is held so. */
 function float8Bytes(
@@ -29,14 +29,15 @@ export function demandOf(
   storedType: (tensor: string) => StoredDType,
 ): PlanDemand {
   const launches = planLaunches(plan, device.traits);
+  const weights = [...weightUses(plan, launches).values()];
   const arena = plan.arena.reduce((sum, bytes) => sum + padded(bytes), 0);
   return {
     workBytes: arena + launches.length * device.uniformAlignment,
     tensors: plan.tensors.map(({ name, bytes }) => ({ name, bytes: padded(bytes) })),
-    weights: [...weightUses(plan, launches).values()].map(({ request, ...demand }) => ({
+    weights: weights.map(({ request, ...demand }) => ({
       ...demand,
       ...float8Bytes(request, storedType),
     })),
-    loadBytes: 0,
+    loadBytes: device.isSoftware ? 0 : packingBytes(weights.map(({ bytes }) => bytes)),
   };
 }

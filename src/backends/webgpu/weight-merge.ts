@@ -12,6 +12,7 @@ import type { OpenDevice } from './device.ts';
 import { BUFFER_USAGE } from './flags.ts';
 import { compilePipeline } from './pipelines.ts';
 import { padded } from './tensor.ts';
+import { bindByName } from './weight-packer.ts';
 import type { WeightRequest } from './weights.ts';
 
 /** Bytes of factors that wait to be used at a time. */
@@ -98,24 +99,15 @@ export class WeightMerger {
         gpu.queue.writeBuffer(terms, offset, merge.terms);
         const values = plan.shader.dims.map((name) => plan.dims[name]);
         gpu.queue.writeBuffer(dims, i * alignment, Uint32Array.from(values));
-        const bindings: Readonly<Record<string, GPUBufferBinding>> = {
+        const group = bindByName(gpu, layout, plan.shader, {
           dims: { buffer: dims, offset: i * alignment, size: padded(values.length * 4) },
           base: { buffer: base },
           terms: { buffer: terms, offset, size: merge.terms.byteLength },
           tables: { buffer: tables },
           packed: { buffer: merge.target },
-        };
+        });
         pass.setPipeline(pipeline);
-        pass.setBindGroup(
-          0,
-          gpu.createBindGroup({
-            layout,
-            entries: plan.shader.bindings.map(({ name, index }) => ({
-              binding: index,
-              resource: bindings[name],
-            })),
-          }),
-        );
+        pass.setBindGroup(0, group);
         pass.dispatchWorkgroups(...fold(Math.ceil(plan.dims['blocks'] / 64), this.#device.traits));
         offset += place(merge.terms.byteLength);
       }
@@ -147,7 +139,7 @@ export class WeightMerger {
     const { gpu, limits } = this.#device;
     const rowLength = elementCount(shape.slice(1));
     const rows = weight.parts.map((part) => elementCount(part.shape) / rowLength);
-    const plan = planMerge({ packing, shape, dtype, stored: sums.map((sum) => sum.dtype), rows });
+    const plan = planMerge({ packing, shape, dtype, stored: sums.map((sum) => sum.dtype), rows }, true);
     if (plan === undefined || plan.baseBytes > limits.maxBindingBytes) return undefined;
     let buffers: readonly [GPUBuffer, GPUBuffer];
     try {

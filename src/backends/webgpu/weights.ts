@@ -2,7 +2,7 @@
  * @file Weights on the device: read tensor by tensor, converted and packed on the way, shared by programs.
  *
  * The host never holds more than `MAX_HELD_BYTES` of stored tensors, and as much of packed ones: the next few are read while
- * one is packed. A weight that two kernels want in two layouts is on the device twice.
+ * one is packed, by the host or the device. A weight that two kernels want in two layouts is on the device twice.
  */
 
 import { KernelError } from '../../errors.ts';
@@ -17,7 +17,9 @@ import {
   type Packing,
 } from '../../kernels/packing.ts';
 import { elementCount } from '../../kernels/kernel.ts';
+import type { MergePlan } from '../../kernels/merge-low-rank.ts';
 import { decodeToF16, decodeToF32 } from '../../tensor/decode.ts';
+import { sum } from '../../plan/demand.ts';
 import type { WeightPlacement } from '../../plan/stream.ts';
 import { DEVICE_DTYPE_BYTES, type FloatDType, type StoredDType } from '../../tensor/dtype.ts';
 import type { RefreshOptions, WeightReader, WeightStore } from '../backend.ts';
@@ -26,7 +28,9 @@ import type { OpenDevice } from './device.ts';
 import { ByteGate } from './byte-gate.ts';
 import { BUFFER_USAGE } from './flags.ts';
 import { padded } from './tensor.ts';
+import { LARGE_BYTES, UploadQueue } from './uploads.ts';
 import { WeightMerger } from './weight-merge.ts';
+import { WeightPacker } from './weight-packer.ts';
 import type { WeightStream } from './weight-stream.ts';
 
 /** A weight in the layout that a kernel wants. */
@@ -57,6 +61,12 @@ const MAX_HELD_BYTES = 64 * 1024 * 1024;
 /** Bytes of staging memory that may wait in the queue before uploading goes on. */
 const MAX_PENDING_BYTES = 64 * 1024 * 1024;
 
+/** Bytes of weights as they are stored that the device may hold while it packs them: what is read, and what waits in its queue. */
+export function packingBytes(weights: readonly number[]): number {
+  const large = weights.filter((bytes) => bytes >= LARGE_BYTES);
+  return Math.max(0, ...large) + Math.min(2 * MAX_HELD_BYTES, sum(large));
+}
+
 /** Buffers of weights, by request. */
 export class WebGpuWeights implements WeightStore {
   readonly device: OpenDevice;
@@ -64,6 +74,8 @@ export class WebGpuWeights implements WeightStore {
   readonly #buffers = new SharedLoads<GPUBuffer>();
   readonly #requests = new Map<string, WeightRequest>();
   readonly #merger: WeightMerger;
+  readonly #uploads: UploadQueue;
+  readonly #packer: WeightPacker;
   readonly #gate = new ByteGate(MAX_HELD_BYTES);
   /** Weights that are held elsewhere, for programs that stream them. */
   readonly streams = new Set<WeightStream>();
@@ -75,6 +87,8 @@ export class WebGpuWeights implements WeightStore {
     this.device = device;
     this.#reader = reader;
     this.#merger = new WeightMerger(device);
+    this.#uploads = new UploadQueue(device);
+    this.#packer = new WeightPacker(device, reader, this.#uploads);
   }
 
   get bytes(): number {
@@ -86,7 +100,20 @@ export class WebGpuWeights implements WeightStore {
     checkWeight(weight, this.#reader);
   }
 
-  /** The buffer of a request, loaded if it is not there. */
+  /** Does something that loads weights; then all of them are on their way to the device, before any run that follows. */
+  loading<T>(work: () => Promise<T>): Promise<T> {
+    return this.#uploads.during(work);
+  }
+
+  /** Begins to compile the kernels that will pack these weights. */
+  warm(requests: Iterable<WeightRequest>): void {
+    for (const request of requests) {
+      const plan = this.#planToPack(request);
+      if (plan) this.#packer.warm(plan, request);
+    }
+  }
+
+  /** The buffer of a request, loaded if it is not there. Call it inside `loading`. */
   load(request: WeightRequest, signal?: AbortSignal): Promise<GPUBuffer> {
     const key = requestKey(request);
     this.#requests.set(key, request);
@@ -124,21 +151,24 @@ export class WebGpuWeights implements WeightStore {
     { keepBases = true, signal }: RefreshOptions = {},
   ): Promise<void> {
     const plain: string[] = [];
-    for (const [key, request] of this.#requests) {
-      if (!isPartOf(request.weight, names) || !this.#buffers.has(key)) continue;
-      signal?.throwIfAborted();
-      const buffer = await this.#buffers.get(key, () => this.#upload(request, signal));
-      const sums = lowRankSums(request.weight, this.#reader);
-      const isMerged = keepBases && sums && (await this.#merger.add(key, request, sums, buffer, signal));
-      if (!isMerged) await this.#rewrite(request, buffer, signal);
-      if (!isMerged || sums?.every(({ terms }) => terms.length === 0)) plain.push(key);
-    }
+    await this.loading(async () => {
+      for (const [key, request] of this.#requests) {
+        if (!isPartOf(request.weight, names) || !this.#buffers.has(key)) continue;
+        signal?.throwIfAborted();
+        const buffer = await this.#buffers.get(key, () => this.#upload(request, signal));
+        const sums = lowRankSums(request.weight, this.#reader);
+        const isMerged = keepBases && sums && (await this.#merger.add(key, request, sums, buffer, signal));
+        if (!isMerged) await this.#rewrite(request, buffer, signal);
+        if (!isMerged || sums?.every(({ terms }) => terms.length === 0)) plain.push(key);
+      }
+    });
     for (const stream of this.streams) await stream.refresh(names, signal);
     await this.#merger.flush();
     for (const key of plain) this.#merger.release(key);
   }
 
   forget(tensor: string): void {
+    this.#uploads.submit();
     for (const [key, { weight }] of this.#requests)
       if (isPartOf(weight, new Set([tensor]))) this.#merger.release(key);
     this.#buffers.forget(tensor, (buffer) => {
@@ -148,6 +178,7 @@ export class WebGpuWeights implements WeightStore {
   }
 
   dispose(): void {
+    this.#uploads.submit();
     this.#buffers.clear((buffer) => buffer.destroy());
     this.#merger.release();
     for (const slot of this.#slots) slot.destroy();
@@ -176,6 +207,7 @@ export class WebGpuWeights implements WeightStore {
       this.#bytes += bytes;
       return buffer;
     } catch (error) {
+      this.#uploads.submit();
       buffer.destroy();
       throw error;
     }
@@ -183,15 +215,25 @@ export class WebGpuWeights implements WeightStore {
 
   async #rewrite(request: WeightRequest, buffer: GPUBuffer, signal?: AbortSignal): Promise<void> {
     await this.#gate.hold(buffer.size, async () => {
-      if (this.#isStoredAsPacked(request)) await this.#copy(request, buffer, signal);
-      else
-        this.device.gpu.queue.writeBuffer(
-          buffer,
-          0,
-          await this.#pack(request, request.dtype, buffer.size, signal),
-        );
-      await this.drain(buffer.size);
+      const plan = this.#planToPack(request);
+      if (plan) await this.#packer.pack(plan, request, buffer, signal);
+      else if (this.#isStoredAsPacked(request)) await this.#copy(request, buffer, signal);
+      else await this.#write(buffer, 0, await this.#pack(request, request.dtype, buffer.size, signal));
     });
+  }
+
+  /** How the device packs a weight, if it does. Devices that are the host gain nothing. */
+  #planToPack(request: WeightRequest): MergePlan | undefined {
+    return this.device.isSoftware || this.#isStoredAsPacked(request)
+      ? undefined
+      : this.#packer.planFor(request);
+  }
+
+  async #write(buffer: GPUBuffer, offset: number, bytes: Uint8Array): Promise<void> {
+    if (bytes.byteLength >= LARGE_BYTES) return this.#uploads.write(buffer, offset, bytes);
+    const { gpu } = this.device;
+    gpu.queue.writeBuffer(buffer, offset, bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    return this.drain(bytes.byteLength);
   }
 
   /** Whether a weight's bytes are in its files as they are to be on the device. */
@@ -212,7 +254,7 @@ export class WebGpuWeights implements WeightStore {
     for (const { name } of weight.parts) {
       signal?.throwIfAborted();
       const bytes = await this.#reader.read(name, signal);
-      this.device.gpu.queue.writeBuffer(buffer, offset, bytes.buffer, bytes.byteOffset, bytes.byteLength);
+      await this.#write(buffer, offset, bytes);
       offset += bytes.byteLength;
     }
   }
