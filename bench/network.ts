@@ -8,6 +8,7 @@ import {
   CALOTYPE,
   can,
   findPython,
+  lastLine,
   nvidiaCard,
   otherOptions,
   print,
@@ -160,7 +161,7 @@ function ortRows(model: string): Row[] {
 function peerRow(name: string, python: string, args: readonly string[]): Row[] {
   try {
     const { result, bytes } = watchingMemory(() => run(python, args).stdout);
-    const figures = v.parse(PeerFigures, JSON.parse(result.slice(result.lastIndexOf('\n') + 1)));
+    const figures = v.parse(PeerFigures, lastLine(result));
     const { peer, ms, first_s: first, peak_bytes: ownBytes } = figures;
     return [{ name: peer, ms, first, ownBytes, cardBytes: bytes, figures }];
   } catch (error) {

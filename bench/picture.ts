@@ -3,7 +3,16 @@ import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import * as v from 'valibot';
 import { decimal, table } from '../cli/src/table.ts';
-import { bench, findPython, nvidiaCard, otherOptions, print, run, watchingMemory } from './processes.ts';
+import {
+  bench,
+  findPython,
+  lastLine,
+  nvidiaCard,
+  otherOptions,
+  print,
+  run,
+  watchingMemory,
+} from './processes.ts';
 
 const Figures = v.looseObject({ cold: v.number(), warm: v.number(), step: v.number() });
 const TorchFigures = v.looseObject({ torch: v.string(), cold_s: v.number(), warm_s: v.number() });
@@ -52,7 +61,7 @@ export function benchPictures(args: readonly string[]): void {
       'float16',
     ];
     const { result, bytes } = watchingMemory(() => run(python, torch).stdout);
-    const figures = v.parse(TorchFigures, JSON.parse(result.slice(result.lastIndexOf('\n') + 1)));
+    const figures = v.parse(TorchFigures, lastLine(result));
     rows.push({ name: `torch ${figures.torch}`, cold: figures.cold_s, warm: figures.warm_s, bytes, figures });
   }
   print(

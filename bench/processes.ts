@@ -104,24 +104,53 @@ export function nvidiaCard(): string | undefined {
   return status === 0 ? stdout.split('\n')[0].trim() : undefined;
 }
 
-/** Calls a function; `bytes` is how much more of an NVIDIA card's memory was in use at most meanwhile than before. */
-export function watchingMemory<T>(use: () => T): { readonly result: T; readonly bytes: number | undefined } {
-  if (nvidiaCard() === undefined) return { result: use(), bytes: undefined };
-  return inFolder((folder) => {
-    const file = join(folder, 'memory');
-    const descriptor = openSync(file, 'w');
-    const query = ['--query-gpu=memory.used', '--format=csv,noheader,nounits'];
-    const before = Number(run('nvidia-smi', query).stdout.split('\n')[0]);
-    const watcher = spawn('nvidia-smi', [...query, '-lms', '100'], {
-      stdio: ['ignore', descriptor, 'ignore'],
-    });
-    try {
-      const result = use();
-      const used = readFileSync(file, 'utf8').split('\n').map(Number);
-      return { result, bytes: (Math.max(before, ...used) - before) * 2 ** 20 };
-    } finally {
+/** A look at how much of an NVIDIA card's memory is in use, by the driver. */
+export interface MemoryWatch {
+  /** How much more was in use at most since the watch began than when it began; undefined without such a card. */
+  peak(): number | undefined;
+  end(): void;
+}
+
+/** Begins to look, ten times a second; while this process waits for another, too. */
+export function watchMemory(): MemoryWatch {
+  if (nvidiaCard() === undefined) return { peak: () => undefined, end: () => undefined };
+  const folder = mkdtempSync(join(tmpdir(), 'calotype-bench-'));
+  const file = join(folder, 'memory');
+  const descriptor = openSync(file, 'w');
+  const query = ['--query-gpu=memory.used', '--format=csv,noheader,nounits'];
+  const now = (): number => Number(run('nvidia-smi', query).stdout.split('\n')[0]);
+  const before = now();
+  const watcher = spawn('nvidia-smi', [...query, '-lms', '100'], { stdio: ['ignore', descriptor, 'ignore'] });
+  return {
+    peak() {
+      // The last line may be half written.
+      const used = readFileSync(file, 'utf8').split('\n').slice(0, -1).map(Number);
+      return (Math.max(before, now(), ...used) - before) * 2 ** 20;
+    },
+    end() {
       watcher.kill();
       closeSync(descriptor);
-    }
-  });
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Calls a function; `bytes` is the peak of a watch meanwhile. */
+export function watchingMemory<T>(use: () => T): { readonly result: T; readonly bytes: number | undefined } {
+  const watch = watchMemory();
+  try {
+    return { result: use(), bytes: watch.peak() };
+  } finally {
+    watch.end();
+  }
+}
+
+/** The last line that a program printed, as JSON. */
+export function lastLine(stdout: string): unknown {
+  return JSON.parse(stdout.slice(stdout.lastIndexOf('\n') + 1));
+}
+
+/** Bytes for people. */
+export function megabytes(bytes: number | undefined): string {
+  return bytes === undefined ? '' : `${(bytes / 1e6).toFixed(0)} MB`;
 }

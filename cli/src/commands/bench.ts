@@ -1,11 +1,12 @@
 /** @file `calotype bench`: times a denoising step or a VAE op by op, whole pictures, or what each optimisation gains. */
 import { writeFile } from 'node:fs/promises';
-import { DAWN_SETTINGS, openBackend, openModel } from 'calotype';
+import { DAWN_SETTINGS, openBackend, openModel, OptionError } from 'calotype';
 import { defineCommand } from 'citty';
 import { argumentReader } from '../arguments.ts';
 import { BACKEND_ARGS, backendsOf, describeAttempt, prepareBackend, readBackend } from '../backends.ts';
 import { benchLadder, formatLadder } from '../bench/ladder.ts';
 import { benchNetwork, formatFigures } from '../bench/network.ts';
+import { BUDGET_ARGS, readBudget } from '../budget.ts';
 import { pictureOfTime } from '../bench/picture-of-time.ts';
 import { benchPicture } from '../bench/picture.ts';
 import { describeSwitches, readSwitches, SWITCH_ARGS, webGpuOptions } from '../bench/switches.ts';
@@ -42,6 +43,7 @@ const ARGS = {
     valueHint: 'f16|bf16|f32',
     description: 'Storage of weights, and of activations where the device computes in f16 (f16 if it does)',
   },
+  ...BUDGET_ARGS,
   ...BACKEND_ARGS,
   ...SWITCH_ARGS,
   'peak-gflops': {
@@ -113,6 +115,12 @@ function readRequest(args: Arguments): Benchmark {
   const switches = readSwitches(args);
   const backends = backendsOf(choice, webGpuOptions(switches));
   const { setting } = switches;
+  const memory = readBudget(args);
+  if (memory && what !== 'picture')
+    throw new OptionError('is of whole pictures', {
+      field: '--budget',
+      remedy: 'Leave it out, or use `calotype bench picture`.',
+    });
 
   if (what === 'picture') {
     const repeats = read('repeats', (name, value) => readInteger(name, value, { min: 1, max: 1000 })) ?? 3;
@@ -125,6 +133,7 @@ function readRequest(args: Arguments): Benchmark {
         dtype: dtype ?? 'auto',
         size,
         steps,
+        memory,
         repeats,
         signal,
         onAdvance,

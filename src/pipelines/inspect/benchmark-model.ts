@@ -3,6 +3,7 @@
 import type { Backend } from '../../backends/backend.ts';
 import { parseAutoencoderKLConfig } from '../../loaders/configs/autoencoder-kl.ts';
 import { parseAutoencoderTinyConfig } from '../../loaders/configs/autoencoder-tiny.ts';
+import { parseControlNetConfig } from '../../loaders/configs/controlnet.ts';
 import { parsePixArtTransformerConfig } from '../../loaders/configs/pixart-transformer.ts';
 import { parseUNet2DConditionConfig } from '../../loaders/configs/unet.ts';
 import { readJson, type ModelSource } from '../../loaders/model-source.ts';
@@ -24,6 +25,8 @@ export interface ModelBenchmarkOptions extends TimingOptions {
   readonly batch?: number;
   readonly height?: number;
   readonly width?: number;
+  /** Folders with the config.json of ControlNets that run with the UNet; default none. */
+  readonly controlnets?: readonly ModelSource[];
 }
 
 /**
@@ -33,7 +36,7 @@ export interface ModelBenchmarkOptions extends TimingOptions {
 export async function benchmarkModel(
   source: ModelSource,
   backend: Backend,
-  { network = 'unet', batch = 1, height, width, ...timing }: ModelBenchmarkOptions,
+  { network = 'unet', batch = 1, height, width, controlnets = [], ...timing }: ModelBenchmarkOptions,
 ): Promise<NetworkBenchmark> {
   const config = await readDenoiserConfig(source, timing.signal);
   const [trainedHeight, trainedWidth] = latentModelOf(config).sampleSize ?? [64, 64];
@@ -46,7 +49,22 @@ export async function benchmarkModel(
     return benchmarkVae(backend, await readVaeConfig(source, timing.signal), { ...timing, ...size });
   const microConditions = !isPixArt(config) && config.additionEmbed ? 6 : 0;
   const tokens = isPixArt(config) ? MAX_SEQUENCE_LENGTH : 77;
-  return benchmarkUNet(backend, config, { ...timing, ...size, microConditions, tokens });
+  const controls: ControlNetConfig[] = [];
+  for (const net of controlnets) controls.push(await readControlNetConfig(net, config, timing.signal));
+  return benchmarkUNet(backend, config, { ...timing, ...size, microConditions, tokens, controls });
+}
+
+/** Throws OptionError unless the net fits the UNet. */
+async function readControlNetConfig(
+  source: ModelSource,
+  config: DenoiserConfig,
+  signal?: AbortSignal,
+): Promise<ControlNetConfig> {
+  if (isPixArt(config)) refuseBesideTransformer();
+  const file = `${source.name}/config.json`;
+  const net = parseControlNetConfig(await readJson(source, 'config.json', signal), { file });
+  checkFitsUNet({ config: net, file }, config);
+  return net;
 }
 
 /** Of the folder's transformer if it has one, else of its UNet. */

@@ -1,8 +1,11 @@
 /** @file Times a denoising step on a backend, with random weights, from its configuration alone. */
 
 import type { Backend } from '../../backends/backend.ts';
+import type { ControlNetConfig } from '../../loaders/configs/controlnet.ts';
+import { buildControlNet, conditioningFactor, residualCount } from '../../models/controlnet.ts';
 import { buildPixArtTransformer, positionEmbedding } from '../../models/pixart-transformer.ts';
 import { buildUNet2DCondition } from '../../models/unet2d-condition.ts';
+import { CONTROL_SCALES, controlImageInput, controlPath } from '../control/control-graph.ts';
 import { memoryOf, timeProgram, type NetworkBenchmark, type TimingOptions } from './benchmark.ts';
 import type { DenoiseSession } from '../denoise/denoise-programs.ts';
 import { Denoiser } from '../denoise/denoiser.ts';
@@ -21,6 +24,8 @@ export interface UNetBenchmarkOptions extends TimingOptions {
   readonly microConditions: number;
   /** Of the prompt. */
   readonly tokens: number;
+  /** ControlNets that run with the UNet. */
+  readonly controls: readonly ControlNetConfig[];
 }
 
 /** Compiles and times a step of a UNet or a transformer. */
@@ -29,16 +34,19 @@ export async function benchmarkUNet(
   config: DenoiserConfig,
   options: UNetBenchmarkOptions,
 ): Promise<NetworkBenchmark> {
-  const { batch, dtype, height, width, tokens, microConditions, steps, onProgress, signal } = options;
+  const { batch, dtype, height, width, tokens, microConditions, controls, steps, onProgress, signal } = options;
   const weights = backend.createWeights(
-    randomWeights(isPixArt(config) ? buildPixArtTransformer(config) : buildUNet2DCondition(config)),
+    randomWeights(
+      isPixArt(config) ? buildPixArtTransformer(config) : buildUNet2DCondition(config),
+      ...controls.map((net, i) => buildControlNet(net, controlPath(i))),
+    ),
   );
   const network = new Network(isPixArt(config) ? 'transformer' : 'unet', backend, dtype, weights);
   const denoiser = new Denoiser(network, config);
   const begin = performance.now();
   try {
     const structure = { guided: true, rescale: false, slots: 1, noise: false, microConditions };
-    const shape = { ...structure, images: batch, height, width, tokens };
+    const shape = { ...structure, controls, images: batch, height, width, tokens };
     const session = await denoiser.prepare(shape, steps, { signal, onProgress });
     const compileSeconds = (performance.now() - begin) / 1000;
     fillInputs(session, config, options);
@@ -54,7 +62,7 @@ export async function benchmarkUNet(
 function fillInputs(
   session: DenoiseSession,
   config: DenoiserConfig,
-  { batch, height, width, tokens, microConditions }: UNetBenchmarkOptions,
+  { batch, height, width, tokens, microConditions, controls }: UNetBenchmarkOptions,
 ): void {
   const rows = 2 * batch;
   const added = isPixArt(config) ? null : config.additionEmbed;
@@ -73,6 +81,12 @@ function fillInputs(
       text_embeds: new Float32Array(rows * (added.inputDim - microConditions * added.timeEmbedDim)).fill(0.1),
       time_ids: new Float32Array(rows * microConditions).fill(512),
     }),
+    ...Object.fromEntries(
+      controls.map((net, i) => {
+        const pixels = height * width * conditioningFactor(net) ** 2;
+        return [controlImageInput(i), new Float32Array(rows * pixels * net.conditioningChannels).fill(0.5)];
+      }),
+    ),
   });
   const step = {
     timestep: 500,
@@ -81,7 +95,10 @@ function fillInputs(
     next: { state: [[0.999]], output: [1e-3], x0: [0], noise: [0] },
     usesNoise: false,
   };
-  session.setSchedule([step], { scale: 7.5, rescale: 0 });
+  const residuals = controls.reduce((sum, net) => sum + residualCount(net), 0);
+  session.setSchedule([step], { scale: 7.5, rescale: 0 }, undefined, {
+    ...(residuals > 0 && { [CONTROL_SCALES]: new Float32Array(rows * residuals).fill(1) }),
+  });
   const length = batch * latentModelOf(config).outChannels * height * width;
   session.setLatents(Float32Array.from({ length }, (_, i) => Math.sin(i * 12.9898)));
 }

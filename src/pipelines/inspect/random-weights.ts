@@ -6,9 +6,10 @@ import { encodeF16 } from '../../tensor/float16.ts';
 
 const NOISE_BLOCK = 1 << 16;
 
-/** Small normal-looking numbers, ones for the scales of norms; halves, as published files have them. */
-export function randomWeights(graph: Graph): WeightReader {
-  const shapes = new Map(graph.weights.flatMap(({ parts }) => parts.map(({ name, shape }) => [name, shape])));
+/** Small normal-looking numbers, ones for the scales of norms; halves, as published files have them. For all weights of some graphs. */
+export function randomWeights(...graphs: readonly Graph[]): WeightReader {
+  const weights = graphs.flatMap((graph) => graph.weights);
+  const shapes = new Map(weights.flatMap(({ parts }) => parts.map(({ name, shape }) => [name, shape])));
   let state = 1;
   const uniform = (): number => (state = Math.imul(state, 1664525) + 1013904223) / 2 ** 31;
   const noise = encodeF16(
