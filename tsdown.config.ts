@@ -109,6 +109,7 @@ export default defineConfig([
     target: 'node20',
     dts: false,
     fixedExtension: false,
+    deps: { neverBundle: [/^calotype/, 'webgpu'] },
     checks: { pluginTimings: false },
   },
 ]);

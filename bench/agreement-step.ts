@@ -64,13 +64,15 @@ async function compare(
     ...(existsSync(controlnet) && { controlnet }),
   });
   try {
-    const [, , height, width] = inputs['latents'].shape;
+    const [, , height, width] = (inputs['latents'] ?? inputs['image']).shape;
     const options: CallOptions = {
       ...inputs,
       height: 8 * height,
       width: 8 * width,
       numInferenceSteps: 1,
       guidanceScale: GUIDANCE,
+      // Refiners begin where another model stopped: here at once.
+      ...('image' in inputs && { denoisingStart: 1e-4 }),
       ...(pipe.className === 'PixArtAlphaPipeline' && { useResolutionBinning: false }),
     };
     const drawn = await pipe({ ...options, outputType: 'latent' });

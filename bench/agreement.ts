@@ -5,12 +5,13 @@
  * float32 and float16; calotype loads the folders with its own loaders. What is compared is the networks' output, both
  * rows of guidance combined, and for some the decoded picture.
  */
-import { rmSync, writeFileSync } from 'node:fs';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import * as v from 'valibot';
 import { table } from '../cli/src/table.ts';
 import { StepFigures } from './agreement-step.ts';
+import { benchModel } from './models.ts';
 import {
   findPython,
   inFolder,
@@ -25,29 +26,17 @@ import {
 /** The most that a step may be off, as a normalised mean squared error. */
 const BOUND = 1e-3;
 
-const CONFIGS = 'test/fixtures/configs';
-const SD15 = `${CONFIGS}/sd15`;
-const SDXL = `${CONFIGS}/sdxl-base-1.0`;
-
-/** Models by name; `base` has the configs that a folder lacks. Sizes are those that they were trained at. */
-const MODELS: Readonly<Record<string, ModelEntry>> = {
-  sd15: { folder: SD15, decodes: true },
-  sd21: { folder: `${CONFIGS}/sd21`, base: SD15 },
-  sdxl: { folder: SDXL, decodes: true },
-  refiner: { folder: `${CONFIGS}/sdxl-refiner-1.0`, base: SDXL },
-  'ssd-1b': { folder: `${CONFIGS}/ssd-1b`, base: SDXL },
-  pixart: { folder: `${CONFIGS}/pixart-xl-2-1024-ms`, base: SD15 },
-  'sd15-controlnet': { folder: SD15, controlnet: true },
-  'sdxl-controlnet': { folder: SDXL, controlnet: true },
-};
+const ALL = 'sd15,sd21,sdxl,sdxl-refiner,ssd-1b,pixart,sd15+controlnet,sdxl+controlnet';
+/** Models whose pictures are compared, too. */
+const DECODED = ['sd15', 'sdxl'];
 
 /** What bench/torch-agreement.py takes of a model. */
 interface ModelEntry {
   readonly folder: string;
   readonly base?: string;
   readonly size?: number;
-  readonly controlnet?: boolean;
-  readonly decodes?: boolean;
+  readonly controlnet: boolean;
+  readonly decodes: boolean;
 }
 
 const TorchFigures = v.looseObject({
@@ -62,7 +51,7 @@ const TorchFigures = v.looseObject({
 type TorchFigures = v.InferOutput<typeof TorchFigures>;
 
 const OWN_OPTIONS = {
-  model: { type: 'string', default: Object.keys(MODELS).join(',') },
+  model: { type: 'string', default: ALL },
   backend: { type: 'string', default: 'webgpu' },
   base: { type: 'string' },
   size: { type: 'string' },
@@ -111,12 +100,11 @@ export function benchAgreement(args: readonly string[]): void {
   });
 }
 
-/** A named model, or one with other configs. */
+/** A model by its name or the folder of its configurations, and whether a ControlNet is beside it. */
 function entryOf(name: string): ModelEntry {
-  const known = MODELS[name];
-  if (known !== undefined) return known;
-  const [folder, controlnet] = name.split('+');
-  return { folder, decodes: true, ...(controlnet !== undefined && { controlnet: true }) };
+  const [model, controlnet] = name.split('+');
+  const traits = { controlnet: controlnet !== undefined, decodes: DECODED.includes(name) };
+  return existsSync(model) ? { folder: model, ...traits } : { ...benchModel(model), ...traits };
 }
 
 /** A model on a backend. */
@@ -167,8 +155,8 @@ function formatRows(rows: readonly Row[]): string {
       ...rows.map(({ name, backend, torch, own, error: problem }) => [
         name,
         own?.backend ?? backend,
-        own === undefined ? (problem ?? '') : error(own.step.nmse),
-        torch.error ?? error(torch.step_nmse),
+        problem === undefined ? error(own?.step.nmse) : 'failed',
+        torch.error === undefined ? error(torch.step_nmse) : 'failed',
         megabytes(own?.step.driverBytes),
         megabytes(torch.step_bytes ?? undefined),
         error(own?.picture?.nmse),

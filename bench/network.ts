@@ -3,6 +3,7 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import * as v from 'valibot';
 import { decimal, table } from '../cli/src/table.ts';
+import { benchModel, networkOptions } from './models.ts';
 import {
   bench,
   CALOTYPE,
@@ -15,15 +16,6 @@ import {
   run,
   watchingMemory,
 } from './processes.ts';
-
-/** Configs by name; SD 2.1's VAE is that of SD 1.5, decoding larger pictures. */
-const MODELS = {
-  sd15: { folder: 'test/fixtures/configs/sd15' },
-  sd21: { folder: 'test/fixtures/configs/sd21', vae: 'test/fixtures/configs/sd15', size: '768x768' },
-  sdxl: { folder: 'test/fixtures/configs/sdxl-base-1.0' },
-  pixart: { folder: 'test/fixtures/configs/pixart-xl-2-1024-ms', vae: 'test/fixtures/configs/sd15' },
-  starter: { folder: 'models/emoji-starter' },
-} as const satisfies Record<string, { folder: string; vae?: string; size?: string }>;
 
 const SETTINGS = ['native', 'flags', 'page'];
 
@@ -59,6 +51,7 @@ const OWN_OPTIONS = {
   compile: { type: 'boolean', default: false },
   json: { type: 'string' },
   svg: { type: 'string' },
+  controlnet: { type: 'string' },
 } as const;
 
 /** Times one network; options that are not its own go to `calotype bench`. */
@@ -70,9 +63,9 @@ export function benchNetwork(network: 'unet' | 'vae', args: readonly string[]): 
     options: OWN_OPTIONS,
   });
   const rest = otherOptions(tokens, OWN_OPTIONS);
-  const model = readModel(String(values.model));
-  const folder = network === 'vae' && 'vae' in model ? model.vae : model.folder;
-  const size = 'size' in model ? ['--size', model.size] : [];
+  const { folder, size } = networkOptions(network, benchModel(String(values.model)));
+  const net = typeof values.controlnet === 'string' ? ['--controlnet', values.controlnet] : [];
+  const sized = ['--size', size, ...net];
   const backend = String(values.backend);
   const settings = settingsOf(backend, values.setting);
   const batches = String(values.batch).split(',');
@@ -84,7 +77,7 @@ export function benchNetwork(network: 'unet' | 'vae', args: readonly string[]): 
   const rows: Row[] = runs.map(({ setting, batch }) => {
     const svg = values.svg === undefined ? [] : ['--svg', nameFor(String(values.svg), setting, settings)];
     const how = ['--backend', backend, '--setting', setting, '--batch', batch];
-    const options = ['--model', folder, ...size, ...how, ...svg, ...rest];
+    const options = ['--model', folder, ...sized, ...how, ...svg, ...rest];
     const { result, bytes } = watchingMemory(() => bench(Figures, [network, ...options]));
     print(`${result.text}\n`);
     const { throughputMs, compileSeconds, memoryBytes } = result.figures;
@@ -93,8 +86,8 @@ export function benchNetwork(network: 'unet' | 'vae', args: readonly string[]): 
     return { name: `calotype, ${name.join(', ')}`, ...times, figures: result.figures };
   });
   const modes = [...peers, ...(values.compile === true ? ['compile'] : [])];
-  if (modes.length > 0) rows.push(...torchRows(network, folder, size, modes));
-  if (network === 'unet' && peers.length > 0) rows.push(...ortRows(String(values.model)));
+  if (modes.length > 0) rows.push(...torchRows(network, folder, sized, modes));
+  if (network === 'unet' && net.length === 0 && peers.length > 0) rows.push(...ortRows(String(values.model)));
   print(formatRows(rows));
   if (values.json !== undefined) {
     const data = { network, model: values.model, card: nvidiaCard(), date: new Date().toISOString(), rows };
@@ -105,7 +98,7 @@ export function benchNetwork(network: 'unet' | 'vae', args: readonly string[]): 
 /** What each optimisation gains. */
 export function benchLadder(args: readonly string[]): void {
   const at = args.indexOf('--model');
-  const { folder } = readModel(at < 0 ? 'sd15' : args[at + 1]);
+  const { folder } = benchModel(at < 0 ? 'sd15' : args[at + 1]);
   const rest = at < 0 ? args : [...args.slice(0, at), ...args.slice(at + 2)];
   print(run(process.execPath, [CALOTYPE, 'bench', 'ladder', '--model', folder, ...rest]).stdout);
 }
@@ -114,12 +107,6 @@ export function benchLadder(args: readonly string[]): void {
 function settingsOf(backend: string, given: unknown): string[] {
   if (typeof given === 'string') return given.split(',');
   return backend === 'webgpu' ? SETTINGS : ['native'];
-}
-
-function readModel(name: string): (typeof MODELS)[keyof typeof MODELS] {
-  const found = Object.entries(MODELS).find(([key]) => key === name)?.[1];
-  if (found === undefined) throw new Error(`--model takes ${Object.keys(MODELS).join(', ')}`);
-  return found;
 }
 
 /** A file of its own for each setting if there are several: `step.svg` becomes `step-flags.svg`. */
@@ -131,7 +118,7 @@ function nameFor(file: string, setting: string, settings: readonly string[]): st
 function torchRows(
   network: string,
   folder: string,
-  size: readonly string[],
+  options: readonly string[],
   modes: readonly string[],
 ): Row[] {
   if (nvidiaCard() === undefined) return missing('torch', 'nvidia-smi finds no CUDA card');
@@ -140,7 +127,7 @@ function torchRows(
   if (!can(python, 'import torch; assert torch.cuda.is_available()'))
     return missing('torch', 'it sees no CUDA card');
   return modes.flatMap((mode) =>
-    peerRow('torch', python, ['bench/torch-step.py', network, folder, mode, ...size]),
+    peerRow('torch', python, ['bench/torch-step.py', network, folder, mode, ...options]),
   );
 }
 

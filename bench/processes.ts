@@ -47,13 +47,29 @@ export function run(
   return { stdout: stdout.trimEnd(), seconds: (performance.now() - begin) / 1000 };
 }
 
+/** Makes a folder, and a function that removes it. */
+function temporaryFolder(): { readonly folder: string; readonly remove: () => void } {
+  const folder = mkdtempSync(join(tmpdir(), 'calotype-bench-'));
+  return { folder, remove: () => rmSync(folder, { recursive: true, force: true }) };
+}
+
 /** Calls a function with a folder that is gone afterwards. */
 export function inFolder<T>(use: (folder: string) => T): T {
-  const folder = mkdtempSync(join(tmpdir(), 'calotype-bench-'));
+  const { folder, remove } = temporaryFolder();
   try {
     return use(folder);
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    remove();
+  }
+}
+
+/** The same for a function that takes its time. */
+export async function whileInFolder<T>(use: (folder: string) => Promise<T>): Promise<T> {
+  const { folder, remove } = temporaryFolder();
+  try {
+    return await use(folder);
+  } finally {
+    remove();
   }
 }
 
@@ -114,7 +130,7 @@ export interface MemoryWatch {
 /** Begins to look, ten times a second; while this process waits for another, too. */
 export function watchMemory(): MemoryWatch {
   if (nvidiaCard() === undefined) return { peak: () => undefined, end: () => undefined };
-  const folder = mkdtempSync(join(tmpdir(), 'calotype-bench-'));
+  const { folder, remove } = temporaryFolder();
   const file = join(folder, 'memory');
   const descriptor = openSync(file, 'w');
   const query = ['--query-gpu=memory.used', '--format=csv,noheader,nounits'];
@@ -130,7 +146,7 @@ export function watchMemory(): MemoryWatch {
     end() {
       watcher.kill();
       closeSync(descriptor);
-      rmSync(folder, { recursive: true, force: true });
+      remove();
     },
   };
 }

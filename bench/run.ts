@@ -1,41 +1,59 @@
 /**
  * @file `npm run bench -- PRESET`: runs calotype and, where they can be had, its peers in the same session.
  *
- *   unet [--model sd15|sd21|sdxl|pixart|starter]   a denoising step with random weights, on WebGPU in three settings (see
+ *   unet [--model sd15|sdxl|...]            a denoising step with random weights, on WebGPU in three settings (see
  *                                           src/platform/dawn-settings.ts), beside torch and ONNX Runtime
  *   vae [--model ...]                       decoding a picture, likewise
  *   ladder [--model ...]                    what each optimisation gains, by `calotype bench ladder`
  *   picture [--model FOLDER]                whole pictures on a GPU beside diffusers; bench/make-model.py makes folders
  *   cpu                                     the README's first command without a GPU
  *   serve [--clients 1,4,16]                requests a second and latencies of `calotype serve`; see bench/serve.ts
- *   stable-fast, diffusion-fast             the CUDA backend beside what these two published (bench/published.ts)
+ *   stable-fast, diffusion-fast             calotype beside what these two published (bench/published.ts)
+ *     [--backend cuda,webgpu] [--model ...]
+ *   agreement [--model ...]                 a step of whole models with random weights, compared with diffusers' in float32
+ *     [--backend webgpu,cuda]               (bench/agreement.ts); also NAME+controlnet, and folders of configurations
+ *   budgets --model FOLDER                  whole pictures within budgets of memory: time, and memory by the driver
+ *   lora --model FOLDER,FOLDER              switching LoRA adapters: time, and what was recorded or compiled meanwhile
  *
- * Of unet and vae: --backend cuda; --batch 1,4,16 for several pictures at once; --setting page,flags,native; --peers
- * eager,graph or none; --compile for torch.compile, which takes minutes; --json FILE; --svg FILE for a picture of where
- * the time goes. Other options go to `calotype bench`.
+ * Of unet and vae: --backend cuda; --batch 1,4,16 for several pictures at once; --controlnet FOLDER; --setting
+ * page,flags,native; --peers eager,graph or none; --compile for torch.compile, which takes minutes; --json FILE; --svg FILE
+ * for a picture of where the time goes. Other options go to `calotype bench`.
  *
  * torch is that of $PYTHON or python3, else of bench/.venv, which is made with pip when it is missing. ONNX Runtime's
  * WebGPU provider is compared on what bench/export-onnx.py wrote.
  */
+import { benchAgreement } from './agreement.ts';
+import { benchAgreementStep } from './agreement-step.ts';
+import { benchBudgets, benchOpenDevice } from './budgets.ts';
 import { benchCpu } from './cpu.ts';
+import { benchLora } from './lora.ts';
 import { benchLadder, benchNetwork } from './network.ts';
 import { benchPictures } from './picture.ts';
 import { benchDiffusionFast, benchStableFast } from './published.ts';
 import { benchServe } from './serve.ts';
 
-const [preset, ...args] = process.argv.slice(2);
+/** Presets by name; two of them are what others run in processes of their own. */
+const PRESETS: Readonly<Record<string, (args: readonly string[]) => void | Promise<void>>> = {
+  unet: (args) => benchNetwork('unet', args),
+  vae: (args) => benchNetwork('vae', args),
+  ladder: benchLadder,
+  picture: benchPictures,
+  cpu: benchCpu,
+  serve: benchServe,
+  'stable-fast': benchStableFast,
+  'diffusion-fast': benchDiffusionFast,
+  agreement: benchAgreement,
+  'agreement-step': benchAgreementStep,
+  budgets: benchBudgets,
+  'open-device': benchOpenDevice,
+  lora: benchLora,
+};
+
+const [preset = '', ...args] = process.argv.slice(2);
 try {
-  if (preset === 'unet' || preset === 'vae') benchNetwork(preset, args);
-  else if (preset === 'ladder') benchLadder(args);
-  else if (preset === 'picture') benchPictures(args);
-  else if (preset === 'cpu') benchCpu();
-  else if (preset === 'serve') await benchServe(args);
-  else if (preset === 'stable-fast') benchStableFast();
-  else if (preset === 'diffusion-fast') benchDiffusionFast();
-  else {
-    const presets = 'unet, vae, ladder, picture, cpu, serve, stable-fast and diffusion-fast';
-    throw new Error(`the presets are ${presets}`);
-  }
+  const run = Object.entries(PRESETS).find(([name]) => name === preset)?.[1];
+  if (run === undefined) throw new Error(`the presets are ${Object.keys(PRESETS).join(', ')}`);
+  await run(args);
 } catch (error) {
   process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n`);
   process.exitCode = 1;

@@ -55,6 +55,8 @@ class Agreement:
         self.model = RandomModel(entry["folder"], f"{entry['output']}/model", entry.get("base"), text_layers=2)
         self.size = entry.get("size") or 8 * self.model.unet["sample_size"]
         self.tensors = {}
+        # Refiners take over from latents that are their image.
+        self.start = "image" if self.model.is_refiner else "latents"
 
     def random(self, name, *shape, uniform=False):
         """Numbers that float16 has, too."""
@@ -67,7 +69,7 @@ class Agreement:
         is_pixart = self.model.is_pixart
         tokens = TOKENS["t5" if is_pixart else "text"]
         channels = unet["caption_channels"] if is_pixart else unet["cross_attention_dim"]
-        self.random("latents", 1, unet["in_channels"], side, side)
+        self.random(self.start, 1, unet["in_channels"], side, side)
         for name in ["promptEmbeds", "negativePromptEmbeds"]:
             self.random(name, 1, tokens, channels)
         if self.model.is_xl:
@@ -85,7 +87,7 @@ class Agreement:
 
     def step(self, unet, controlnet, dtype):
         """What both rows of guidance are combined to."""
-        sample = torch.cat([self.tensors["latents"]] * 2).to(DEVICE, dtype)
+        sample = torch.cat([self.tensors[self.start]] * 2).to(DEVICE, dtype)
         text = self.rows("promptEmbeds", "negativePromptEmbeds").to(dtype)
         timestep = torch.tensor([TIMESTEP] * 2, device=DEVICE)
         more = {}

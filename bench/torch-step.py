@@ -16,13 +16,14 @@ import os
 import time
 
 import torch
-from diffusers import AutoencoderKL, AutoencoderTiny, PixArtTransformer2DModel, UNet2DConditionModel
+from diffusers import AutoencoderKL, AutoencoderTiny, ControlNetModel, PixArtTransformer2DModel, UNet2DConditionModel
 
 parser = argparse.ArgumentParser()
 parser.add_argument("network", choices=["unet", "vae"])
 parser.add_argument("folder")
 parser.add_argument("modes", nargs="+", choices=["eager", "graph", "compile"])
 parser.add_argument("--size", help="WIDTHxHEIGHT in pixels")
+parser.add_argument("--controlnet", help="folder of a ControlNet that runs with the UNet")
 parser.add_argument("--runs", type=int, default=30)
 arguments = parser.parse_intermixed_args()
 
@@ -31,8 +32,8 @@ torch.backends.cudnn.benchmark = True
 HALF = {"device": "cuda", "dtype": torch.float16}
 
 
-def read(network):
-    with open(f"{arguments.folder}/{network}/config.json") as file:
+def read(network, folder=arguments.folder):
+    with open(f"{folder}/{network}/config.json") as file:
         return json.load(file)
 
 
@@ -60,7 +61,18 @@ def make_unet():
         pooled = unet["projection_class_embeddings_input_dim"] - 6 * unet["addition_time_embed_dim"]
         ids = torch.tensor([[1024.0, 1024, 0, 0, 1024, 1024]] * 2, **HALF)
         added = {"added_cond_kwargs": {"text_embeds": torch.randn(2, pooled, **HALF), "time_ids": ids}}
-    return network, lambda call: call(sample, timestep, encoder_hidden_states=text, return_dict=False, **added)[0]
+    if arguments.controlnet is None:
+        return network, lambda call: call(sample, timestep, encoder_hidden_states=text, return_dict=False, **added)[0]
+    controlnet = make(ControlNetModel, read(".", arguments.controlnet))
+    image = torch.rand(2, 3, 8 * height, 8 * width, **HALF)
+
+    class Controlled(torch.nn.Module):
+        def forward(self):
+            down, mid = controlnet(sample, timestep, text, image, return_dict=False, **added)
+            residuals = {"down_block_additional_residuals": down, "mid_block_additional_residual": mid}
+            return network(sample, timestep, encoder_hidden_states=text, return_dict=False, **residuals, **added)[0]
+
+    return Controlled(), lambda call: call()
 
 
 def make_pixart():

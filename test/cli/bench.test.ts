@@ -3,10 +3,12 @@ import type { TimedOp } from 'calotype';
 import { describe, expect, it } from 'vitest';
 import { formatLadder } from '../../cli/src/bench/ladder.ts';
 import { formatFigures } from '../../cli/src/bench/network.ts';
+import { formatPicture } from '../../cli/src/bench/picture.ts';
 import { pictureOfTime } from '../../cli/src/bench/picture-of-time.ts';
 import { opGroups, roofOf, type PartialPeak } from '../../cli/src/bench/roofline.ts';
 import { describeSwitches, readSwitches, webGpuOptions } from '../../cli/src/bench/switches.ts';
 import { treemap } from '../../cli/src/bench/treemap.ts';
+import { readRequest } from '../../cli/src/commands/bench.ts';
 
 const profile: TimedOp[] = [
   { kernel: 'gemm', node: 'a', kind: 'linear', shape: [4], milliseconds: 4, flops: 2e9, bytes: 1e6 },
@@ -90,6 +92,38 @@ describe('switches', () => {
     expect(toggles('native')).toContain('disable_robustness');
     for (const setting of ['page', 'flags']) expect(toggles(setting)).not.toContain('disable_robustness');
     expect(toggles('page')).not.toContain('allow_unsafe_apis');
+  });
+});
+
+describe('a picture', () => {
+  const figures = {
+    backend: 'webgpu (a card)',
+    width: 64,
+    height: 64,
+    steps: 2,
+    cold: 2,
+    warm: 1,
+    step: 0.25,
+    notices: ['weights held as float8'],
+    peakBytes: 1e8,
+  };
+
+  it('is reported with what was held on the device, where that is counted, and what it took to keep to a budget', () => {
+    const memory = { peakDeviceBytes: 3 * 2 ** 30, peakHostBytes: 2 ** 20 };
+    const text = formatPicture({ ...figures, memory });
+    expect(text).toContain("on the device at most 3 GiB, of the host's memory 1 MiB beside it");
+    expect(text).toContain('weights held as float8');
+    expect(formatPicture(figures)).not.toContain('on the device');
+  });
+});
+
+describe('what is given with a benchmark that has no use for it', () => {
+  it.each([
+    { what: 'unet', budget: '4GB', field: '--budget' },
+    { what: 'picture', lossy: true, field: '--lossy' },
+    { what: 'vae', controlnet: 'folder', field: '--controlnet' },
+  ])('is an error: %o', ({ field, ...args }) => {
+    expect(() => readRequest(args)).toThrow(field);
   });
 });
 

@@ -4,6 +4,8 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { Backend, DispatchTime } from '../../src/backends/backend.ts';
 import { createReferenceBackend } from '../../src/backends/reference/reference.ts';
+import { ConfigError, OptionError } from '../../src/errors.ts';
+import { blobSource } from '../../src/loaders/byte-source.ts';
 import { parseUNet2DConditionConfig } from '../../src/loaders/configs/unet.ts';
 import { benchmarkModel } from '../../src/pipelines/inspect/benchmark-model.ts';
 import { benchmarkUNet } from '../../src/pipelines/inspect/benchmark-unet.ts';
@@ -43,6 +45,13 @@ const options = {
   steps: 3,
 } as const;
 
+/** The configuration of a ControlNet for a UNet: the same fields, and a layer that halves pictures for each power of two. */
+function controlNetOf(unet: string): object {
+  const fields: unknown = JSON.parse(readFileSync(fixturePath(unet), 'utf8'));
+  const own = { _class_name: 'ControlNetModel', conditioning_embedding_out_channels: [4, 4, 8, 8] };
+  return Object.assign({}, fields, own);
+}
+
 describe('benchmarkUNet', () => {
   it('gives the median time and the work of every dispatch', async () => {
     let heap = 0;
@@ -68,6 +77,32 @@ describe('benchmarkUNet', () => {
   it('times several pictures at once', async () => {
     const result = await benchmarkUNet(clocked([1, 2, 3]), config, { ...options, batch: 2, steps: 1 });
     expect(result.profile.find(({ node }) => node === 'conv_in')?.shape[0]).toBe(4);
+  });
+
+  it('times ControlNets with the UNet, from their configurations', async () => {
+    const source = await nodeFolderSource(fixturePath('pipelines/tiny-sd'));
+    const settings = { dtype: 'f32', steps: 1, height: 16, width: 16 } as const;
+    const net = new TextEncoder().encode(JSON.stringify(controlNetOf(file)));
+    const folder = {
+      name: 'net',
+      open: () => Promise.resolve(blobSource('config.json', new Blob([net]))),
+      exists: () => Promise.resolve(true),
+      list: () => Promise.resolve(['config.json']),
+    };
+    const controlled = await benchmarkModel(source, clocked([1, 2, 3]), {
+      ...settings,
+      controlnets: [folder],
+    });
+    const nodes = controlled.profile.map(({ node }) => node);
+    expect(nodes).toContain('controlnet.0.conv_in');
+    const sdxl = await nodeFolderSource(fixturePath('pipelines/tiny-sdxl'));
+    await expect(benchmarkModel(sdxl, clocked([]), { ...settings, controlnets: [folder] })).rejects.toThrow(
+      ConfigError,
+    );
+    const pixart = await nodeFolderSource(fixturePath('pipelines/tiny-pixart'));
+    await expect(benchmarkModel(pixart, clocked([]), { ...settings, controlnets: [folder] })).rejects.toThrow(
+      OptionError,
+    );
   });
 
   it("times PixArt's transformer from its configuration", async () => {

@@ -14,6 +14,8 @@ import { opGroups, roofOf, type OpGroup, type PartialPeak, type Roof, type RoofO
 export interface NetworkBenchRequest {
   readonly network: 'unet' | 'vae';
   readonly source: ModelSource;
+  /** ControlNets that run with the UNet. */
+  readonly controlnets?: readonly ModelSource[];
   readonly backend: Backend;
   readonly dtype: FloatDType;
   readonly size: { readonly width?: number; readonly height?: number };
@@ -34,12 +36,14 @@ export interface NetworkFigures extends NetworkBenchmark {
 
 /** Times a network. */
 export async function benchNetwork(request: NetworkBenchRequest): Promise<NetworkFigures> {
-  const { network, source, backend, dtype, size, batch, steps, roof: given, signal, onAdvance } = request;
+  const { network, source, controlnets, backend, dtype, size, batch, steps, signal, onAdvance } = request;
+  const given = request.roof;
   const result = await benchmarkModel(source, backend, {
     network,
     dtype,
     ...size,
     ...(batch !== undefined && { batch }),
+    ...(controlnets && { controlnets }),
     steps,
     heapUsed: () => process.memoryUsage().heapUsed,
     signal,

@@ -87,7 +87,8 @@ export async function benchPicture(
   }
 }
 
-function formatPicture({
+/** The report as text. */
+export function formatPicture({
   backend,
   width,
   height,

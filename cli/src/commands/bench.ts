@@ -2,7 +2,7 @@
 import { writeFile } from 'node:fs/promises';
 import { DAWN_SETTINGS, openBackend, openModel, OptionError } from 'calotype';
 import { defineCommand } from 'citty';
-import { argumentReader } from '../arguments.ts';
+import { argumentReader, listOf } from '../arguments.ts';
 import { BACKEND_ARGS, backendsOf, describeAttempt, prepareBackend, readBackend } from '../backends.ts';
 import { benchLadder, formatLadder } from '../bench/ladder.ts';
 import { benchNetwork, formatFigures } from '../bench/network.ts';
@@ -28,6 +28,11 @@ const ARGS = {
     alias: 'm',
     valueHint: 'model',
     description: 'Folder or Hub id (the starter model)',
+  },
+  controlnet: {
+    type: 'string',
+    valueHint: 'models',
+    description: 'unet: folders or Hub ids of ControlNets that run with it, by commas',
   },
   prompt: { type: 'string', valueHint: 'text', description: 'picture: what to draw ("a red apple, 3D")' },
   size: { type: 'string', valueHint: 'WxH', description: 'Pixels (what the model was trained at)' },
@@ -99,8 +104,8 @@ export const bench = defineCommand({
 
 type Benchmark = (signal: AbortSignal, onAdvance: (advance: Advance) => void) => Promise<Report>;
 
-/** Checks all options before anything is done. */
-function readRequest(args: Arguments): Benchmark {
+/** Checks all options before anything is done. Throws OptionError. */
+export function readRequest(args: Arguments): Benchmark {
   const { text, read } = argumentReader<keyof Arguments>(args);
   const what = readChoice('WHAT', text('what') ?? 'unet', ['unet', 'vae', 'ladder', 'picture']);
   const model = text('model') ?? starterModel();
@@ -113,9 +118,15 @@ function readRequest(args: Arguments): Benchmark {
   const roof = { flops: peak('peak-gflops'), bytes: peak('peak-gbps') };
   const choice = readBackend(args);
   const switches = readSwitches(args);
+  const nets = listOf(text('controlnet'));
   const backends = backendsOf(choice, webGpuOptions(switches));
   const { setting } = switches;
   const memory = readBudget(args);
+  if (nets.length > 0 && what !== 'unet')
+    throw new OptionError('is of a step', {
+      field: '--controlnet',
+      remedy: 'Leave it out, or use `calotype bench unet`.',
+    });
   if (memory && what !== 'picture')
     throw new OptionError('is of whole pictures', {
       field: '--budget',
@@ -152,19 +163,28 @@ function readRequest(args: Arguments): Benchmark {
     };
   return async (signal, onAdvance) => {
     const source = await openModel(model, {});
+    const controlnets = await Promise.all(nets.map((net) => openModel(net, {})));
     const backend = await openBackend(backends, {
       signal,
       onSkipped: (attempt) => process.stderr.write(`note: ${describeAttempt(attempt)}\n`),
     });
     try {
       const storage = dtype ?? (backend.dtypes.includes('f16') ? 'f16' : 'f32');
-      const common = { network: what, source, backend, size, ...(batch && { batch }), steps: steps ?? 10 };
+      const common = {
+        network: what,
+        source,
+        controlnets,
+        backend,
+        size,
+        ...(batch && { batch }),
+        steps: steps ?? 10,
+      };
       const figures = await benchNetwork({ ...common, dtype: storage, roof, signal, onAdvance });
       const { name, description } = backend;
       const [toggles, options] =
         name === 'webgpu' ? [DAWN_SETTINGS[setting], describeSwitches(switches)] : [];
       const title = [
-        `${source.name}, ${what} on ${name} (${description}), ${storage}${batch ? `, ${batch} at once` : ''}`,
+        `${[source, ...controlnets].map((each) => each.name).join(' + ')}, ${what} on ${name} (${description}), ${storage}${batch ? `, ${batch} at once` : ''}`,
         ...(toggles ? [`setting ${setting}: ${toggles.join(' ')}`] : []),
         ...(options ? [`options: ${options}`] : []),
         ...(choice.int8 ? ['int8: wide linear layers on signed bytes, which changes the picture'] : []),
@@ -174,6 +194,7 @@ function readRequest(args: Arguments): Benchmark {
         text: [...title, body].join('\n'),
         data: {
           model: source.name,
+          ...(nets.length > 0 && { controlnets: nets }),
           network: what,
           backend: name,
           description,

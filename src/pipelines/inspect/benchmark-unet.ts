@@ -24,8 +24,8 @@ export interface UNetBenchmarkOptions extends TimingOptions {
   readonly microConditions: number;
   /** Of the prompt. */
   readonly tokens: number;
-  /** ControlNets that run with the UNet. */
-  readonly controls: readonly ControlNetConfig[];
+  /** ControlNets that run with the UNet; default none. */
+  readonly controls?: readonly ControlNetConfig[];
 }
 
 /** Compiles and times a step of a UNet or a transformer. */
@@ -34,7 +34,18 @@ export async function benchmarkUNet(
   config: DenoiserConfig,
   options: UNetBenchmarkOptions,
 ): Promise<NetworkBenchmark> {
-  const { batch, dtype, height, width, tokens, microConditions, controls, steps, onProgress, signal } = options;
+  const {
+    batch,
+    dtype,
+    height,
+    width,
+    tokens,
+    microConditions,
+    controls = [],
+    steps,
+    onProgress,
+    signal,
+  } = options;
   const weights = backend.createWeights(
     randomWeights(
       isPixArt(config) ? buildPixArtTransformer(config) : buildUNet2DCondition(config),
@@ -62,7 +73,7 @@ export async function benchmarkUNet(
 function fillInputs(
   session: DenoiseSession,
   config: DenoiserConfig,
-  { batch, height, width, tokens, microConditions, controls }: UNetBenchmarkOptions,
+  { batch, height, width, tokens, microConditions, controls = [] }: UNetBenchmarkOptions,
 ): void {
   const rows = 2 * batch;
   const added = isPixArt(config) ? null : config.additionEmbed;

@@ -1,6 +1,6 @@
 /** @file Loads the network that denoises, and the ControlNets beside it. */
 
-import { ConfigError, OptionError } from '../../errors.ts';
+import { ConfigError } from '../../errors.ts';
 import type { ModelIndex, PipelineClass } from '../../loaders/configs/model-index.ts';
 import {
   parsePixArtTransformerConfig,
@@ -92,13 +92,4 @@ export async function loadTransformer(
   const config = await loader.json(`${folder}/config.json`, parsePixArtTransformerConfig);
   const network = await loader.network(folder, [buildPixArtTransformer(config)], loader.dtypeOf('unet'));
   return { config, denoiser: loader.keep(new Denoiser(network, config)) };
-}
-
-/** Throws OptionError where ControlNets are to be put beside a transformer. */
-export function refuseControlNets(nets: readonly StandaloneControlNet[], model: string): void {
-  if (nets.length > 0)
-    throw new OptionError(`ControlNets are for UNets, and ${model} has a transformer`, {
-      field: 'controlnet',
-      remedy: 'Leave it out, or use a Stable Diffusion model',
-    });
 }

@@ -6,14 +6,14 @@ import { parseModelIndex, type ModelIndex, type PipelineClass } from '../../load
 import type { ModelSource } from '../../loaders/model-source.ts';
 import { forStableDiffusion, schedulerFromConfig } from '../../schedulers/index.ts';
 import type { Scheduler } from '../../schedulers/scheduler.ts';
-import { checkFitsVae } from '../control/controlnet-option.ts';
+import { checkFitsVae, refuseControlNets } from '../control/controlnet-option.ts';
 import { latentGranularity, latentModelOf, isPixArt } from '../denoise/denoiser-config.ts';
 import { parseRecommendedSettings, type RecommendedSettings } from './recommended-settings.ts';
 import { Residency, type Component } from '../memory/residency.ts';
 import { ComponentLoader } from './component-loader.ts';
 import type { LoadedPipeline, LoadPipelineOptions } from './loaded-pipeline.ts';
 import { loadConditioner } from './load-conditioner.ts';
-import { loadControlNets, loadTransformer, loadUNet, refuseControlNets } from './load-denoiser.ts';
+import { loadControlNets, loadTransformer, loadUNet } from './load-denoiser.ts';
 import { loadVae } from './load-vae.ts';
 
 /** diffusers sets it whatever the upscaler's VAE says; early files of it lack the field. */
