@@ -92,12 +92,21 @@ export function blobSource(name: string, blob: Blob): ByteSource {
 
 /** The whole of a file as UTF-8 text. Throws FileFormatError for a file over `maxBytes` or one that is not UTF-8. */
 export async function readUtf8(source: ByteSource, maxBytes: number, signal?: AbortSignal): Promise<string> {
+  return decodeUtf8(await readLimited(source, maxBytes, signal), source.name);
+}
+
+/** A whole file that is known to be small. Throws FileFormatError if it is over `maxBytes`, and what `read` throws. */
+export async function readLimited(
+  source: ByteSource,
+  maxBytes: number,
+  signal?: AbortSignal,
+): Promise<Uint8Array> {
   if (source.size > maxBytes)
-    throw new FileFormatError(`has ${source.size} bytes, over the ${maxBytes} allowed for a text file`, {
+    throw new FileFormatError(`has ${source.size} bytes, over the ${maxBytes} allowed for such a file`, {
       file: source.name,
       remedy: 'Check that it is the file that its name says',
     });
-  return decodeUtf8(await source.read(0, source.size, signal), source.name);
+  return source.read(0, source.size, signal);
 }
 
 /** UTF-8 bytes as text. Throws FileFormatError for invalid ones. */

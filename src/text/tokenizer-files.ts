@@ -1,5 +1,5 @@
 /**
- * @file From the texts of a tokenizer's files to the JSON object that @huggingface/tokenizers runs, as transformers 5
+ * @file From a tokenizer's files to the JSON object that @huggingface/tokenizers runs, as transformers 5
  * reads them: of a CLIP tokenizer.json only vocabulary, merges and added tokens count (the class supplies the rest),
  * while one of another class is run as it is.
  */
@@ -18,6 +18,8 @@ import {
   readVocabulary,
   type Vocabulary,
 } from './clip-bpe.ts';
+import { readCharsmap } from './charsmap.ts';
+import { readSentencePiece } from './sentencepiece.ts';
 import {
   type AddedToken,
   readSpecialTokens,
@@ -25,6 +27,7 @@ import {
   type TextFile,
   tokenizerJsonAddedSchema,
 } from './special-tokens.ts';
+import { type Normalize, T5_CLASS, T5_DEFAULTS, t5TokenizerJson, takeCharsmap } from './t5-unigram.ts';
 
 /** The texts of a tokenizer's files; those that a repository lacks are left out. */
 export interface TokenizerFiles {
@@ -37,9 +40,14 @@ export interface TokenizerFiles {
   readonly tokenizerConfig?: string | undefined;
   readonly specialTokensMap?: string | undefined;
   readonly addedTokens?: string | undefined;
+  /** spiece.model, which T5 has in the place of tokenizer.json. */
+  readonly spieceModel?: Uint8Array | undefined;
 }
 
-/** File names by key. */
+/** SentencePiece's file. */
+export const SPIECE_MODEL = 'spiece.model';
+
+/** Names of text files by key. */
 export const TOKENIZER_FILES = {
   tokenizerJson: 'tokenizer.json',
   vocabJson: 'vocab.json',
@@ -58,6 +66,8 @@ export interface TokenizerDefinition {
   /** Whether it is CLIP's. */
   readonly clip: boolean;
   readonly folder: string;
+  /** What comes before the normaliser of `json`. */
+  readonly normalize?: Normalize;
 }
 
 const tokenizerJsonSchema = v.looseObject({
@@ -91,6 +101,9 @@ export function defineTokenizer(files: TokenizerFiles): TokenizerDefinition {
     addedTokens: textOf('addedTokens'),
     tokenizerJsonAdded: json?.value.added_tokens ?? [],
   });
+  const pieces = json === undefined ? files.spieceModel : undefined;
+  const isT5 = T5_CLASS.test(special.tokenizerClass ?? (pieces ? 'T5Tokenizer' : ''));
+  if (isT5 && json === undefined) return defineT5(pieces, special, folder);
   const clip = special.tokenizerClass?.startsWith('CLIPTokenizer') ?? json === undefined;
   if (!clip) {
     if (json === undefined) throw unsupportedClass(folder, special);
@@ -125,7 +138,56 @@ function defineOther(json: TokenizerJson, special: SpecialTokens, folder: string
       )
     : readVocabulary(vocab, { file: json.file });
   const added_tokens = assignIds(special.added, vocabulary, folder);
-  return { json: { ...json.value, added_tokens }, special, clip: false, folder };
+  const { normalizer, normalize } = takeCharsmap(json.value.normalizer, json.file);
+  const definition = { json: { ...json.value, normalizer, added_tokens }, special, clip: false, folder };
+  return normalize ? { ...definition, normalize } : definition;
+}
+
+/** T5's class from SentencePiece's own file. */
+function defineT5(bytes: Uint8Array | undefined, files: SpecialTokens, folder: string): TokenizerDefinition {
+  const file = joinPath(folder, SPIECE_MODEL);
+  if (bytes === undefined)
+    throw new NotFoundError(`there is neither a tokenizer.json nor a ${SPIECE_MODEL}`, {
+      file: folder === '' ? 'the tokenizer' : folder,
+      remedy: 'Get either from where the model was published',
+    });
+  const model = readSentencePiece(bytes, file);
+  const vocabulary = new Map(model.pieces.map(([piece], id) => [piece, id]));
+  const roles = {
+    bos_token: files.roles.bos_token,
+    eos_token: files.roles.eos_token ?? T5_DEFAULTS.eos_token,
+    unk_token: files.roles.unk_token ?? T5_DEFAULTS.unk_token,
+    pad_token: files.roles.pad_token ?? T5_DEFAULTS.pad_token,
+  };
+  const eos = vocabulary.get(roles.eos_token);
+  if (eos === undefined)
+    throw inconsistent(
+      { file },
+      'pieces',
+      `${JSON.stringify(roles.eos_token)}, the end token, is not among them`,
+    );
+  const json = t5TokenizerJson(model, [roles.eos_token, eos]);
+  const added_tokens = assignIds(withDefaults(files.added, Object.values(roles)), vocabulary, folder);
+  const normalize = model.charsmap.length === 0 ? undefined : readCharsmap(model.charsmap, file);
+  const definition = { json: { ...json, added_tokens }, special: { ...files, roles }, clip: false, folder };
+  return normalize ? { ...definition, normalize } : definition;
+}
+
+/** Added tokens, and the named ones that are not among them. */
+function withDefaults(added: readonly AddedToken[], named: readonly (string | undefined)[]): AddedToken[] {
+  const known = new Set(added.map(({ content }) => content));
+  const missing = [...new Set(named)].filter((content) => content !== undefined && !known.has(content));
+  return [
+    ...added,
+    ...missing.map((content = '') => ({
+      content,
+      id: undefined,
+      normalized: false,
+      lstrip: false,
+      rstrip: false,
+      special: true,
+    })),
+  ];
 }
 
 function defineClip(
@@ -140,18 +202,7 @@ function defineClip(
     unk_token: files.roles.unk_token ?? CLIP_DEFAULTS.unk_token,
     pad_token: files.roles.pad_token ?? CLIP_DEFAULTS.pad_token,
   };
-  const known = new Set(files.added.map(({ content }) => content));
-  const defaults = [...new Set(Object.values(roles))]
-    .filter((content) => !known.has(content))
-    .map((content) => ({
-      content,
-      id: undefined,
-      normalized: false,
-      lstrip: false,
-      rstrip: false,
-      special: true,
-    }));
-  const added_tokens = assignIds([...files.added, ...defaults], vocabulary, folder);
+  const added_tokens = assignIds(withDefaults(files.added, Object.values(roles)), vocabulary, folder);
   const idOf = (role: 'bos_token' | 'eos_token'): readonly [string, number] => {
     const id = vocabulary.get(roles[role]);
     // Framing every prompt with an id that the model has no embedding for cannot be meant.

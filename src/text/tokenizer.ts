@@ -1,15 +1,16 @@
 /**
  * @file `Tokenizer`: text to token ids as transformers' tokenizers give them. @huggingface/tokenizers does the work;
- * this adds what it leaves out: CLIP's tokenizer from vocab.json and merges.txt, truncation and padding.
+ * this adds what it leaves out: CLIP's tokenizer from vocab.json and merges.txt, T5's from spiece.model, truncation and padding.
  */
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
 import { ConfigError, OptionError } from '../errors.ts';
-import { readUtf8 } from '../loaders/byte-source.ts';
+import { type ByteSource, readLimited, readUtf8 } from '../loaders/byte-source.ts';
 import { joinPath, type ModelSource } from '../loaders/model-source.ts';
 import { lowerSigma } from './clip-bpe.ts';
 import { MAX_LENGTH } from './special-tokens.ts';
 import {
   defineTokenizer,
+  SPIECE_MODEL,
   TOKENIZER_FILES,
   type TokenizerDefinition,
   type TokenizerFileKey,
@@ -46,7 +47,6 @@ export class Tokenizer {
   /** undefined if the files name no pad token; then nothing can be padded. */
   readonly padTokenId: number | undefined;
   readonly #inner: HuggingFaceTokenizer;
-  readonly #clip: boolean;
   /** Ids that stand before and after every text. */
   readonly #prefix: readonly number[];
   readonly #suffix: readonly number[];
@@ -54,10 +54,9 @@ export class Tokenizer {
   readonly #definition: TokenizerDefinition;
 
   private constructor(definition: TokenizerDefinition) {
-    const { json, special, clip, folder } = definition;
+    const { json, special, folder } = definition;
     this.#definition = definition;
     this.#inner = start(json, folder);
-    this.#clip = clip;
     this.#folder = folder;
     this.modelMaxLength = special.modelMaxLength;
     const idOf = (content: string | undefined) =>
@@ -75,22 +74,24 @@ export class Tokenizer {
 
   /**
    * Reads the tokenizer in a folder of a model (`tokenizer`, `tokenizer_2`, or '' for the model's own folder).
-   * Throws NotFoundError if it has neither tokenizer.json nor vocab.json and merges.txt, and what `fromFiles` throws.
+   * Throws NotFoundError if it has no tokenizer.json, no vocab.json with merges.txt and no spiece.model, and what `fromFiles` throws.
    */
   static async fromPretrained(
     source: Pick<ModelSource, 'name' | 'open'>,
     subfolder = '',
     signal?: AbortSignal,
   ): Promise<Tokenizer> {
-    const read = async (key: TokenizerFileKey): Promise<string | undefined> => {
-      const file = await source.open(joinPath(subfolder, TOKENIZER_FILES[key]), signal);
+    const open = async <T>(name: string, use: (file: ByteSource) => Promise<T>): Promise<T | undefined> => {
+      const file = await source.open(joinPath(subfolder, name), signal);
       if (file === undefined) return undefined;
       try {
-        return await readUtf8(file, MAX_FILE_BYTES, signal);
+        return await use(file);
       } finally {
         await file.close?.();
       }
     };
+    const read = async (key: TokenizerFileKey): Promise<string | undefined> =>
+      open(TOKENIZER_FILES[key], async (file) => readUtf8(file, MAX_FILE_BYTES, signal));
     const [tokenizerJson, tokenizerConfig, specialTokensMap, addedTokens] = await Promise.all([
       read('tokenizerJson'),
       read('tokenizerConfig'),
@@ -100,6 +101,10 @@ export class Tokenizer {
     // tokenizer.json holds the vocabulary too, so the other two need not be fetched beside it.
     const [vocabJson, mergesTxt] =
       tokenizerJson === undefined ? await Promise.all([read('vocabJson'), read('mergesTxt')]) : [];
+    const spieceModel =
+      tokenizerJson === undefined && vocabJson === undefined
+        ? await open(SPIECE_MODEL, async (file) => readLimited(file, MAX_FILE_BYTES, signal))
+        : undefined;
     return Tokenizer.fromFiles({
       folder: subfolder === '' ? source.name : `${source.name}/${subfolder}`,
       tokenizerJson,
@@ -108,6 +113,7 @@ export class Tokenizer {
       tokenizerConfig,
       specialTokensMap,
       addedTokens,
+      spieceModel,
     });
   }
 
@@ -190,7 +196,8 @@ export class Tokenizer {
 
   /** The ids of a text alone: no special tokens around it, nothing cut off. */
   tokenize(text: string): number[] {
-    return this.#inner.encode(this.#clip ? lowerSigma(text) : text, { add_special_tokens: false }).ids;
+    const { clip, normalize = (same: string) => same } = this.#definition;
+    return this.#inner.encode(clip ? lowerSigma(text) : normalize(text), { add_special_tokens: false }).ids;
   }
 
   #decode(ids: number[]): string {

@@ -181,6 +181,17 @@ it('PNG pictures with texts', async () => {
   expectBoth(counts);
 });
 
+it("SentencePiece's files", async () => {
+  const spieceModel = new Uint8Array(readFileSync(fixturePath('text/spiece/spiece.model')));
+  const counts = await fuzz(
+    SECONDS,
+    (random) => damage(random, spieceModel),
+    (input) => Tokenizer.fromFiles({ spieceModel: input }).tokenize('a red ﬁnd e\u0301 字'),
+    (input) => Buffer.from(input).toString('base64'),
+  );
+  expectBoth(counts);
+});
+
 it('safetensors files', async () => {
   const file = makeSafetensors({ emb_params: { shape: [2, 3] } });
   const counts = await fuzz(

@@ -167,9 +167,9 @@ describe('bad files', () => {
     ['padding on the left', { tokenizerConfig: json({ padding_side: 'left' }) }, ConfigError, /padding_side/],
     [
       'a class without tokenizer.json',
-      { tokenizerConfig: json({ tokenizer_class: 'T5Tokenizer' }) },
+      { tokenizerConfig: json({ tokenizer_class: 'LlamaTokenizer' }) },
       ConfigError,
-      /tokenizer_class.*T5Tokenizer/,
+      /tokenizer_class.*LlamaTokenizer/,
     ],
     [
       'a bad special_tokens_map',
