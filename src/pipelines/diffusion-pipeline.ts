@@ -19,6 +19,7 @@ import type { FreeUScales } from '../models/blocks/unet-blocks.ts';
 import { isInpaintingUNet, readTask, sizeOfImage, type Task } from './options/image-options.ts';
 import { encodePrompt, type EncodePromptOptions, type PromptEmbeddings } from './prompt/encode-prompt.ts';
 import { type AddedFileSource, type FindFileOptions, openAddedFile } from './load/added-file.ts';
+import { countPromptTokens, type PromptTokens } from './prompt/count-tokens.ts';
 import { EMBEDDING_FILE } from './prompt/embedding-file.ts';
 import type { Platform } from './load/from-pretrained.ts';
 import { checkOptionNames } from './options/option-names.ts';
@@ -32,6 +33,7 @@ import type { ProgramOptions } from './network.ts';
 import type { ProgressListener } from './progress.ts';
 import type { VaeSettings } from './image/vae.ts';
 import type { RecommendedSettings } from './load/recommended-settings.ts';
+import type { PromptSyntax } from '../text/prompt-tokens.ts';
 import { phasesOf, textPhase } from './memory/call-memory.ts';
 import { planCall } from './call-phases.ts';
 import {
@@ -70,6 +72,12 @@ export interface DiffusionPipeline extends LoraMethods, IpAdapterMethods {
    * @throws OptionError for an option that is unknown or does not fit, and for prompts that change from step to step
    */
   encodePrompt(options: EncodePromptOptions): Promise<PromptEmbeddings>;
+  /**
+   * How much of the first text encoder's input a prompt takes, and what in it is weighed.
+   * @param syntax default 'plain'
+   * @throws OptionError for what the syntax does not allow
+   */
+  countTokens(prompt: string, syntax?: PromptSyntax): PromptTokens;
   /**
    * Adds a learned word (textual inversion) to the prompts' vocabulary: diffusers' form, sd-webui's, or that of SDXL with
    * both encoders' vectors. A word of several vectors stands for all of them. Weights stay loaded.
@@ -383,6 +391,8 @@ export function makePipeline(
       });
     },
     memoryPlan,
+    countTokens: (prompt: string, syntax: PromptSyntax = 'plain') =>
+      countPromptTokens(conditioner.reader, prompt, syntax),
     loadTextualInversion,
     unloadTextualInversion: (tokens?: string | readonly string[]) =>
       inTurn(() => forgetTokens(conditioner.encoders, tokens === undefined ? undefined : [tokens].flat())),

@@ -3,16 +3,23 @@
  */
 import type { CalotypeImage } from '../image/image.ts';
 import type { Recipe } from '../image/recipe.ts';
+import type { AdapterWeight } from '../pipelines/lora/adapter-weights.ts';
+import type { PromptTokens } from '../pipelines/prompt/count-tokens.ts';
+import type { PromptSyntax } from '../text/prompt-tokens.ts';
 import type { ProgressListener } from '../pipelines/progress.ts';
 import type {
   CacheState,
   CallName,
+  FileKind,
   FromWorker,
   LoadedModel,
   ToWorker,
   WorkerCallOptions,
   WorkerCalls,
+  WorkerFile,
+  WorkerInversionOptions,
   WorkerLoadOptions,
+  WorkerLoraOptions,
   WorkerModel,
   WorkerOutput,
   WorkerRequest,
@@ -77,6 +84,52 @@ export class DiffusionWorker {
   /** Makes pictures; calls queue. Throws what a call of a pipeline throws. */
   draw(options: WorkerCallOptions, request: DrawOptions = {}): Promise<WorkerOutput> {
     return this.#request('draw', options, request);
+  }
+
+  /**
+   * Loads a LoRA and makes it the active one. Where the model is opened again after its device was lost, it is there again.
+   * @returns what is to be said about it
+   */
+  loadLoraWeights(
+    file: WorkerFile,
+    options: WorkerLoraOptions,
+    request: RequestOptions = {},
+  ): Promise<readonly string[]> {
+    return this.#request('loadLoraWeights', { file, options }, request);
+  }
+
+  /** Makes these adapters the active ones, for calls that follow. */
+  async setAdapters(names: readonly string[], weights: readonly AdapterWeight[]): Promise<void> {
+    await this.#request('setAdapters', { names, weights }, {});
+  }
+
+  /** Removes adapters. */
+  async deleteAdapters(names: readonly string[]): Promise<void> {
+    await this.#request('deleteAdapters', names, {});
+  }
+
+  /** Adds learned words to the prompts' vocabulary; gives them. */
+  loadTextualInversion(
+    file: WorkerFile,
+    options: WorkerInversionOptions = {},
+    request: RequestOptions = {},
+  ): Promise<readonly string[]> {
+    return this.#request('loadTextualInversion', { file, options }, request);
+  }
+
+  /** Removes learned words. */
+  async unloadTextualInversion(words: readonly string[]): Promise<void> {
+    await this.#request('unloadTextualInversion', words, {});
+  }
+
+  /** How much of the model's input a prompt takes, and what in it is weighed. */
+  countTokens(prompt: string, syntax: PromptSyntax = 'plain'): Promise<PromptTokens> {
+    return this.#request('countTokens', { prompt, syntax }, {});
+  }
+
+  /** What a .safetensors file is, by the names in it. Throws FileFormatError for other formats. */
+  fileKind(name: string, file: Blob): Promise<FileKind> {
+    return this.#request('fileKind', { name, file }, {});
   }
 
   /** A picture as a PNG file, with its recipe in the texts. */

@@ -3,28 +3,29 @@ import { cpu } from '../backends/cpu/cpu.ts';
 import type { BackendFactory } from '../backends/backend.ts';
 import { webgpu } from '../backends/webgpu/webgpu.ts';
 import { DeviceLostError, OptionError } from '../errors.ts';
-import type { CalotypeImage } from '../image/image.ts';
-import { decodePng, encodePng } from '../image/png.ts';
-import { readRecipe, type Recipe, recipeTexts } from '../image/recipe.ts';
 import { blobModelSource } from '../loaders/model-source.ts';
 import { blobSource } from '../loaders/byte-source.ts';
 import type { DiffusionPipeline } from '../pipelines/diffusion-pipeline.ts';
+import type { AddedFileSource } from '../pipelines/load/added-file.ts';
 import type { FromPretrainedOptions } from '../pipelines/load/from-pretrained.ts';
 import { randomSeed } from '../pipelines/noise.ts';
 import { pipelineLoader } from '../pipelines/load/pipeline-loader.ts';
 import type { ProgressListener } from '../pipelines/progress.ts';
-import { openModelCache } from '../platform/opfs-store.ts';
 import { platform } from '../platform/platform.ts';
 import { SCHEDULERS } from '../schedulers/index.ts';
 import type { Scheduler } from '../schedulers/scheduler.ts';
+import { Additions, sourceOf } from './additions.ts';
+import { cacheState, decode, encode, uncache } from './modelless.ts';
 import type {
-  CacheState,
   CallName,
+  FileKind,
   FromWorker,
   LoadedModel,
   ToWorker,
   WorkerCallOptions,
   WorkerCalls,
+  WorkerFile,
+  WorkerFolder,
   WorkerLoadOptions,
   WorkerModel,
   WorkerOutput,
@@ -43,6 +44,16 @@ interface Running {
   step(step: WorkerStep): void;
 }
 
+/** Requests that need a pipeline and draw nothing. */
+type ChangeName =
+  | 'loadLoraWeights'
+  | 'setAdapters'
+  | 'deleteAdapters'
+  | 'loadTextualInversion'
+  | 'unloadTextualInversion'
+  | 'countTokens';
+type ChangeRequest = Extract<WorkerRequest, { readonly call: ChangeName }>;
+
 /** The host of one page's worker: give it each message that arrives. */
 export class WorkerHost {
   readonly #post: Post;
@@ -50,6 +61,7 @@ export class WorkerHost {
   #pipe: DiffusionPipeline | undefined;
   /** What it was made from, to be opened again where the device is lost. */
   #opened: { readonly model: WorkerModel; readonly options: FromPretrainedOptions } | undefined;
+  #additions = new Additions();
   /** The model's own scheduler, from whose configuration others are made. */
   #ownScheduler: Scheduler | undefined;
   /** Who hears of the weights and kernels that a call brings with it. */
@@ -94,6 +106,15 @@ export class WorkerHost {
         return this.#load(request.takes.model, request.takes.options, running);
       case 'draw':
         return this.#draw(request.takes, running);
+      case 'loadLoraWeights':
+      case 'setAdapters':
+      case 'deleteAdapters':
+      case 'loadTextualInversion':
+      case 'unloadTextualInversion':
+      case 'countTokens':
+        return this.#change(request, running);
+      case 'fileKind':
+        return kindOf(request.takes.name, request.takes.file);
       case 'encodePng':
         return encode(request.takes.image, request.takes.recipe);
       case 'decodePng':
@@ -109,12 +130,13 @@ export class WorkerHost {
 
   async #load(model: WorkerModel, options: WorkerLoadOptions, running: Running): Promise<LoadedModel> {
     await this.#dispose();
-    const { backends, ...given } = options;
+    const { backends, controlnet, ...given } = options;
     this.#progress = running.progress;
     const pipe = await this.#open(
       model,
       {
         ...given,
+        ...(controlnet && { controlnet: controlnet.map(openableNet) }),
         onProgress: (event) => this.#progress(event),
         ...(backends && { backends: backends.map(openableBackend) }),
       },
@@ -136,6 +158,12 @@ export class WorkerHost {
     signal: AbortSignal,
   ): Promise<DiffusionPipeline> {
     const pipe = await openPipeline(model, { ...options, signal });
+    try {
+      await this.#additions.restore(pipe, signal);
+    } catch (error) {
+      await pipe.dispose();
+      throw error;
+    }
     this.#pipe = pipe;
     this.#opened = { model, options };
     this.#ownScheduler = pipe.scheduler;
@@ -158,13 +186,7 @@ export class WorkerHost {
   }
 
   async #drawOnce(call: WorkerCallOptions, running: Running): Promise<WorkerOutput> {
-    this.#progress = running.progress;
-    if (this.#pipe === undefined && this.#opened !== undefined)
-      await this.#open(this.#opened.model, this.#opened.options, running.signal);
-    const pipe = this.#pipe;
-    const own = this.#ownScheduler;
-    if (pipe === undefined || own === undefined)
-      throw new OptionError('no model is loaded', { remedy: 'Load one first, and wait for it' });
+    const { pipe, own } = await this.#ready(running);
     const { scheduler, previews = false, ...options } = call;
     pipe.scheduler = scheduler
       ? SCHEDULERS[scheduler.name].fromConfig(own.config, scheduler.settings ?? {})
@@ -181,7 +203,47 @@ export class WorkerHost {
     return { ...(await stream.output), scheduler: String(pipe.scheduler.config['_class_name']) };
   }
 
+  /** The pipeline, opened again where its device was lost. */
+  async #ready(running: Running): Promise<{ readonly pipe: DiffusionPipeline; readonly own: Scheduler }> {
+    this.#progress = running.progress;
+    if (this.#pipe === undefined && this.#opened !== undefined)
+      await this.#open(this.#opened.model, this.#opened.options, running.signal);
+    const pipe = this.#pipe;
+    const own = this.#ownScheduler;
+    if (pipe === undefined || own === undefined)
+      throw new OptionError('no model is loaded', { remedy: 'Load one first, and wait for it' });
+    return { pipe, own };
+  }
+
+  /** What is loaded beside the model, and its vocabulary. */
+  async #change(request: ChangeRequest, running: Running): Promise<WorkerCalls[ChangeName]['gives']> {
+    const { pipe } = await this.#ready(running);
+    const additions = this.#additions;
+    switch (request.call) {
+      case 'loadLoraWeights': {
+        const { file, options } = request.takes;
+        const before = pipe.notices.length;
+        await additions.addAdapter(pipe, file, options, running);
+        return pipe.notices.slice(before);
+      }
+      case 'setAdapters':
+        await additions.setAdapters(pipe, request.takes.names, request.takes.weights);
+        return undefined;
+      case 'deleteAdapters':
+        await additions.deleteAdapters(pipe, request.takes);
+        return undefined;
+      case 'loadTextualInversion':
+        return additions.addWords(pipe, request.takes.file, request.takes.options, running);
+      case 'unloadTextualInversion':
+        await additions.removeWords(pipe, request.takes);
+        return undefined;
+      case 'countTokens':
+        return pipe.countTokens(request.takes.prompt, request.takes.syntax);
+    }
+  }
+
   async #dispose(): Promise<undefined> {
+    this.#additions = new Additions();
     this.#opened = undefined;
     await this.#close();
   }
@@ -194,40 +256,21 @@ export class WorkerHost {
   }
 }
 
-async function encode(image: CalotypeImage, recipe: Recipe): Promise<Blob> {
-  return new Blob([await encodePng(image, { text: recipeTexts(recipe) })], { type: 'image/png' });
-}
-
-async function decode(
-  png: Blob,
-  name: string,
-): Promise<{ image: CalotypeImage; recipe: Recipe | undefined }> {
-  const { image, text } = decodePng(new Uint8Array(await png.arrayBuffer()), name);
-  return { image, recipe: readRecipe(text, name) };
-}
-
-async function cacheState(): Promise<CacheState | undefined> {
-  const cache = await openModelCache();
-  return (
-    cache && {
-      models: await cache.models(),
-      room: await cache.estimate(),
-      // Asking again does no harm, and browsers decide anew as people come back.
-      persisted: await cache.persist(),
-    }
-  );
-}
-
-async function uncache(name: string): Promise<undefined> {
-  await (await openModelCache())?.remove(name);
-}
-
 function openPipeline(model: WorkerModel, options: FromPretrainedOptions): Promise<DiffusionPipeline> {
   const { fromPretrained, fromSingleFile } = pipelineLoader(platform);
   if (typeof model === 'string') return fromPretrained(model, options);
   if ('files' in model) return fromPretrained(blobModelSource(model.name, model.files), options);
   const { name, checkpoint } = model;
   return fromSingleFile(typeof checkpoint === 'string' ? checkpoint : blobSource(name, checkpoint), options);
+}
+
+function openableNet(net: WorkerFile | WorkerFolder): AddedFileSource {
+  return typeof net === 'object' && 'files' in net ? blobModelSource(net.name, net.files) : sourceOf(net);
+}
+
+/** Read only when a file was picked: it knows the layouts of checkpoints. */
+async function kindOf(name: string, file: Blob): Promise<FileKind> {
+  return (await import('./file-kind.ts')).fileKind(name, file);
 }
 
 function openableBackend(name: 'webgpu' | 'webgpu-software' | 'cpu'): BackendFactory {

@@ -9,17 +9,35 @@ import type { StoreEstimate } from '../loaders/cache/chunk-store.ts';
 import type { CachedModel } from '../loaders/cache/model-cache.ts';
 import type { DTypeOption } from '../pipelines/load/loaded-pipeline.ts';
 import type { CallOptions, StepInfo } from '../pipelines/options/call-options.ts';
+import type { AdapterWeight } from '../pipelines/lora/adapter-weights.ts';
+import type { LoadLoraOptions } from '../pipelines/lora/lora-adapters.ts';
+import type { LoadTextualInversionOptions } from '../pipelines/diffusion-pipeline.ts';
+import type { MemoryOption } from '../pipelines/memory/memory-option.ts';
+import type { PromptTokens } from '../pipelines/prompt/count-tokens.ts';
+import type { PromptSyntax } from '../text/prompt-tokens.ts';
 import type { PipelineOutput } from '../pipelines/draw.ts';
 import type { ProgressEvent } from '../pipelines/progress.ts';
 import type { RecommendedSettings } from '../pipelines/load/recommended-settings.ts';
 import type { SCHEDULERS } from '../schedulers/index.ts';
 
+/** A .safetensors file as a page has it: a URL, a Hub id, `owner/name/file.safetensors` on the Hub, or a picked file. */
+export type WorkerFile = string | { readonly name: string; readonly file: Blob };
+
+/** Files of a picked or dropped folder, by their paths in it. */
+export interface WorkerFolder {
+  readonly name: string;
+  readonly files: ReadonlyMap<string, Blob>;
+}
+
+/** What a .safetensors file can be. */
+export type FileKind = 'checkpoint' | 'lora' | 'embedding' | 'controlnet';
+
 /** A model as a page has it. */
 export type WorkerModel =
   /** A Hub id or a URL of a diffusers folder. */
   | string
-  /** Files of a picked or dropped diffusers folder, by their paths in it. */
-  | { readonly name: string; readonly files: ReadonlyMap<string, Blob> }
+  /** A picked or dropped diffusers folder. */
+  | WorkerFolder
   /** A checkpoint in the original layout: a picked file, a URL, or `owner/name/file.safetensors` on the Hub. */
   | { readonly name: string; readonly checkpoint: Blob | string };
 
@@ -30,7 +48,19 @@ export interface WorkerLoadOptions {
   readonly dtype?: DTypeOption;
   /** Tried in this order. Default: `webgpu`, then `cpu`. */
   readonly backends?: readonly ('webgpu' | 'webgpu-software' | 'cpu')[];
+  /** ControlNets for `controlImage`: for each a file or a diffusers folder. */
+  readonly controlnet?: readonly (WorkerFile | WorkerFolder)[];
+  /** How many bytes the pipeline may take. Default: as many as it needs to have everything on the device. */
+  readonly memory?: MemoryOption;
 }
+
+/** Options of loading a LoRA; a name is needed. */
+export type WorkerLoraOptions = Omit<LoadLoraOptions, 'signal' | 'onProgress' | 'adapterName'> & {
+  readonly adapterName: string;
+};
+
+/** Options of loading a textual inversion. */
+export type WorkerInversionOptions = Omit<LoadTextualInversionOptions, 'signal'>;
 
 /** What was loaded. */
 export interface LoadedModel {
@@ -85,6 +115,28 @@ export interface WorkerCalls {
     readonly takes: { readonly model: WorkerModel; readonly options: WorkerLoadOptions };
     readonly gives: LoadedModel;
   };
+  /** Loads a LoRA and makes it the active one; gives what is to be said about it. */
+  loadLoraWeights: {
+    readonly takes: { readonly file: WorkerFile; readonly options: WorkerLoraOptions };
+    readonly gives: readonly string[];
+  };
+  setAdapters: {
+    readonly takes: { readonly names: readonly string[]; readonly weights: readonly AdapterWeight[] };
+    readonly gives: undefined;
+  };
+  deleteAdapters: { readonly takes: readonly string[]; readonly gives: undefined };
+  /** Gives the words. */
+  loadTextualInversion: {
+    readonly takes: { readonly file: WorkerFile; readonly options: WorkerInversionOptions };
+    readonly gives: readonly string[];
+  };
+  unloadTextualInversion: { readonly takes: readonly string[]; readonly gives: undefined };
+  countTokens: {
+    readonly takes: { readonly prompt: string; readonly syntax: PromptSyntax };
+    readonly gives: PromptTokens;
+  };
+  /** What a .safetensors file is. */
+  fileKind: { readonly takes: { readonly name: string; readonly file: Blob }; readonly gives: FileKind };
   draw: { readonly takes: WorkerCallOptions; readonly gives: WorkerOutput };
   /** A picture as a PNG file, with the recipe in its texts. */
   encodePng: {

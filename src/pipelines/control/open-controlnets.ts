@@ -6,18 +6,18 @@ import {
   controlNetFromModel,
   type StandaloneControlNet,
 } from '../../loaders/single-file/standalone-controlnet.ts';
+import type { AddedFileSource } from '../load/added-file.ts';
 import type { FromPretrainedOptions, Platform } from '../load/from-pretrained.ts';
 import { openStandalone } from '../load/standalone-source.ts';
 
-/** Finds ControlNets: files, folders, Hub ids, URLs or any ModelSources. */
+/** Finds ControlNets: files, folders, Hub ids, URLs or any of the sources. */
 export async function openControlNets(
   platform: Platform,
   options: FromPretrainedOptions,
   onNotice: (notice: string) => void,
 ): Promise<StandaloneControlNet[]> {
   const { controlnet = [] } = options;
-  const sources: readonly (string | ModelSource)[] =
-    typeof controlnet === 'string' || !isList(controlnet) ? [controlnet] : controlnet;
+  const sources: readonly AddedFileSource[] = isList(controlnet) ? controlnet : [controlnet];
   const { signal } = options;
   const reader = {
     fromFile: controlNetFromFile,

@@ -4,6 +4,7 @@ import type { PixArtTransformerConfig } from '../../loaders/configs/pixart-trans
 import { positionEmbedding } from '../../models/pixart-transformer.ts';
 import type { ComponentDemands } from '../../plan/residency.ts';
 import type { Conditioner, EncodedPrompts, PromptCall, PromptEmbedding } from '../prompt/conditioning.ts';
+import type { PromptReader } from '../prompt/count-tokens.ts';
 import { givenEmbeddings, rowsOf } from '../prompt/encode-prompts.ts';
 import type { GuidanceRow } from '../guidance/guidance-rows.ts';
 import type { ProgramOptions } from '../network.ts';
@@ -38,6 +39,10 @@ export class PixArtAlphaConditioner implements Conditioner {
     this.#encoder = encoder;
     this.#config = config;
     this.#scaleFactor = scaleFactor;
+  }
+
+  get reader(): PromptReader {
+    return { tokenizer: this.#encoder.tokenizer, inverted: [], maxLength: MAX_SEQUENCE_LENGTH };
   }
 
   get components(): readonly Component[] {

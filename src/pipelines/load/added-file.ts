@@ -83,6 +83,11 @@ async function openBytes(
     return kind.openFrom(await platform.resolveModel(source, resolving, onNotice), options, onNotice);
   }
   if ('open' in source) return kind.openFrom(source, options, onNotice);
+  return bytesOf(source, kind.what);
+}
+
+/** Bytes that were given as such, or as a Blob; one without a name is called `what`. */
+export function bytesOf(source: ByteSource | Blob, what: string): ByteSource {
   if ('read' in source) return source;
-  return blobSource('name' in source && typeof source.name === 'string' ? source.name : kind.what, source);
+  return blobSource('name' in source && typeof source.name === 'string' ? source.name : what, source);
 }

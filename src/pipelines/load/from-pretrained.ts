@@ -6,6 +6,7 @@ import type { ByteSource } from '../../loaders/byte-source.ts';
 import type { ModelSource } from '../../loaders/model-source.ts';
 import type { StandaloneControlNet } from '../../loaders/single-file/standalone-controlnet.ts';
 import { makePipeline, type DiffusionPipeline as Pipeline } from '../diffusion-pipeline.ts';
+import type { AddedFileSource } from './added-file.ts';
 import type { DTypeOption, LoadPipelineOptions } from './loaded-pipeline.ts';
 import { loadPipeline } from './load-pipeline.ts';
 import { readMemoryOption, type MemoryOption } from '../memory/memory-option.ts';
@@ -25,15 +26,16 @@ export interface FromPretrainedOptions {
   readonly dtype?: DTypeOption;
   /**
    * A VAE to use in place of the model's: a .safetensors file (in the original or diffusers' layout; the model's own
-   * VAE configuration then holds for it), or a folder, Hub id, URL or ModelSource with a config.json.
+   * VAE configuration then holds for it; as a path, URL, `owner/name/file.safetensors`, Blob or ByteSource), or a folder,
+   * Hub id, URL or ModelSource with a config.json.
    */
-  readonly vae?: string | ModelSource;
+  readonly vae?: AddedFileSource;
   /**
    * ControlNets for the option `controlImage`, in place of those that the model has: for each a folder, Hub id, URL or
-   * ModelSource with a config.json, or a .safetensors file (in the original or diffusers' layout). They are held in the
-   * type of the UNet, with which they run as one graph.
+   * ModelSource with a config.json, or a .safetensors file (in the original or diffusers' layout; also as a Blob or
+   * ByteSource). They are held in the type of the UNet, with which they run as one graph.
    */
-  readonly controlnet?: string | ModelSource | readonly (string | ModelSource)[];
+  readonly controlnet?: AddedFileSource | readonly AddedFileSource[];
   /** How many bytes the pipeline may take. Default: as many as it needs to have everything on the device. */
   readonly memory?: MemoryOption;
   /** Tried in order; the first that works is taken. Default: WebGPU on hardware, else the CPU. */

@@ -1,14 +1,14 @@
 /** @file The option `vae`: a model with another VAE than its own. */
 
-import type { ModelSource } from '../../loaders/model-source.ts';
 import { vaeFromFile, vaeFromModel, type StandaloneVae } from '../../loaders/single-file/standalone-vae.ts';
+import type { AddedFileSource } from './added-file.ts';
 import type { FromPretrainedOptions, Platform } from './from-pretrained.ts';
 import { openStandalone } from './standalone-source.ts';
 
-/** Finds a VAE: a file, a folder, a Hub id, a URL or any ModelSource. */
+/** Finds a VAE: a file, a folder, a Hub id, a URL or any of the sources. */
 export function openVae(
   platform: Platform,
-  source: string | ModelSource,
+  source: AddedFileSource,
   options: FromPretrainedOptions,
   onNotice: (notice: string) => void,
 ): Promise<StandaloneVae> {

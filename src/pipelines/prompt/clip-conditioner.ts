@@ -3,6 +3,7 @@
 import type { ComponentDemands } from '../../plan/residency.ts';
 import type { CheckedOptions, TextOptions } from '../options/call-options.ts';
 import type { Conditioner, EncodedPrompts, PromptCall } from './conditioning.ts';
+import type { PromptReader } from './count-tokens.ts';
 import { encodePrompts, type TextReading } from './encode-prompts.ts';
 import type { GuidanceRow } from '../guidance/guidance-rows.ts';
 import type { ProgramOptions } from '../network.ts';
@@ -20,6 +21,11 @@ export abstract class ClipConditioner implements Conditioner {
 
   get encoders(): readonly PromptEncoder[] {
     return this.#reading.embedder.encoders;
+  }
+
+  get reader(): PromptReader {
+    const [{ tokenizer, inverted }] = this.encoders;
+    return { tokenizer, inverted, maxLength: tokenizer.modelMaxLength };
   }
 
   get components(): readonly Component[] {

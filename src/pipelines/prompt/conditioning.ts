@@ -5,6 +5,7 @@ import { forRows, type GuidanceRow } from '../guidance/guidance-rows.ts';
 import { MASKED } from '../../models/pixart-transformer.ts';
 import type { ProgramOptions } from '../network.ts';
 import type { Component } from '../memory/residency.ts';
+import type { PromptReader } from './count-tokens.ts';
 import type { PromptEncoder } from './text-encoder.ts';
 import type { CheckedOptions, TextOptions } from '../options/call-options.ts';
 
@@ -50,6 +51,8 @@ export interface Conditioner {
   readonly microConditions: number;
   /** The CLIP text encoders, in the order of their folders; empty for others. */
   readonly encoders: readonly PromptEncoder[];
+  /** What the first text encoder reads texts with. */
+  readonly reader: PromptReader;
   /** The networks that it runs. */
   readonly components: readonly Component[];
   /** Of the text embeddings. */

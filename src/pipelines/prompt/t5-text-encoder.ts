@@ -22,20 +22,20 @@ export interface T5Text {
 export class T5TextEncoder {
   readonly config: T5EncoderConfig;
   readonly network: Network;
-  readonly #tokenizer: Tokenizer;
+  readonly tokenizer: Tokenizer;
   readonly #graph: Graph;
   readonly #programs = new RecentCache<Program>(2);
 
   constructor(network: Network, config: T5EncoderConfig, tokenizer: Tokenizer) {
     this.network = network;
     this.config = config;
-    this.#tokenizer = tokenizer;
+    this.tokenizer = tokenizer;
     this.#graph = buildT5Encoder(config);
   }
 
   /** Encodes one prompt, cut off or padded to `tokens`. Padding is not looked at. */
   async encode(prompt: string, tokens: number, options: ProgramOptions = {}): Promise<T5Text> {
-    const { ids, length, truncated } = this.#tokenizer.encode(prompt, { maxLength: tokens });
+    const { ids, length, truncated } = this.tokenizer.encode(prompt, { maxLength: tokens });
     const mask = Float32Array.from({ length: tokens }, (_, token) => (token < length ? 1 : 0));
     const program = await this.#programs.get(String(tokens), () =>
       this.network.compile(this.#graph, { tokens }, options),
