@@ -1,67 +1,18 @@
 /** @file A page and its worker, here as the two ends of a message channel: what arrives is a structured clone. */
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { MessageChannel, type MessagePort } from 'node:worker_threads';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, expect, test } from 'vitest';
 import { BackendUnavailableError, CalotypeError, FileFormatError, OptionError } from '../../src/errors.ts';
 import { DiffusionPipeline } from '../../src/index.ts';
 import { cpu } from '../../src/backends/cpu/cpu.ts';
 import type { ProgressEvent } from '../../src/pipelines/progress.ts';
-import { DiffusionWorker, type WorkerLike } from '../../src/worker/diffusion-worker.ts';
-import { WorkerHost } from '../../src/worker/host.ts';
-import type { FromWorker, ToWorker, WorkerStep } from '../../src/worker/protocol.ts';
+import type { WorkerStep } from '../../src/worker/protocol.ts';
 import { rebuildError, sendError } from '../../src/worker/sent-error.ts';
 import { STARTER } from '../support/fixtures.ts';
+import { openWorker, pickedFolder } from '../support/worker.ts';
 
 const OPTIONS = { prompt: 'a red apple', numInferenceSteps: 2, height: 64, width: 64, seed: 5 };
 
-let page: MessagePort;
-let worker: DiffusionWorker;
-
-/** The starter as a page has it after a folder was picked. */
-async function pickedStarter(): Promise<{ name: string; files: Map<string, Blob> }> {
-  const paths = [
-    'model_index.json',
-    'calotype.json',
-    'scheduler/scheduler_config.json',
-    'text_encoder/config.json',
-    'text_encoder/model.safetensors',
-    'tokenizer/merges.txt',
-    'tokenizer/special_tokens_map.json',
-    'tokenizer/tokenizer_config.json',
-    'tokenizer/vocab.json',
-    'unet/config.json',
-    'unet/diffusion_pytorch_model.safetensors',
-    'vae/config.json',
-    'vae/diffusion_pytorch_model.safetensors',
-  ];
-  const files = new Map<string, Blob>();
-  for (const path of paths) files.set(path, new Blob([new Uint8Array(await readFile(join(STARTER, path)))]));
-  return { name: 'picked', files };
-}
-
-/** A port as the page sees a Worker. */
-function asWorker(port: MessagePort): WorkerLike {
-  return {
-    postMessage: (message, transfer) => port.postMessage(message, transfer),
-    addEventListener(type: string, listener: (event: never) => void) {
-      if (type === 'message') port.on('message', (data: FromWorker) => listener({ data } as never));
-    },
-    terminate: () => port.close(),
-  };
-}
-
-beforeAll(() => {
-  const { port1, port2 } = new MessageChannel();
-  const host = new WorkerHost((message, transfer = []) => port2.postMessage(message, [...transfer]));
-  port2.on('message', (message: ToWorker) => host.receive(message));
-  page = port1;
-  worker = new DiffusionWorker(asWorker(port1));
-});
-afterAll(async () => {
-  await worker.dispose();
-  page.close();
-});
+const { worker, close } = openWorker();
+afterAll(close);
 
 test('drawing without a model says so, in the class that the library throws', async () => {
   await expect(worker.draw(OPTIONS)).rejects.toThrow(OptionError);
@@ -70,7 +21,7 @@ test('drawing without a model says so, in the class that the library throws', as
 test('a picture is the one that the library itself draws, with progress and previews', async () => {
   const progress: ProgressEvent[] = [];
   const loaded = await worker.load(
-    await pickedStarter(),
+    await pickedFolder(STARTER),
     { backends: ['cpu'] },
     { onProgress: (event) => progress.push(event) },
   );

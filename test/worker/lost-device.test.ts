@@ -1,12 +1,11 @@
 /** @file A device that is lost under a picture: the worker's host opens the model on a new one and draws the picture there. */
-import { readdir, readFile } from 'node:fs/promises';
-import { join, relative } from 'node:path';
 import { afterEach, expect, test, vi } from 'vitest';
 import type * as acquire from '../../src/backends/webgpu/acquire.ts';
 import { webgpu } from '../../src/index.ts';
 import { WorkerHost } from '../../src/worker/host.ts';
 import type { FromWorker, ToWorker, WorkerOutput } from '../../src/worker/protocol.ts';
 import { fixturePath } from '../support/fixtures.ts';
+import { pickedFolder } from '../support/worker.ts';
 
 /** Every device that was opened, in order. */
 const devices: GPUDevice[] = [];
@@ -29,18 +28,6 @@ if ('reason' in adapter) process.stderr.write(`skipped: lost devices: ${adapter.
 else adapter.dispose();
 
 const DRAW = { prompt: 'a red apple', numInferenceSteps: 4, height: 32, width: 32 };
-
-/** A model of random weights, as a page has it after its folder was picked. */
-async function pickedModel(): Promise<{ name: string; files: Map<string, Blob> }> {
-  const root = fixturePath('pipelines/tiny-sd');
-  const found = await readdir(root, { recursive: true, withFileTypes: true });
-  const files = new Map<string, Blob>();
-  for (const entry of found.filter((one) => one.isFile())) {
-    const path = join(entry.parentPath, entry.name);
-    files.set(relative(root, path), new Blob([new Uint8Array(await readFile(path))]));
-  }
-  return { name: 'tiny-sd', files };
-}
 
 /** Asks a host, and tells of each step. */
 function askHost(): (request: ToWorker, onStep?: (index: number) => void) => Promise<unknown> {
@@ -72,7 +59,10 @@ test.skipIf(missing)(
     await ask({
       id: 1,
       call: 'load',
-      takes: { model: await pickedModel(), options: { backends: ['webgpu-software'] } },
+      takes: {
+        model: await pickedFolder(fixturePath('pipelines/tiny-sd')),
+        options: { backends: ['webgpu-software'] },
+      },
     });
     const opened = devices.length;
     // The host answers a request to draw with its output.
