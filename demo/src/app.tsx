@@ -1,17 +1,20 @@
 /** @file The whole page. */
+import { AdditionsPanel } from './components/additions-panel.tsx';
+import { ControlPanel } from './components/control-panel.tsx';
 import { GalleryPanel } from './components/gallery-panel.tsx';
 import { ModelPanel } from './components/model-panel.tsx';
 import { PromptPanel } from './components/prompt-panel.tsx';
 import { SettingsPanel } from './components/settings-panel.tsx';
 import { SourcePanel } from './components/source-panel.tsx';
 import { Stage } from './components/stage.tsx';
-import { takePicture } from './studio.ts';
+import { takeDropped } from './dropped.ts';
+import { problem, messageOf } from './engine.ts';
 
-/** Pictures may be dropped anywhere. */
+/** Pictures, weights and folders may be dropped anywhere. */
 function drop(event: DragEvent): void {
   event.preventDefault();
-  const [file] = event.dataTransfer?.files ?? [];
-  if (file) void takePicture(file);
+  if (!event.dataTransfer) return;
+  takeDropped(event.dataTransfer).catch((error: unknown) => (problem.value = messageOf(error)));
 }
 
 export function App() {
@@ -32,6 +35,8 @@ export function App() {
           <PromptPanel />
           <SettingsPanel />
           <SourcePanel />
+          <AdditionsPanel />
+          <ControlPanel />
           <ModelPanel />
         </form>
         <Stage />

@@ -32,6 +32,14 @@ export interface Settings {
   /** Whether the seed stays as it is from picture to picture. */
   readonly seedLocked: boolean;
   readonly strength: number;
+  /** How much of what the ControlNet says is added. */
+  readonly controlScale: number;
+  /** How prompts are read. */
+  readonly syntax: 'plain' | 'webui';
+  /** Gigabytes that the model may take; 0 is as many as it needs. */
+  readonly memory: number;
+  /** Whether weights may be held in 8 bits for that. */
+  readonly lossy: boolean;
 }
 
 const KEY = 'calotype-settings';
@@ -47,6 +55,10 @@ const DEFAULTS: Settings = {
   seed: randomSeed(),
   seedLocked: false,
   strength: 0.6,
+  controlScale: 1,
+  syntax: 'plain',
+  memory: 0,
+  lossy: false,
 };
 
 /** The form's values. */
@@ -96,6 +108,7 @@ export function fromRecipe(recipe: Recipe): void {
     seed: recipe.seed,
     seedLocked: true,
     ...(recipe.strength !== undefined && { strength: recipe.strength }),
+    syntax: recipe['promptSyntax'] === 'webui' ? 'webui' : 'plain',
     scheduler: typeof recipe['choice'] === 'string' && recipe['choice'] in SCHEDULERS ? recipe['choice'] : '',
   });
 }
@@ -112,6 +125,7 @@ export function callOptions(form: Settings): WorkerCallOptions {
     guidanceScale: form.guidance,
     guidanceRescale: form.rescale,
     seed: form.seed,
+    promptSyntax: form.syntax,
     previews: true,
     ...(scheduler && { scheduler }),
   };

@@ -1,39 +1,35 @@
 /** @file Which model is loaded, where others come from, and what the browser keeps. */
-import { useState } from 'preact/hooks';
-import { busy, cache, forget, load, model } from '../studio.ts';
-import { Panel } from './field.tsx';
+import { busy } from '../engine.ts';
+import { cache, forget, load, model, reload } from '../models.ts';
+import { change, settings } from '../settings.ts';
+import { AddressField, FileField, NumberField, Panel, pickedFolder } from './field.tsx';
 
 export function ModelPanel() {
-  const [address, setAddress] = useState('');
   const loaded = model.value;
   return (
     <Panel title={`Model: ${loaded?.name ?? 'none'}`}>
-      <div class="field">
-        <label for="address">Hub id or address of a diffusers folder</label>
-        <div class="buttons">
-          <input
-            id="address"
-            value={address}
-            placeholder="stabilityai/sd-turbo"
-            onInput={({ currentTarget }) => setAddress(currentTarget.value)}
-          />
-          <button
-            type="button"
-            disabled={busy.value || address.trim() === ''}
-            onClick={() => void load(address.trim(), address.trim())}
-          >
-            Load
-          </button>
-        </div>
-      </div>
-      <label class="field">
-        <span>A diffusers folder on this computer</span>
-        <input type="file" disabled={busy.value} onChange={pickFolder} {...{ webkitdirectory: true }} />
-      </label>
-      <label class="field">
-        <span>A checkpoint (.safetensors)</span>
-        <input type="file" accept=".safetensors" disabled={busy.value} onChange={pickCheckpoint} />
-      </label>
+      <AddressField
+        label="Hub id or address of a diffusers folder"
+        placeholder="stabilityai/sd-turbo"
+        action="Load"
+        disabled={busy.value}
+        onGive={(address) => void load(address, address)}
+      />
+      <FileField
+        label="A diffusers folder on this computer"
+        disabled={busy.value}
+        onPick={(files) => {
+          const folder = pickedFolder(files);
+          void load(folder.name, folder);
+        }}
+      />
+      <FileField
+        label="A checkpoint (.safetensors)"
+        accept=".safetensors"
+        disabled={busy.value}
+        onPick={([file]) => void load(file.name, { name: file.name, checkpoint: file })}
+      />
+      <Memory />
       {loaded && (
         <dl>
           <dt>Kind</dt>
@@ -79,19 +75,36 @@ function Kept() {
   );
 }
 
-function pickFolder({ currentTarget }: { readonly currentTarget: HTMLInputElement }): void {
-  const files = [...(currentTarget.files ?? [])];
-  const name = files[0]?.webkitRelativePath.split('/')[0] ?? 'folder';
-  if (files.length > 0)
-    void load(name, {
-      name,
-      files: new Map(files.map((file) => [file.webkitRelativePath.slice(name.length + 1), file])),
-    });
-}
-
-function pickCheckpoint({ currentTarget }: { readonly currentTarget: HTMLInputElement }): void {
-  const [file] = currentTarget.files ?? [];
-  if (file) void load(file.name, { name: file.name, checkpoint: file });
+/** The budget; the model is loaded again where it changes. */
+function Memory() {
+  const { memory, lossy } = settings.value;
+  const set = (values: { readonly memory?: number; readonly lossy?: boolean }): void => {
+    change(values);
+    void reload();
+  };
+  return (
+    <fieldset class="settings" disabled={busy.value}>
+      <legend>Memory</legend>
+      <NumberField
+        label="At most, in GB (0: what it needs)"
+        value={memory}
+        min={0}
+        max={512}
+        step={0.5}
+        hint="Parts of the model are on the device in their turns, and weights are streamed, where it needs more"
+        onChange={(value) => set({ memory: value })}
+      />
+      <label class="check">
+        <input
+          type="checkbox"
+          checked={lossy}
+          disabled={memory === 0}
+          onChange={({ currentTarget }) => set({ lossy: currentTarget.checked })}
+        />
+        8-bit weights if need be
+      </label>
+    </fieldset>
+  );
 }
 
 function bytes(count: number): string {

@@ -3,7 +3,7 @@ import { change, randomSeed, SCHEDULERS, settings } from '../settings.ts';
 import { NumberField } from './field.tsx';
 
 export function SettingsPanel() {
-  const { width, height, steps, guidance, scheduler, seed, seedLocked } = settings.value;
+  const { width, height, steps, guidance, scheduler, syntax, seed, seedLocked } = settings.value;
   return (
     <section class="settings" aria-label="Settings">
       <NumberField
@@ -51,6 +51,18 @@ export function SettingsPanel() {
               {name}
             </option>
           ))}
+        </select>
+      </label>
+      <label class="field">
+        <span>Prompts are read</span>
+        <select
+          value={syntax}
+          onChange={({ currentTarget }) =>
+            change({ syntax: currentTarget.value === 'webui' ? 'webui' : 'plain' })
+          }
+        >
+          <option value="plain">as they are</option>
+          <option value="webui">with weights: (apple:1.3), [background]</option>
         </select>
       </label>
       <div class="field seed">

@@ -4,7 +4,7 @@ import type { CalotypeImage } from 'calotype/worker';
 import { show } from '../pictures.ts';
 import { mask, setSource, source, takePicture } from '../studio.ts';
 import { change, settings } from '../settings.ts';
-import { NumberField, Panel } from './field.tsx';
+import { FileField, NumberField, Panel } from './field.tsx';
 
 /** Width of the brush, as a part of the picture's longer side. */
 const BRUSH = 0.08;
@@ -13,18 +13,11 @@ export function SourcePanel() {
   const image = source.value;
   return (
     <Panel title={image ? 'Begins with a picture' : 'Begin with a picture'}>
-      <label class="field">
-        <span>Picture (or drop one anywhere)</span>
-        <input
-          type="file"
-          accept="image/*"
-          onChange={({ currentTarget }) => {
-            const [file] = currentTarget.files ?? [];
-            if (file) void takePicture(file);
-            currentTarget.value = '';
-          }}
-        />
-      </label>
+      <FileField
+        label="Picture (or drop one anywhere)"
+        accept="image/*"
+        onPick={([file]) => void takePicture(file)}
+      />
       {image && (
         <>
           <Painter image={image} />

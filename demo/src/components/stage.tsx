@@ -1,7 +1,8 @@
 /** @file The easel: previews, the finished picture, how far it is, and what went wrong. */
 import { useEffect, useRef } from 'preact/hooks';
 import { show } from '../pictures.ts';
-import { lastRun, problem, progress, setSource, shown, shownIsPreview } from '../studio.ts';
+import { problem, progress } from '../engine.ts';
+import { lastRun, setSource, shown, shownIsPreview } from '../studio.ts';
 
 export function Stage() {
   const canvas = useRef<HTMLCanvasElement>(null);
