@@ -10,7 +10,7 @@ export async function takeDropped(transfer: DataTransfer): Promise<void> {
   // The list is empty once this function has waited for something.
   const files = [...transfer.files];
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry());
-  const folder = entries.find((entry) => entry instanceof FileSystemDirectoryEntry);
+  const folder = entries.find(isFolder);
   if (!folder) return takeFiles(files);
   if (isBusy()) return;
   const found = new Map<string, File>();
@@ -50,6 +50,15 @@ function isBusy(): boolean {
   return busy.value;
 }
 
+// Browsers do not have the classes of entries as globals.
+function isFolder(entry: FileSystemEntry | null): entry is FileSystemDirectoryEntry {
+  return entry?.isDirectory === true;
+}
+
+function isFile(entry: FileSystemEntry): entry is FileSystemFileEntry {
+  return entry.isFile;
+}
+
 /** All files below a folder, by their paths in it. */
 async function walk(folder: FileSystemDirectoryEntry, path: string, found: Map<string, File>): Promise<void> {
   const reader = folder.createReader();
@@ -60,8 +69,8 @@ async function walk(folder: FileSystemDirectoryEntry, path: string, found: Map<s
     );
     if (entries.length === 0) return;
     for (const entry of entries)
-      if (entry instanceof FileSystemDirectoryEntry) await walk(entry, `${path}${entry.name}/`, found);
-      else if (entry instanceof FileSystemFileEntry)
+      if (isFolder(entry)) await walk(entry, `${path}${entry.name}/`, found);
+      else if (isFile(entry))
         found.set(
           `${path}${entry.name}`,
           await new Promise<File>((resolve, reject) => entry.file(resolve, reject)),

@@ -24,7 +24,9 @@ interface FolderHandle {
 interface Storage {
   getDirectory(): Promise<FolderHandle>;
   estimate(): Promise<{ readonly usage?: number; readonly quota?: number }>;
-  persist(): Promise<boolean>;
+  /** Only in pages; in workers there is `persisted` alone. */
+  persist?(): Promise<boolean>;
+  persisted(): Promise<boolean>;
 }
 interface Locks {
   request<Result>(
@@ -126,7 +128,7 @@ class OpfsStore implements ChunkStore {
   }
 
   persist(): Promise<boolean> {
-    return this.#storage.persist();
+    return this.#storage.persist?.() ?? this.#storage.persisted();
   }
 
   async #folder(names: readonly string[], create: boolean): Promise<FolderHandle> {

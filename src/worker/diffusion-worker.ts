@@ -25,6 +25,7 @@ import type {
   WorkerRequest,
   WorkerStep,
 } from './protocol.ts';
+import { askToPersist } from '../platform/persistence.ts';
 import { rebuildError } from './sent-error.ts';
 
 /** The part of the DOM's Worker that is used. */
@@ -144,6 +145,8 @@ export class DiffusionWorker {
 
   /** What the model cache of this origin holds; undefined where pages have none. Asks the browser to keep it. */
   cache(): Promise<CacheState | undefined> {
+    // Firefox asks people first; what they say holds for the next time.
+    void askToPersist();
     return this.#request('cache', undefined, {});
   }
 

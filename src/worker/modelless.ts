@@ -23,7 +23,6 @@ export async function cacheState(): Promise<CacheState | undefined> {
     cache && {
       models: await cache.models(),
       room: await cache.estimate(),
-      // Asking again does no harm, and browsers decide anew as people come back.
       persisted: await cache.persist(),
     }
   );

@@ -45,16 +45,17 @@ interface RangeFieldProps {
 
 /** A slider that shows its value. */
 export function RangeField({ label, value, min, max, step, onChange }: RangeFieldProps) {
+  const id = useId();
   return (
-    <label class="field range">
-      <span>{label}</span>
-      <output>{value.toFixed(2)}</output>
+    <div class="field range">
+      <label for={id}>{label}</label>
+      <output for={id}>{value.toFixed(2)}</output>
       <input
         type="range"
-        {...{ value, min, max, step }}
+        {...{ id, value, min, max, step }}
         onInput={({ currentTarget }) => onChange(currentTarget.valueAsNumber)}
       />
-    </label>
+    </div>
   );
 }
 
