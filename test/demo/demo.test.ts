@@ -2,16 +2,14 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { chromium } from 'playwright-core';
-import { build, preview, type PreviewServer } from 'vite';
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { findExecutable, firstMissing } from '../support/executables.ts';
 import { SWIFTSHADER } from '../support/chromium.ts';
+import { buildPage, servePage, type ServedPage } from './serve.ts';
 import { longestTask, SLOW, TRACED, visit } from './visit.ts';
 
-const DEMO = fileURLToPath(new URL('../../demo', import.meta.url));
 /** Milliseconds of its own thread's time that a task of the page may take. */
 const LONG = 50;
 
@@ -21,23 +19,11 @@ const skipped = (missing: string | undefined): string => (missing ? ` (skipped: 
 
 describe.skipIf(noChromium)('the demo page', () => {
   let folder: string;
-  let server: PreviewServer;
-  let url: string;
-  const serve = async (port: number): Promise<void> => {
-    server = await preview({
-      root: DEMO,
-      build: { outDir: folder },
-      preview: { port, strictPort: port > 0 },
-    });
-    url = server.resolvedUrls?.local[0] ?? '';
-  };
+  let server: ServedPage;
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'calotype-demo-'));
-    // Vitest's own NODE_ENV would make a build for development of it.
-    vi.stubEnv('NODE_ENV', 'production');
-    await build({ root: DEMO, logLevel: 'error', build: { outDir: folder, emptyOutDir: true } });
-    vi.unstubAllEnvs();
-    await serve(0);
+    await buildPage(folder);
+    server = await servePage(folder);
   }, SLOW);
   afterAll(async () => {
     await server?.close();
@@ -64,12 +50,12 @@ describe.skipIf(noChromium)('the demo page', () => {
         await browser.startTracing(page, { path, categories: TRACED });
         await visit({
           page,
-          url: url + search,
+          url: server.url + search,
           backend,
           goOffline: () => page.context().setOffline(true),
         });
         await browser.stopTracing();
-        const { ms, tasks } = await longestTask(path, url);
+        const { ms, tasks } = await longestTask(path, server.url);
         process.stdout.write(`the page ${where}: ${tasks} tasks, the longest of ${ms.toFixed(0)} ms\n`);
         expect(tasks).toBeGreaterThan(100);
         expect(ms).toBeLessThan(LONG);

@@ -81,7 +81,7 @@ export async function visit({ page, url, backend, goOffline }: Visit): Promise<v
   await page.getByText('6 of 75 tokens').waitFor();
   await set(page, 'Width', '64');
   await set(page, 'Height', '64');
-  await set(page, 'Steps', '4');
+  await set(page, 'Steps', '3');
   await button(page, 'Draw').click();
   await seePreviewsMove(page);
   await page.locator('canvas.picture[width="64"]').waitFor();
@@ -103,7 +103,7 @@ export async function visit({ page, url, backend, goOffline }: Visit): Promise<v
     .getByLabel('Files (.safetensors; or drop them anywhere)')
     .setInputFiles(fixturePath('demo/starter-lora.safetensors'));
   await set(page, 'starter-lora', '0.5');
-  await set(page, 'Steps', '4');
+  await set(page, 'Steps', '3');
   await button(page, 'Draw').click();
   await keptCount(page).toBe(2);
   const [adapted, plain] = await kept(page);
@@ -128,7 +128,7 @@ export async function visit({ page, url, backend, goOffline }: Visit): Promise<v
   await drop(page, 'plain.png', plain);
   await expect.poll(() => page.getByLabel('Seed', { exact: true }).inputValue()).not.toBe('1');
   expect(await page.getByLabel('Prompt', { exact: true }).inputValue()).toBe(PROMPT);
-  expect(await page.getByLabel('Steps', { exact: true }).inputValue()).toBe('4');
+  expect(await page.getByLabel('Steps', { exact: true }).inputValue()).toBe('3');
   await button(page, 'Draw').click();
   await keptCount(page).toBe(3);
   expect((await kept(page))[0]).toEqual(plain);

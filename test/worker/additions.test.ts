@@ -130,7 +130,7 @@ test('files are told apart by what is in them', async () => {
     expect(await kind(`text/inversions/${word}.safetensors`)).toBe('embedding');
   expect(await kind('pipelines/tiny-sd/unet/diffusion_pytorch_model.safetensors')).toBe('checkpoint');
   const net = new Map(await networkFiles('canny'));
-  expect(await worker.fileKind('net', net.get(WEIGHTS) ?? new Blob())).toBe('controlnet');
+  expect(await worker.fileKind('net', net.get(WEIGHTS) ?? new Blob([]))).toBe('controlnet');
   await expect(worker.fileKind('a.pt', new Blob(['no safetensors']))).rejects.toThrow(FileFormatError);
 });
 
@@ -143,7 +143,7 @@ test('a ControlNet and a budget of memory are options of loading', async () => {
   const controlled = await drawn({ controlImage, controlnetConditioningScale: 0.7 });
   expect(controlled).not.toEqual(await drawn({ controlImage, controlnetConditioningScale: 0.2 }));
   // The layout of a file by itself is read off its tensors, which the model beside it must fit.
-  const file = { name: 'net.safetensors', file: net.files.get(WEIGHTS) ?? new Blob() };
+  const file = { name: 'net.safetensors', file: net.files.get(WEIGHTS) ?? new Blob([]) };
   await expect(worker.load(folder, { backends: ['cpu'], controlnet: [file] })).rejects.toThrow(
     /net\.safetensors: /,
   );
