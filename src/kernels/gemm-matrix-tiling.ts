@@ -4,7 +4,15 @@
  */
 
 import { predictMs, speedsOf, type Price } from './cost.ts';
-import { chooseSplits, gemmPrice, gemmSize, packedWidth, type GemmNode, type PartialSums } from './gemm.ts';
+import {
+  chooseSplits,
+  gemmPrice,
+  gemmSize,
+  packedWidth,
+  type GemmNode,
+  type GemmSize,
+  type PartialSums,
+} from './gemm.ts';
 import type { KernelContext } from './kernel.ts';
 import { inTileVector, MATRIX_LANES, type MatrixShape } from './matrix-shape.ts';
 import { packedDepth } from './packing.ts';
@@ -132,9 +140,24 @@ export function tilingPrice(
     : price;
 }
 
+/** What was found, by what it depends on: planning asks some times for each node, and many are alike. */
+const found = new Map<string, readonly Tiling[]>();
+const MOST_FOUND = 1000;
+
 /** Tilings of a node that fit the device, the one that should be fastest first. */
-export function tilings(node: GemmNode, context: KernelContext, matrix: MatrixShape): Tiling[] {
+export function tilings(node: GemmNode, context: KernelContext, matrix: MatrixShape): readonly Tiling[] {
   const size = gemmSize(node, context);
+  const { maxWorkgroupStorageBytes } = context.traits;
+  const key = JSON.stringify([size, matrix, context.dtypeOf(node.inputs.weight), maxWorkgroupStorageBytes]);
+  const known = found.get(key);
+  if (known) return known;
+  if (found.size >= MOST_FOUND) found.clear();
+  const made = findTilings(node, context, matrix, size);
+  found.set(key, made);
+  return made;
+}
+
+function findTilings(node: GemmNode, context: KernelContext, matrix: MatrixShape, size: GemmSize): Tiling[] {
   const columns = packedWidth(size, gateOf(matrix), 16);
   const multiple = Math.max(STEP, 2 * matrix.depth);
   const depth = Math.ceil(packedDepth(size.taps, size.sources, 8) / multiple) * multiple;

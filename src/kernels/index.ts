@@ -75,11 +75,21 @@ export function kernelById(id: string, node: Node): Kernel {
   return kernelWithId('WebGPU', KERNELS, id, node);
 }
 
-/** The shader of a launch, with the element types that the node's values have. */
-export function shaderOf(launch: Launch, node: Node, context: KernelContext): Shader {
+/** Element types of what a launch binds, as the node's values have them. */
+export function bufferTypes(
+  launch: Launch,
+  node: Node,
+  context: KernelContext,
+): Readonly<Record<string, DeviceDType>> {
   const types: Record<string, DeviceDType> = { y: context.dtypeOf(node.output) };
   for (const [name, value] of inputsOf(node)) types[name] = context.dtypeOf(value);
   for (const [binding, buffer] of Object.entries(launch.aliases ?? {}))
     types[binding] = types[buffer] ?? 'f32';
+  return types;
+}
+
+/** The shader of a launch. */
+export function shaderOf(launch: Launch, node: Node, context: KernelContext): Shader {
+  const types = bufferTypes(launch, node, context);
   return assembleShader(launch.name, launch.source, launch.constants, types, launch.uniforms);
 }

@@ -28,18 +28,18 @@ export function candidateName({ kernel, variant }: Candidate): string {
   return variant === undefined ? kernel.id : `${kernel.id} ${variant}`;
 }
 
-/** Everything that can run a node on a device, what is taken unmeasured first. */
-export function candidatesFor(
+/** Everything that can run a node on a device, what is taken unmeasured first; found one after the other. */
+export function* candidatesFor(
   node: Node,
   context: KernelContext,
   without: ReadonlySet<string> = new Set(),
-): Candidate[] {
-  return KERNELS.filter((kernel) => !without.has(kernel.id) && kernel.supports(node, context)).flatMap(
-    (kernel): Candidate[] => {
-      const variants = kernel.variants(node, context);
-      return variants.length === 0 ? [{ kernel }] : variants.map((variant) => ({ kernel, variant }));
-    },
-  );
+): Generator<Candidate, void> {
+  for (const kernel of KERNELS) {
+    if (without.has(kernel.id) || !kernel.supports(node, context)) continue;
+    const variants = kernel.variants(node, context);
+    if (variants.length === 0) yield { kernel };
+    for (const variant of variants) yield { kernel, variant };
+  }
 }
 
 /** What runs a node on a device; throws KernelError naming the node if nothing can. */
@@ -48,11 +48,15 @@ export function chooseKernel(
   context: KernelContext,
   { without, tuned }: SelectionPolicy = { without: new Set(), tuned: new Map() },
 ): Candidate {
-  const candidates = candidatesFor(node, context, without);
   const key = tuned.size > 0 ? tuningKey(node, context) : undefined;
   const measured = key === undefined ? undefined : tuned.get(key);
-  const chosen = candidates.find((candidate) => candidateName(candidate) === measured) ?? candidates.at(0);
-  if (chosen) return chosen;
+  let first: Candidate | undefined;
+  for (const candidate of candidatesFor(node, context, without)) {
+    first ??= candidate;
+    if (measured === undefined) break;
+    if (candidateName(candidate) === measured) return candidate;
+  }
+  if (first) return first;
   throw new KernelError(`no WebGPU kernel computes this ${node.kind}`, {
     field: node.name,
     remedy:

@@ -80,7 +80,7 @@ function rank(
   speeds: DeviceSpeeds,
   without: ReadonlySet<string>,
 ): Pick<TuningJob, 'candidates' | 'predictedMs'> {
-  const priced = candidatesFor(node, context, without)
+  const priced = [...candidatesFor(node, context, without)]
     .map((candidate) => ({ candidate, ms: priceOf(node, context, candidate, speeds) }))
     .filter(({ ms }, i) => i === 0 || ms < Infinity);
   const best = Math.min(...priced.map(({ ms }) => ms));

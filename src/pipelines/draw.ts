@@ -117,39 +117,48 @@ export async function* draw(
   await residency?.enter('denoise');
   const session = await denoiser.prepare(begun.denoising, steps.length, programs);
   // Where memory is scarce, the VAE comes when the steps are done.
-  if (options.outputType !== 'latent' && !residency) await vae.prepare(shape, programs);
-  watch.lap('compile');
+  const preparing = options.outputType !== 'latent' && !residency ? vae.prepare(shape, programs) : undefined;
+  // It is awaited below, by whoever stops early too.
+  preparing?.catch(() => undefined);
+  try {
+    // A driver compiles it while the steps run.
+    if (!vae.network.backend.warm) await preparing;
+    watch.lap('compile');
+    session.setPrompt(begun.inputs);
+    session.setSchedule(repainted?.painted ?? steps, guidance, repainted?.kept, begun.stepInputs);
+    session.setLatents(start.latents, start.repaint);
 
-  session.setPrompt(begun.inputs);
-  session.setSchedule(repainted?.painted ?? steps, guidance, repainted?.kept, begun.stepInputs);
-  session.setLatents(start.latents, start.repaint);
-
-  const queued: Promise<void>[] = [];
-  for (const [index, step] of steps.entries()) {
-    signal?.throwIfAborted();
-    const change = prompts.changes?.get(index);
-    if (change) session.changePrompt(batchPrompts(change, blocks, numImagesPerPrompt));
-    session.step(index, step.usesNoise ? noise.draw(shape) : undefined);
-    const finished = parts.idle();
-    // It is awaited below or by whoever stops early; an error must not count as unhandled meanwhile.
-    finished.catch(() => undefined);
-    queued.push(finished);
-    if (queued.length >= QUEUED_STEPS) await queued.shift();
-    const info: StepInfo = { index, total: steps.length, timestep: step.timestep };
-    const latents = async (): Promise<Tensor> => ({ shape, data: await session.readLatents() });
-    yield {
-      ...info,
-      finished,
-      latents,
-      preview: async () => previewLatents(await latents(), conditioner.microConditions > 0 ? 'sdxl' : 'sd'),
-    };
-    if (options.callbackOnStepEnd) {
-      await finished;
-      await options.callbackOnStepEnd(info);
+    const queued: Promise<void>[] = [];
+    for (const [index, step] of steps.entries()) {
+      signal?.throwIfAborted();
+      const change = prompts.changes?.get(index);
+      if (change) session.changePrompt(batchPrompts(change, blocks, numImagesPerPrompt));
+      session.step(index, step.usesNoise ? noise.draw(shape) : undefined);
+      const finished = parts.idle();
+      // It is awaited below or by whoever stops early; an error must not count as unhandled meanwhile.
+      finished.catch(() => undefined);
+      queued.push(finished);
+      if (queued.length >= QUEUED_STEPS) await queued.shift();
+      const info: StepInfo = { index, total: steps.length, timestep: step.timestep };
+      const latents = async (): Promise<Tensor> => ({ shape, data: await session.readLatents() });
+      yield {
+        ...info,
+        finished,
+        latents,
+        preview: async () => previewLatents(await latents(), conditioner.microConditions > 0 ? 'sdxl' : 'sd'),
+      };
+      if (options.callbackOnStepEnd) {
+        await finished;
+        await options.callbackOnStepEnd(info);
+      }
     }
+    const final = await session.readLatents();
+    signal?.throwIfAborted();
+    watch.lap('denoise');
+    await preparing;
+    watch.lap('compile');
+    return await finishCall(parts, begun, final, programs, watch);
+  } finally {
+    await preparing?.catch(() => undefined);
   }
-  const final = await session.readLatents();
-  signal?.throwIfAborted();
-  watch.lap('denoise');
-  return finishCall(parts, begun, final, programs, watch);
 }

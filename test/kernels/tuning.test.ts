@@ -48,7 +48,7 @@ const speeds = speedsOf('nvidia');
 
 describe('candidates', () => {
   it('are the kernels of the table with their variants, the unmeasured choice first', () => {
-    const names = candidatesFor(conv.node, conv.context).map(candidateName);
+    const names = [...candidatesFor(conv.node, conv.context)].map(candidateName);
     expect(names[0]).toMatch(/^gemm-matrix /);
     expect(new Set(names.map((name) => name.split(' ')[0]))).toEqual(
       new Set(['gemm-matrix', 'gemm-tiled', 'gemm-register']),

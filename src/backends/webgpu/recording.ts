@@ -6,7 +6,7 @@
 import { KernelError } from '../../errors.ts';
 import type { ValueId } from '../../graph/op.ts';
 import { inputsOf, type Node } from '../../graph/ops.ts';
-import { kernelById, shaderOf } from '../../kernels/index.ts';
+import { bufferTypes, kernelById, shaderOf } from '../../kernels/index.ts';
 import { elementCount, type DeviceTraits, type KernelContext, type Launch } from '../../kernels/kernel.ts';
 import type { Shader } from '../../kernels/wgsl.ts';
 import type { Place, Plan, PlannedDispatch, PlannedValue } from '../../plan/plan.ts';
@@ -40,14 +40,29 @@ export function planLaunches(plan: Plan, traits: DeviceTraits): readonly Planned
   return launches;
 }
 
+/**
+ * The shaders of a plan. Launches with the same constants and types have the same text, which takes a millisecond to make;
+ * there is one object for each text, since those of all launches would take megabytes.
+ */
+class ShaderTexts {
+  readonly #byConstants = new Map<string, Shader>();
+  readonly #byText = new Map<string, Shader>();
+
+  of(launch: Launch, node: Node, context: KernelContext): Shader {
+    const { name, constants, uniforms } = launch;
+    const key = JSON.stringify([name, constants, uniforms, bufferTypes(launch, node, context)]);
+    const known = this.#byConstants.get(key);
+    if (known) return known;
+    const made = shaderOf(launch, node, context);
+    const shader = this.#byText.get(made.code) ?? made;
+    this.#byText.set(made.code, shader);
+    this.#byConstants.set(key, shader);
+    return shader;
+  }
+}
+
 function makeLaunches(plan: Plan, traits: DeviceTraits): PlannedLaunch[] {
-  // One object for each shader: the texts of all launches would take megabytes.
-  const shaders = new Map<string, Shader>();
-  const once = (shader: Shader): Shader => {
-    const known = shaders.get(shader.code) ?? shader;
-    shaders.set(shader.code, known);
-    return known;
-  };
+  const shaders = new ShaderTexts();
   return plan.dispatches.flatMap((dispatch) => {
     const { node } = dispatch;
     const kernel = kernelById(dispatch.kernel, node);
@@ -78,7 +93,7 @@ function makeLaunches(plan: Plan, traits: DeviceTraits): PlannedLaunch[] {
     return kernel.launches(node, context).map((launch): PlannedLaunch => ({
       dispatch,
       launch,
-      shader: once(shaderOf(launch, node, context)),
+      shader: shaders.of(launch, node, context),
       weights,
     }));
   });
