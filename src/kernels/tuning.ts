@@ -98,8 +98,8 @@ function rank(
 
 /** What measures, and for how long it may. */
 export interface TuningBench {
-  /** Milliseconds that a candidate takes; undefined if it cannot be run. */
-  measure(job: TuningJob, candidate: Candidate): Promise<number | undefined>;
+  /** Milliseconds that a candidate takes; undefined if it cannot be run, `late` if it cannot be begun in the time that is left. */
+  measure(job: TuningJob, candidate: Candidate, leftMs: number): Promise<number | 'late' | undefined>;
   /** Milliseconds since some moment. */
   now(): number;
   readonly budgetMs: number;
@@ -118,8 +118,9 @@ export async function tune(
   for (const job of jobs) {
     let best: { readonly name: string; readonly ms: number } | undefined;
     for (const candidate of job.candidates) {
-      if (now() >= end) return rows;
-      const ms = await measure(job, candidate);
+      const left = end - now();
+      const ms = left > 0 ? await measure(job, candidate, left) : 'late';
+      if (ms === 'late') return rows;
       if (ms !== undefined && (best === undefined || ms < (1 - LEAST_GAIN) * best.ms))
         best = { name: candidateName(candidate), ms };
     }

@@ -8,6 +8,7 @@ import { webgpu } from '../../src/backends/webgpu/webgpu.ts';
 import { layOutGraph } from '../../src/plan/planner.ts';
 import { caseGraph } from '../cases/case.ts';
 import { TEST_CASES } from '../cases/index.ts';
+import { emulatedGpu } from '../support/emulated-gpu.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'calotype-autotune-'));
 vi.stubEnv('XDG_CACHE_HOME', folder);
@@ -45,5 +46,43 @@ describe.skipIf('reason' in opened)(`autotuning on ${where}`, () => {
     if ('reason' in backend) throw new Error(backend.reason);
     expect(backend.tune).toBeUndefined();
     backend.dispose();
+  });
+});
+
+describe('autotuning on a device that', () => {
+  /** Tunes for a GPU whose device is changed first; the bytes that it holds before and after. */
+  async function tuneOn(change: (device: GPUDevice) => void): Promise<{ learnt: unknown; held: number }> {
+    const gpu = emulatedGpu({ vendor: 'test', f16: false });
+    const adapter = (await gpu.requestAdapter())!;
+    const device = await adapter.requestDevice();
+    change(device);
+    const changed = { ...adapter, requestDevice: () => Promise.resolve(device) };
+    const opening = { ...gpu, requestAdapter: () => Promise.resolve(changed) };
+    const backend = await webgpu({ gpu: opening, autotune: { seconds: 0.2 } }).open();
+    if ('reason' in backend) throw new Error(backend.reason);
+    const gated = TEST_CASES.find(({ name }) => name === 'linear/geglu, odd half')!;
+    const plan = layOutGraph(caseGraph(gated), backend.target('f32'));
+    const learnt = await backend.tune!(plan).catch((error: unknown) => error);
+    return { learnt, held: backend.memory!.deviceBytes };
+  }
+
+  it('takes long to compile ends when its time is up', async () => {
+    const begin = performance.now();
+    const { learnt, held } = await tuneOn((device) => {
+      device.createComputePipelineAsync = () => new Promise(() => undefined);
+    });
+    expect(learnt).toBe(false);
+    expect(performance.now() - begin).toBeLessThan(5000);
+    expect(held).toBe(0);
+  });
+
+  it('fails frees what it made', async () => {
+    const { learnt, held } = await tuneOn((device) => {
+      device.createCommandEncoder = () => {
+        throw new Error('no encoder today');
+      };
+    });
+    expect(learnt).toEqual(new Error('no encoder today'));
+    expect(held).toBe(0);
   });
 });

@@ -133,6 +133,21 @@ describe('tuning', () => {
     }
   });
 
+  it('ends where a candidate cannot be begun in the time that is left', async () => {
+    const { it: usual, measured } = bench({}, 450);
+    const lefts: number[] = [];
+    const rows = await tune(jobs(), {
+      ...usual,
+      measure(job, candidate, leftMs) {
+        lefts.push(leftMs);
+        return leftMs < 300 ? Promise.resolve('late') : usual.measure(job, candidate, leftMs);
+      },
+    });
+    expect(lefts).toEqual([450, 350, 250]);
+    expect(measured).toHaveLength(2);
+    expect(rows.size).toBe(0);
+  });
+
   it('leaves out keys that have a row, and nodes with one candidate', () => {
     const known = new Map([[tuningKey(conv.node, conv.context)!, 'gemm-register']]);
     expect(tuningJobs([conv], speeds, none, known)).toEqual([]);

@@ -16,7 +16,7 @@ import type { WebGpuOptions } from './acquire.ts';
 import type { OpenDevice } from './device.ts';
 import { BUFFER_USAGE } from './flags.ts';
 import { compilePipeline } from './pipelines.ts';
-import { planLaunches, record, type BufferSource, type WeightRange } from './recording.ts';
+import { planLaunches, record, type BufferSource, type Recording, type WeightRange } from './recording.ts';
 import { timeRepeats } from './stopwatch.ts';
 import { encodeElements, padded } from './tensor.ts';
 import { bufferBytes, type WeightRequest } from './weights.ts';
@@ -76,7 +76,7 @@ export class Tuner {
     const buffers = new NoiseBuffers(device, plan);
     try {
       const found = await tune(jobs, {
-        measure: (job, candidate) => measure(device, plan, buffers, job, candidate),
+        measure: (job, candidate, leftMs) => measure(device, plan, buffers, job, candidate, leftMs),
         now: () => performance.now(),
         budgetMs: this.#budgetMs,
       });
@@ -100,14 +100,15 @@ function contextOf({ traits }: OpenDevice, plan: Plan, inPlace: string | undefin
   };
 }
 
-/** Milliseconds of a candidate; undefined if the device cannot run it. */
+/** Milliseconds of a candidate; undefined if the device cannot run it, `late` if the driver takes longer than is left to compile it. */
 async function measure(
   device: OpenDevice,
   plan: Plan,
   buffers: NoiseBuffers,
   { node, context }: TuningJob,
   { kernel, variant }: Candidate,
-): Promise<number | undefined> {
+  leftMs: number,
+): Promise<number | 'late' | undefined> {
   const scratch = kernel.scratchBytes(node, { ...context, variant }).map((bytes, i) => ({
     bytes,
     place: { kind: 'external', tensor: `${SCRATCH}${i}`, offset: 0 } as const,
@@ -117,27 +118,43 @@ async function measure(
   const chosen = { ...planned, kernel: kernel.id, scratch };
   const dispatches = [variant === undefined ? chosen : { ...chosen, variant }];
   const alone: Plan = { ...plan, dispatches };
+  const made: Recording[] = [];
   try {
     const launches = planLaunches(alone, device.traits);
-    const pipelines = await Promise.all(
+    const compiling = Promise.all(
       launches.map(({ shader, launch }) =>
         compilePipeline(device, { shader, kernel: launch.name, node: node.name }),
       ),
     );
+    const pipelines = await within(leftMs, compiling);
+    if (pipelines === 'late') return 'late';
     scratch.forEach(({ bytes }, i) => buffers.ensure(`${SCRATCH}${i}`, bytes));
-    const recording = await device.scoped(`a measurement of ${kernel.id} for "${node.name}"`, () =>
-      record(device, alone, launches, pipelines, buffers),
+    await device.scoped(`a measurement of ${kernel.id} for "${node.name}"`, () =>
+      made.push(record(device, alone, launches, pipelines, buffers)),
     );
+    const [recording] = made;
     const once = await timeRepeats(device, recording, 1);
     const repeats = Math.max(1, Math.min(MOST_REPEATS, Math.floor(MEASUREMENT_MS / Math.max(once, 1e-3))));
     const first = await timeRepeats(device, recording, repeats);
     const second = await timeRepeats(device, recording, repeats);
-    recording.uniforms?.destroy();
     return Math.min(first, second);
   } catch (error) {
     // What a driver cannot compile is not taken.
     if (error instanceof KernelError) return undefined;
     throw error;
+  } finally {
+    for (const { uniforms } of made) uniforms?.destroy();
+  }
+}
+
+/** What a promise gives, or `late` if that takes longer than some milliseconds; it goes on, and what it gives is lost. */
+async function within<T>(milliseconds: number, promise: Promise<T>): Promise<T | 'late'> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<'late'>((resolve) => (timer = setTimeout(() => resolve('late'), milliseconds)));
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -41,6 +41,7 @@ export async function compileProgram(
   const stream = placement && (await WeightStream.open({ device, plan, weights, uses, placement }));
   const ownTensors: WebGpuTensor[] = [];
   const arena: GPUBuffer[] = [];
+  const recordings: Recording[] = [];
   try {
     const load = async (request: WeightRequest): Promise<GPUBuffer | undefined> =>
       stream?.moves(requestKey(request))
@@ -91,6 +92,7 @@ export async function compileProgram(
         [...outputRequests].map(([index, request]) => [index, loaded.get(requestKey(request))!]),
       );
       const recording = recordNow();
+      recordings.push(recording);
       const parts = {
         device,
         plan,
@@ -106,6 +108,7 @@ export async function compileProgram(
     });
   } catch (error) {
     stream?.dispose();
+    for (const { uniforms } of recordings) uniforms?.destroy();
     for (const buffer of arena) buffer.destroy();
     for (const tensor of ownTensors) tensor.dispose();
     throw error;

@@ -164,29 +164,34 @@ export function record(
   buffers: BufferSource,
 ): Recording {
   const uniforms = createUniforms(device, launches);
-  const workgroups = new Uint32Array(launches.length * 3);
-  const bindGroups = launches.map((planned, i) => {
-    workgroups.set(planned.launch.workgroups, i * 3);
-    return device.gpu.createBindGroup({
-      label: `${planned.launch.name} of ${planned.dispatch.node.name}`,
-      layout: pipelines[i].layout,
-      entries: planned.shader.bindings.map(({ name, index }) => ({
-        binding: index,
-        resource:
-          name === 'dims' ? dimsOf(uniforms, device, i, planned) : bindingOf(name, plan, planned, buffers),
-      })),
+  try {
+    const workgroups = new Uint32Array(launches.length * 3);
+    const bindGroups = launches.map((planned, i) => {
+      workgroups.set(planned.launch.workgroups, i * 3);
+      return device.gpu.createBindGroup({
+        label: `${planned.launch.name} of ${planned.dispatch.node.name}`,
+        layout: pipelines[i].layout,
+        entries: planned.shader.bindings.map(({ name, index }) => ({
+          binding: index,
+          resource:
+            name === 'dims' ? dimsOf(uniforms, device, i, planned) : bindingOf(name, plan, planned, buffers),
+        })),
+      });
     });
-  });
-  return {
-    pipelines: pipelines.map(({ pipeline }) => pipeline),
-    bindGroups,
-    workgroups,
-    names: launches.map(({ launch, dispatch }) => ({
-      kernel: launch.name,
-      dispatch: plan.dispatches.indexOf(dispatch),
-    })),
-    uniforms,
-  };
+    return {
+      pipelines: pipelines.map(({ pipeline }) => pipeline),
+      bindGroups,
+      workgroups,
+      names: launches.map(({ launch, dispatch }) => ({
+        kernel: launch.name,
+        dispatch: plan.dispatches.indexOf(dispatch),
+      })),
+      uniforms,
+    };
+  } catch (error) {
+    uniforms?.destroy();
+    throw error;
+  }
 }
 
 function createUniforms(device: OpenDevice, launches: readonly PlannedLaunch[]): GPUBuffer | undefined {
