@@ -41,4 +41,4 @@ export { coefficientColumns } from './schedulers/coefficients.ts';
 export { decodeToF16, decodeToF32 } from './tensor/decode.ts';
 export { DEVICE_DTYPE_BYTES, type DeviceDType, type FloatDType, type StoredDType } from './tensor/dtype.ts';
 export { elementCount } from './tensor/shape.ts';
-export { bf16ToF32, encodeBF16, encodeF16, f16ToF32 } from './tensor/float16.ts';
+export { encodeBF16, encodeF16 } from './tensor/float16.ts';

@@ -2,10 +2,9 @@
 
 import { OptionError } from 'calotype';
 import {
-  bf16ToF32,
+  decodeToF32,
   encodeBF16,
   encodeF16,
-  f16ToF32,
   type DeviceDType,
   type DeviceTensor,
   type ExternalTensor,
@@ -60,5 +59,5 @@ export function encodeElements(
 export function decodeElements(bytes: ArrayBuffer, dtype: DeviceDType): Float32Array {
   if (dtype === 'i32') return Float32Array.from(new Int32Array(bytes));
   if (dtype === 'f32') return new Float32Array(bytes);
-  return Float32Array.from(new Uint16Array(bytes), dtype === 'f16' ? f16ToF32 : bf16ToF32);
+  return decodeToF32(new Uint8Array(bytes), dtype === 'f16' ? 'F16' : 'BF16');
 }

@@ -96,7 +96,9 @@ function f32BitsToBF16(bits: number): number {
 /** Bfloat16 numbers nearest to the given ones, as bit patterns. */
 export function encodeBF16(values: Float32Array): Uint16Array {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
-  return Uint16Array.from(bits, f32BitsToBF16);
+  const result = new Uint16Array(bits.length);
+  for (let i = 0; i < bits.length; i++) result[i] = f32BitsToBF16(bits[i]);
+  return result;
 }
 
 /** Halves nearest to the given numbers (ties to even, overflow to infinity), as bit patterns. */

@@ -4,7 +4,8 @@ import { OptionError } from '../../errors.ts';
 import { elementCount } from '../../kernels/kernel.ts';
 import type { ExternalTensor } from '../../plan/plan.ts';
 import type { DeviceDType } from '../../tensor/dtype.ts';
-import { encodeF16, f16ToF32 } from '../../tensor/float16.ts';
+import { decodeToF32 } from '../../tensor/decode.ts';
+import { encodeF16 } from '../../tensor/float16.ts';
 import type { DeviceTensor } from '../backend.ts';
 import type { OpenDevice } from './device.ts';
 import { BUFFER_USAGE } from './flags.ts';
@@ -66,5 +67,5 @@ export function encodeElements(
 export function decodeElements(bytes: ArrayBuffer, dtype: DeviceDType, count: number): Float32Array {
   if (dtype === 'i32') return Float32Array.from(new Int32Array(bytes, 0, count));
   if (dtype === 'f32') return new Float32Array(bytes, 0, count).slice();
-  return Float32Array.from(new Uint16Array(bytes, 0, count), f16ToF32);
+  return decodeToF32(new Uint8Array(bytes, 0, 2 * count), 'F16');
 }
