@@ -37,10 +37,6 @@ struct Dims { tiles: u32, batch: u32, queries: u32, keys: u32 }
 @group(0) @binding(2) var<storage, read> k: array<vec4u>;
 @group(0) @binding(3) var<storage, read> v: array<vec4u>;
 @group(0) @binding(4) var<storage, read_write> y: array<vec4<y_t>>;
-#if BIAS
-#include "lib/attention-bias.wgsl"
-#endif
-
 #if ELEMENTS == f32
 alias Element = f32;
 #else
@@ -49,6 +45,8 @@ alias Element = f16;
 alias Left = subgroup_matrix_left<Element, N, M>;
 alias Right = subgroup_matrix_right<Element, N, N>;
 alias Sum = subgroup_matrix_result<f32, N, M>;
+
+#include "lib/attention-weights.wgsl"
 
 const THREADS: u32 = SUBGROUPS * LANES;
 const KEYS: u32 = KN * N;
@@ -61,17 +59,6 @@ const WEIGHT_PITCH: u32 = SCORE_PITCH;
 #else
 const WEIGHT_PITCH: u32 = (KN * CHUNK) | 1u;
 #endif
-// Vectors of a tile that a vector of the input takes, and eight weights.
-#if WIDEN
-const SPREAD: u32 = 2u;
-#else
-const SPREAD: u32 = 1u;
-#endif
-#if ELEMENTS == f32
-const OCTET: u32 = 2u;
-#else
-const OCTET: u32 = 1u;
-#endif
 const SCORES: u32 = 2u * KEYS * PITCH;
 #if IN_PLACE
 const WEIGHTS: u32 = SCORES;
@@ -81,65 +68,10 @@ const WEIGHTS: u32 = SCORES + SUBGROUPS * ROWS * SCORE_PITCH;
 const END: u32 = WEIGHTS + SUBGROUPS * ROWS * WEIGHT_PITCH;
 #endif
 
-// Stands for minus infinity, which WGSL does not promise.
-const HIDDEN: f32 = -1e30;
-// Weights are 2 to the power of scores times this.
-const LOG2_SCALE: f32 = SCALE * 1.44269504;
-const HEADROOM: f32 = 15.0;
-// By how much, as a power of 2, weights of the largest scores of the first step stay below 1.
-const MARGIN: f32 = 4.0;
-
 // Keys, values, scores and weights; before them, queries of all subgroups.
 var<workgroup> tile: array<vec4u, max(END, SUBGROUPS * M * PITCH)>;
 var<workgroup> shares: array<f32, SUBGROUPS * ROWS>;
 var<workgroup> vote: atomic<u32>;
-
-struct Octet { low: vec4f, high: vec4f }
-
-fn weigh(score: Octet, reference: f32) -> Octet {
-  return Octet(
-    exp2(fma(score.low, vec4f(LOG2_SCALE), vec4f(-reference))),
-    exp2(fma(score.high, vec4f(LOG2_SCALE), vec4f(-reference))),
-  );
-}
-
-fn pack(weight: Octet) -> vec4u {
-  return vec4u(
-    pack2x16float(weight.low.xy),
-    pack2x16float(weight.low.zw),
-    pack2x16float(weight.high.xy),
-    pack2x16float(weight.high.zw),
-  );
-}
-
-// Puts eight weights where they are multiplied.
-fn keep(at: u32, weight: Octet) {
-#if ELEMENTS == f32
-  tile[at] = bitcast<vec4u>(weight.low);
-  tile[at + 1u] = bitcast<vec4u>(weight.high);
-#else
-  tile[at] = pack(weight);
-#endif
-}
-
-// Puts a vector of the input into a tile.
-fn stage(at: u32, value: vec4u) {
-#if WIDEN
-  tile[at] = bitcast<vec4u>(vec4f(unpack2x16float(value.x), unpack2x16float(value.y)));
-  tile[at + 1u] = bitcast<vec4u>(vec4f(unpack2x16float(value.z), unpack2x16float(value.w)));
-#else
-  tile[at] = value;
-#endif
-}
-
-fn scoreAt(vector: u32) -> Octet {
-  return Octet(bitcast<vec4f>(tile[vector]), bitcast<vec4f>(tile[vector + 1u]));
-}
-
-fn largestOf(score: Octet) -> f32 {
-  let both = max(score.low, score.high);
-  return max(max(both.x, both.y), max(both.z, both.w));
-}
 
 @compute @workgroup_size(THREADS)
 fn main(
@@ -266,14 +198,7 @@ fn main(
 #endfor
 #if BIAS
       for (var o = 0u; o < OCTETS * 2u; o++) {
-        let key = firstKey + (part * OCTETS * 2u + o) * 4u;
-        let query = firstQuery + row;
-        let added = vec4f(
-          biasAt(image, head, key, query),
-          biasAt(image, head, key + 1u, query),
-          biasAt(image, head, key + 2u, query),
-          biasAt(image, head, key + 3u, query),
-        );
+        let added = biasesAt(image, head, firstKey + (part * OCTETS * 2u + o) * 4u, firstQuery + row);
         tile[firstScore + o] = bitcast<vec4u>(bitcast<vec4f>(tile[firstScore + o]) + added / SCALE);
       }
 #endif

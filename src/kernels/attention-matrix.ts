@@ -2,7 +2,7 @@
 
 import source from '../../shaders/attention-matrix.wgsl';
 import type { NodeOf } from '../graph/ops.ts';
-import { biasOf } from './attention.ts';
+import { biasOf, suitsMatrices } from './attention.ts';
 import { channelsOf, defineKernel, fold, type KernelContext } from './kernel.ts';
 import {
   inTileVector,
@@ -117,20 +117,7 @@ function wayFor(
 export const attentionMatrix = defineKernel({
   id: 'attention-matrix',
   ops: ['attention'],
-  supports(node, context) {
-    const { q, k, v } = node.inputs;
-    const { headDim, offsets, causal, scale } = node.attrs;
-    const values = [q, k, v, node.output];
-    return (
-      wayFor(node, context) !== undefined &&
-      !causal &&
-      scale > 0 &&
-      values.every((value) => context.dtypeOf(value) === context.dtypeOf(q)) &&
-      [headDim, ...offsets, ...[q, k, v].map((id) => channelsOf(context, id))].every(
-        (count) => count % 8 === 0,
-      )
-    );
-  },
+  supports: (node, context) => suitsMatrices(node, context) && wayFor(node, context) !== undefined,
   variants: (node, context) => fittingShapes(node, context).map(nameOf),
   price(node, context) {
     const { q, k } = node.inputs;

@@ -24,3 +24,18 @@ export function readsVectors(node: NodesOf<'attention'>, context: KernelContext)
     (count) => count % 4 === 0,
   );
 }
+
+/** Whether attention can be computed on subgroup matrices: all of one type, in vectors of 8 channels, and without a mask of its own. */
+export function suitsMatrices(
+  { inputs, attrs, output }: NodesOf<'attention'>,
+  context: KernelContext,
+): boolean {
+  const { q, k, v } = inputs;
+  const { headDim, offsets, causal, scale } = attrs;
+  return (
+    !causal &&
+    scale > 0 &&
+    [q, k, v, output].every((value) => context.dtypeOf(value) === context.dtypeOf(q)) &&
+    [headDim, ...offsets, ...[q, k, v].map((id) => channelsOf(context, id))].every((count) => count % 8 === 0)
+  );
+}

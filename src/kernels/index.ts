@@ -8,6 +8,7 @@ import { addScaled } from './add-scaled.ts';
 import { attentionMatrix } from './attention-matrix.ts';
 import { attentionRegister } from './attention-register.ts';
 import { attentionTiled } from './attention-tiled.ts';
+import { attentionWide } from './attention-wide.ts';
 import { concat } from './concat.ts';
 import { elementwise } from './elementwise.ts';
 import { embedTokens } from './embed-tokens.ts';
@@ -44,6 +45,7 @@ export const KERNELS: readonly Kernel[] = [
   gemmTiled,
   gemmRegister,
   attentionMatrix,
+  attentionWide,
   attentionTiled,
   attentionRegister,
   groupNormWhole,
