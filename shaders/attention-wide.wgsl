@@ -11,7 +11,19 @@
 // workgroup votes to raise references, and sums are rescaled through workgroup memory.
 //
 // q, k and v have rows of Q_, K_ and V_VECTORS vectors of 16 bytes and begin at *_OFFSET; a head has D vectors. PADDED: which are not
-// a multiple of what is staged at a time. Variants: BIAS, DOUBLE (queries and keys have two tiles, and a step of theirs one barrier).
+// a multiple of what is staged at a time. Variant: BIAS.
+//
+// Why this one (H100, Dawn/Vulkan, driver 580; one head of 512, ms for 4096, 9216 and 16384 tokens; GM x GN, SM x SN, DEPTH):
+//   4.15, 22.0, 40.1  attention-tiled
+//   0.39, 1.71, 3.03  2x4 2x2 4: 64 queries, 128 keys; the best once it has a workgroup for each multiprocessor
+//   0.25, 1.84, 4.83  2x4 1x2 4: 32 queries; taken for fewer
+//   0.39, 1.98, 3.65  2x4 2x2 2; 0.38, 1.92, 3.59 with two tiles of queries and keys, and half of the barriers
+//   0.39, 1.93, 3.61  1x8 4x1 2; 0.40, 1.97, 3.65  4x2 1x4 2, both with two tiles
+//   0.46, 2.84, 5.44  4x2 1x2 2, two tiles: 64 keys, twice as many values at a time
+//   0.38, 2.93, 5.62  1x4 2x1 2, two tiles: 32 queries by four subgroups, two workgroups a multiprocessor
+//   0.32, 2.52, 6.89  2x4 1x1 4: 32 queries, 64 keys, two workgroups a multiprocessor
+// What a stage multiplies has to outlast the loads of the next: 64 channels do, 32 do not, whatever the barriers. Halving the
+// queries reads keys and values twice as often: 18 GB for 16384 tokens, which caches do not give in 3 ms.
 #include "lib/flat.wgsl"
 enable f16;
 enable subgroups;
@@ -47,7 +59,7 @@ const VALUES: u32 = VN * N;
 const PART: u32 = DEPTH * CHUNK / SPREAD;
 const PITCH: u32 = (DEPTH * CHUNK) | 1u;
 const STAGES: u32 = (D + PART - 1u) / PART;
-const STAGED: u32 = (ROWS + KEYS) * PITCH;
+const K_TILE: u32 = ROWS * PITCH;
 const SCORE_PITCH: u32 = KEYS / 4u + 1u;
 const WEIGHT_PITCH: u32 = (GN * SN * CHUNK) | 1u;
 const V_PITCH: u32 = (SUBGROUPS * CN * CHUNK) | 1u;
@@ -56,11 +68,7 @@ const V_TILE: u32 = ROWS * WEIGHT_PITCH;
 const COLUMN: u32 = ROWS * N / 4u;
 
 // In turns: queries and keys, scores, weights and values; when sums are rescaled or finished, a column of them for each subgroup.
-#if DOUBLE
-var<workgroup> tile: array<vec4u, max(max(2u * STAGED, ROWS * SCORE_PITCH), max(V_TILE + VALUES * V_PITCH, SUBGROUPS * COLUMN))>;
-#else
-var<workgroup> tile: array<vec4u, max(max(STAGED, ROWS * SCORE_PITCH), max(V_TILE + VALUES * V_PITCH, SUBGROUPS * COLUMN))>;
-#endif
+var<workgroup> tile: array<vec4u, max(max(K_TILE + KEYS * PITCH, ROWS * SCORE_PITCH), max(V_TILE + VALUES * V_PITCH, SUBGROUPS * COLUMN))>;
 // What rows of sums are multiplied by.
 var<workgroup> factors: array<f32, ROWS>;
 var<workgroup> vote: atomic<u32>;
@@ -142,12 +150,6 @@ fn main(
 #endfor
 #endfor
     for (var s = 0u; s < STAGES; s++) {
-#if DOUBLE
-      let queries = s % 2u * STAGED;
-#else
-      const queries = 0u;
-#endif
-      let keys = queries + ROWS * PITCH;
 #if PADDED
       let inside = s * PART + vector < D;
 #else
@@ -156,19 +158,19 @@ fn main(
 #for n LOADS_Q
 #if RAGGED_Q
       if (rowQ$n < ROWS) {
-        stage(queries + rowQ$n * PITCH + vector * SPREAD, select(vec4u(), valueQ$n, inside));
+        stage(rowQ$n * PITCH + vector * SPREAD, select(vec4u(), valueQ$n, inside));
       }
 #else
-      stage(queries + rowQ$n * PITCH + vector * SPREAD, select(vec4u(), valueQ$n, inside));
+      stage(rowQ$n * PITCH + vector * SPREAD, select(vec4u(), valueQ$n, inside));
 #endif
 #endfor
 #for n LOADS_K
 #if RAGGED_K
       if (rowK$n < KEYS) {
-        stage(keys + rowK$n * PITCH + vector * SPREAD, select(vec4u(), valueK$n, inside));
+        stage(K_TILE + rowK$n * PITCH + vector * SPREAD, select(vec4u(), valueK$n, inside));
       }
 #else
-      stage(keys + rowK$n * PITCH + vector * SPREAD, select(vec4u(), valueK$n, inside));
+      stage(K_TILE + rowK$n * PITCH + vector * SPREAD, select(vec4u(), valueK$n, inside));
 #endif
 #endfor
       if (s + 1u < STAGES) {
@@ -192,23 +194,18 @@ fn main(
       if (working) {
 #for d DEPTH
 #for i SM
-        let q$d_$i = subgroupMatrixLoad<Left, row_major>(&tile, queries + (rowOffset + M * $iu) * PITCH + CHUNK * $du, PITCH);
+        let q$d_$i = subgroupMatrixLoad<Left, row_major>(&tile, (rowOffset + M * $iu) * PITCH + CHUNK * $du, PITCH);
 #endfor
 #for j SN
-        let k$d_$j = subgroupMatrixLoad<Right, col_major>(&tile, keys + (keyOffset + N * $ju) * PITCH + CHUNK * $du, PITCH);
+        let k$d_$j = subgroupMatrixLoad<Right, col_major>(&tile, K_TILE + (keyOffset + N * $ju) * PITCH + CHUNK * $du, PITCH);
 #for i SM
         score$i_$j = subgroupMatrixMultiplyAccumulate(q$d_$i, k$d_$j, score$i_$j);
 #endfor
 #endfor
 #endfor
       }
-#if !DOUBLE
       workgroupBarrier();
-#endif
     }
-#if DOUBLE
-    workgroupBarrier();
-#endif
     if (working) {
 #for i SM
 #for j SN

@@ -28,9 +28,9 @@ fn main(
   var gate = vec4f();
   var last = vec4f();
   if (dims.biased != 0u) {
-    sum = vec4f(bias[column / 4u]);
+    sum = biasAt(column);
 #if GATED
-    gate = vec4f(bias[(dims.columns + column) / 4u]);
+    gate = biasAt(dims.columns + column);
 #endif
   }
   if (dims.rowed != 0u) {

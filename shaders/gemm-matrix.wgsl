@@ -6,7 +6,7 @@
 // x [rows.., C1] (and x2 [.., C2], read as concatenated) with channels in multiples of 8, weight packed as `rows`, gates (GEGLU)
 // half a matrix apart so that a matrix holds both. A subgroup has LANES lanes; RESIZED: or fewer, then there are more subgroups, and those
 // that are too many multiply nothing. Variants: WIDEN (f16 in memory, f32 in tiles), CONV or linear, WHOLE (a step never crosses a tap or a source, so that
-// addresses only grow), TWO_SOURCES of those (a branch that costs a convolution of one source a fifth), GATED, SPLIT (the sum is split over workgroups, gemm-matrix-reduce.wgsl finishes), shape (see
+// addresses only grow), TWO_SOURCES of those (a branch that costs a convolution of one source a fifth), GATED, NARROW (columns in no multiple of 4), SPLIT (the sum is split over workgroups, gemm-matrix-reduce.wgsl finishes), shape (see
 // src/kernels/gemm-matrix-tiling.ts), INT8 (linear layers on signed bytes, 16x16x32 with i32 sums: a byte for every half a f16 takes, so
 // that tiles are the same in memory). All else is in Dims: a variant takes the driver a tenth of a second or more.
 //
@@ -20,8 +20,16 @@
 // The epilogue loads all it adds before it stores anything, since no load passes a store: 8192x320x320 with a residual takes 15
 // us, 23 before; with tiles of 128x160 by eight subgroups. What is left (2048x10240x1280): matrices alone 450 TFLOP/s, with
 // their loads from workgroup memory 400, with stores and barriers 320, with loads from memory 260.
+// GROUPS: groups of subgroups each multiply their share of what is staged, and add up in the end. A product that gives each
+// multiprocessor one workgroup then has two subgroups where it had one, and as large matrices of sums as before. Microseconds
+// of the best without and with (4x5 2x2 4 g2 for 2x5 4x2 4; the second 2x5 2x2 4 g2 for 2x5 2x2 4):
+//   114.4, 103.8  2048x1280x5120           16.1, 14.8  2048x640x640
+//    61.4,  55.1  3x3, 8192x320x2880       34.0, 33.2  2048x1280x1280; 15.6, 16.7 8192x320x320, where sums are short
+// Tiles of 64x80 with a deep stage are for few rows: 512x1280x1280 takes 16.0 us by 1x5 4x1 8, 19.0 by 2x2 2x2 4, 23.6 by 2x5 2x2 4.
+// NARROW: three columns of a picture, 1x512x512 from 128 channels: 136 us by 4x1 4x1 2, 230 by 2x2 2x2 2, 1040 by gemm-tiled.wgsl.
 // Multiprocessors give their workgroups 48 KiB together, so a second tile to stage while one is read costs more than it gains
-// (155 for 188). Slower, too: 64x32 a subgroup (142, 152, 131), 256 threads with 64x64 each (124, 152, 93).
+// (155 for 188; for one workgroup a multiprocessor, 2x5 4x2 2: 153 for 161). Slower, too: 64x32 a subgroup (142, 152, 131), 256
+// threads with 64x64 each (124, 152, 93).
 // As plain GEMMs, 76 shapes: staged beats loading matrices from storage by 3 to 20 times; f16 sums gain nothing.
 #include "lib/flat.wgsl"
 enable f16;
@@ -77,7 +85,8 @@ const PITCH: u32 = PART * 2u + 1u;
 #else
 const PITCH: u32 = PART + 1u;
 #endif
-const THREADS: u32 = SUBGROUPS_M * SUBGROUPS_N * LANES;
+const MEMBERS: u32 = SUBGROUPS_M * SUBGROUPS_N;
+const THREADS: u32 = GROUPS * MEMBERS * LANES;
 const TILE_W: u32 = SUBGROUPS_M * SM * M * PITCH;
 const TILE: u32 = TILE_W + SUBGROUPS_N * SN * N * PITCH;
 // Columns after which values and gates alternate, and vectors of their sums.
@@ -91,7 +100,21 @@ const WIDTH: u32 = SN * N / 4u;
 #endif
 const PITCH_Y: u32 = SN * N / 4u + 1u;
 // Tiles of x and of the weight; in the end, M rows of finished sums of each subgroup.
-var<workgroup> tile: array<vec4u, max(TILE, SUBGROUPS_M * SUBGROUPS_N * M * PITCH_Y)>;
+var<workgroup> tile: array<vec4u, max(TILE, GROUPS * MEMBERS * M * PITCH_Y)>;
+
+// Four neighbouring sums.
+fn sumsAt(at: u32) -> vec4u {
+#if GROUPED
+  let other = tile[at + MEMBERS * M * PITCH_Y];
+#if ELEMENTS == i8
+  return bitcast<vec4u>(bitcast<vec4i>(tile[at]) + bitcast<vec4i>(other));
+#else
+  return bitcast<vec4u>(bitcast<vec4f>(tile[at]) + bitcast<vec4f>(other));
+#endif
+#else
+  return tile[at];
+#endif
+}
 
 // Puts a vector into a row of a tile.
 fn stage(row: u32, part: u32, value: vec4u) {
@@ -200,13 +223,14 @@ fn main(
   let own = lane / LANES;
 #if RESIZED
   let subgroup = lane / subgroupLanes;
-  let working = subgroup < SUBGROUPS_M * SUBGROUPS_N;
+  let working = subgroup < GROUPS * MEMBERS;
 #else
   let subgroup = own;
   const working = true;
 #endif
-  let rowOffset = subgroup / SUBGROUPS_N * (SM * M);
+  let rowOffset = subgroup % MEMBERS / SUBGROUPS_N * (SM * M);
   let columnOffset = subgroup % SUBGROUPS_N * (SN * N);
+  let firstChunk = subgroup / MEMBERS * (DEPTH / GROUPS * CHUNK);
 #if PART == 4
   // What this lane stages: rows 0 and 4, 1 and 5 ... of eight side by side, so that stores are free of bank conflicts.
   let line = lane / 32u * 8u + lane / 8u % 4u + lane / 4u % 2u * 4u;
@@ -307,13 +331,13 @@ fn main(
     }
     if (step != firstStep) {
       workgroupBarrier();
-#for k DEPTH
+#for k SHARE
       if (working) {
 #for i SM
-        let a$i = subgroupMatrixLoad<Left, row_major>(&tile, (rowOffset + M * $iu) * PITCH + CHUNK * $ku, PITCH);
+        let a$i = subgroupMatrixLoad<Left, row_major>(&tile, (rowOffset + M * $iu) * PITCH + firstChunk + CHUNK * $ku, PITCH);
 #endfor
 #for j SN
-        let b$j = subgroupMatrixLoad<Right, col_major>(&tile, TILE_W + (columnOffset + N * $ju) * PITCH + CHUNK * $ku, PITCH);
+        let b$j = subgroupMatrixLoad<Right, col_major>(&tile, TILE_W + (columnOffset + N * $ju) * PITCH + firstChunk + CHUNK * $ku, PITCH);
 #for i SM
         sum$i_$j = subgroupMatrixMultiplyAccumulate(a$i, b$j, sum$i_$j);
 #endfor
@@ -332,8 +356,8 @@ fn main(
 #endfor
   }
 #else
-  let base = own * (M * PITCH_Y);
-  let ownRow = firstRow + own / SUBGROUPS_N * (SM * M);
+  let base = own % MEMBERS * (M * PITCH_Y);
+  let ownRow = firstRow + own % MEMBERS / SUBGROUPS_N * (SM * M);
   let ownColumn = firstColumn + own % SUBGROUPS_N * (SN * N);
 #if GATED
   let firstColumnY = ownColumn / 2u;
@@ -356,7 +380,7 @@ fn main(
     }
     // All that is added is loaded before anything is stored: a load after a store would wait for it.
 #for n FINISHED
-    let e$n = lane % LANES + LANES * $nu;
+    let e$n = lane % LANES + LANES * ($nu * GROUPS + own / MEMBERS);
     let row$n = ownRow + M * i + e$n / WIDTH;
     let column$n = firstColumnY + e$n % WIDTH * 4u;
     let inside$n = row$n < dims.rows && column$n < dims.columns;
@@ -369,12 +393,13 @@ fn main(
 #endfor
     if (dims.biased != 0u) {
 #for n FINISHED
-      added$n = vec4f(bias[select(0u, column$n / 4u, inside$n)]);
+      added$n = biasAt(select(0u, column$n, inside$n));
 #if GATED
-      gate$n = vec4f(bias[select(0u, (dims.columns + column$n) / 4u, inside$n)]);
+      gate$n = biasAt(select(0u, dims.columns + column$n, inside$n));
 #endif
 #endfor
     }
+#if !NARROW
     if (dims.rowed != 0u) {
 #for n FINISHED
       added$n += rowVector(select(0u, row$n, inside$n), select(0u, column$n, inside$n));
@@ -389,6 +414,7 @@ fn main(
 #endif
 #endfor
     }
+#endif
     workgroupBarrier();
 #for n FINISHED
     if (inside$n) {
@@ -396,22 +422,31 @@ fn main(
       let first = base + e$n / WIDTH * PITCH_Y + e$n % WIDTH / GATE_VECTORS * (2u * GATE_VECTORS) + e$n % GATE_VECTORS;
 #if ELEMENTS == i8
       let packed = column$n / GATE * N + column$n % GATE;
-      let sum = scaled(tile[first], row$n, packed);
-      let gate = scaled(tile[first + GATE_VECTORS], row$n, packed + GATE);
+      let sum = scaled(sumsAt(first), row$n, packed);
+      let gate = scaled(sumsAt(first + GATE_VECTORS), row$n, packed + GATE);
 #else
-      let sum = bitcast<vec4f>(tile[first]);
-      let gate = bitcast<vec4f>(tile[first + GATE_VECTORS]);
+      let sum = bitcast<vec4f>(sumsAt(first));
+      let gate = bitcast<vec4f>(sumsAt(first + GATE_VECTORS));
 #endif
       let value = (sum + added$n) * gelu(gate + gate$n) + residual$n;
 #else
-      let sums = tile[base + e$n / WIDTH * PITCH_Y + e$n % WIDTH];
+      let sums = sumsAt(base + e$n / WIDTH * PITCH_Y + e$n % WIDTH);
 #if ELEMENTS == i8
       let value = scaled(sums, row$n, column$n) + added$n;
 #else
       let value = bitcast<vec4f>(sums) + added$n;
 #endif
 #endif
+#if NARROW
+      let finished = activate(value);
+#for c 4
+      if (column$n + $cu < dims.columns) {
+        y[row$n * dims.columns + column$n + $cu] = y_t(finished[$c]);
+      }
+#endfor
+#else
       y[at$n] = vec4<y_t>(activate(value));
+#endif
     }
 #endfor
     workgroupBarrier();

@@ -23,28 +23,25 @@ interface Shape {
   readonly sn: number;
   /** Matrices of channels, of queries and keys. */
   readonly depth: number;
-  /** Whether those have two tiles. */
-  readonly double: boolean;
   /** Matrices of keys, of values. */
   readonly vn: number;
 }
 
-/** The best first; the later ones make more workgroups and take less memory. */
+/** The best first; a later one makes more workgroups and takes less memory. */
 function shapesFor({ elements, rows, columns }: MatrixShape): Shape[] {
   // Measured on no such GPU.
   if (rows === 8) {
     const vn = columns === 8 && elements === 'f16' ? 2 : 1;
-    return [{ gm: 2, gn: 4, sm: 2, sn: 16 / columns, depth: 32 / columns, double: false, vn }];
+    return [{ gm: 2, gn: 4, sm: 2, sn: 16 / columns, depth: 32 / columns, vn }];
   }
   return [
-    { gm: 2, gn: 4, sm: 2, sn: 2, depth: 2, double: true, vn: 1 },
-    { gm: 2, gn: 4, sm: 1, sn: 2, depth: 2, double: true, vn: 1 },
-    { gm: 2, gn: 4, sm: 1, sn: 1, depth: 2, double: true, vn: 1 },
+    { gm: 2, gn: 4, sm: 2, sn: 2, depth: 4, vn: 1 },
+    { gm: 2, gn: 4, sm: 1, sn: 2, depth: 4, vn: 1 },
   ];
 }
 
-/** Workgroups that keep a large card busy. */
-const FULL = 64;
+/** Workgroups that keep a large card busy: each takes the registers of a multiprocessor. */
+const FULL = 100;
 
 /** Registers limit how many sums a subgroup may keep. */
 const MOST_SUMS = 4096;
@@ -65,12 +62,12 @@ interface Way {
 }
 
 function wayOf(shape: Shape, matrix: MatrixShape, headDim: number): Way {
-  const { gm, gn, sm, sn, depth, double, vn } = shape;
+  const { gm, gn, sm, sn, depth, vn } = shape;
   const subgroups = gm * gn;
   return {
     matrix,
     shape,
-    name: `${gm}x${gn} ${sm}x${sn} ${depth}${double ? ' double' : ''} v${vn}`,
+    name: `${gm}x${gn} ${sm}x${sn} ${depth} v${vn}`,
     subgroups,
     queries: gm * sm * matrix.rows,
     keys: gn * sn * matrix.columns,
@@ -82,7 +79,7 @@ function wayOf(shape: Shape, matrix: MatrixShape, headDim: number): Way {
 function storageBytes({ matrix, shape, subgroups, queries, keys, columns }: Way): number {
   const chunk = matrix.depth / inTileVector(matrix);
   const odd = (vectors: number): number => vectors | 1;
-  const staged = (shape.double ? 2 : 1) * (queries + keys) * odd(shape.depth * chunk);
+  const staged = (queries + keys) * odd(shape.depth * chunk);
   const weights = queries * odd(shape.gn * shape.sn * chunk);
   const values = shape.vn * matrix.columns * odd(subgroups * columns * chunk);
   const sums = subgroups * queries * (matrix.columns / 4);
@@ -145,7 +142,7 @@ export const attentionWide = defineKernel({
     const [, keys] = context.shapeOf(k);
     const way = wayFor(node, context)!;
     const { matrix, subgroups, columns } = way;
-    const { gm, gn, sm, sn, depth, double, vn } = way.shape;
+    const { gm, gn, sm, sn, depth, vn } = way.shape;
     const dtype = context.dtypeOf(q);
     const width = inVector(matrix, dtype);
     const threads = subgroups * MATRIX_LANES;
@@ -169,7 +166,6 @@ export const attentionWide = defineKernel({
           RM: gm * sm,
           CN: columns,
           DEPTH: depth,
-          DOUBLE: double,
           VN: vn,
           ...matrixConstants(matrix, dtype, context.traits),
           QUARTERS: part === 4 && !widens(matrix, dtype),

@@ -13,13 +13,18 @@ import {
   type GemmSize,
   type PartialSums,
 } from './gemm.ts';
-import type { KernelContext } from './kernel.ts';
+import { channelsOf, type KernelContext } from './kernel.ts';
 import { inTileVector, MATRIX_LANES, type MatrixShape } from './matrix-shape.ts';
 import { packedDepth } from './packing.ts';
 
 /** Columns after which values and gates alternate: a matrix holds half of each. */
 export function gateOf({ columns }: MatrixShape): number {
   return columns / 2;
+}
+
+/** Whether a product's columns fill no vectors of 4, as the three of a picture. */
+export function isNarrow(node: GemmNode, context: KernelContext): boolean {
+  return channelsOf(context, node.output) % 4 !== 0;
 }
 
 /** Elements of the sum that its packed length is a multiple of. */
@@ -33,6 +38,8 @@ interface Shape {
   readonly subgroupsN: number;
   /** Matrices of the sum staged at a time. */
   readonly depth: number;
+  /** Groups of subgroups that share those out, if not one. */
+  readonly groups?: number;
 }
 
 /** A shape that was timed. */
@@ -44,13 +51,16 @@ interface TimedShape extends Shape {
 
 /** Of 16x16 matrices in order of preference: what large products run fastest on, then what fills the card with small ones. */
 const TIMED_SHAPES: readonly TimedShape[] = [
-  { sm: 4, sn: 5, subgroupsM: 2, subgroupsN: 2, depth: 2, alone: 0.9, shared: 0.62 },
-  { sm: 4, sn: 4, subgroupsM: 2, subgroupsN: 2, depth: 2, alone: 0.62, shared: 0.5 },
-  { sm: 2, sn: 5, subgroupsM: 4, subgroupsN: 2, depth: 4, alone: 0.68, shared: 0.68 },
-  { sm: 2, sn: 5, subgroupsM: 2, subgroupsN: 2, depth: 4, alone: 0.4, shared: 0.4 },
-  { sm: 2, sn: 4, subgroupsM: 4, subgroupsN: 2, depth: 4, alone: 0.55, shared: 0.55 },
-  { sm: 2, sn: 2, subgroupsM: 2, subgroupsN: 2, depth: 2, alone: 0.3, shared: 0.2 },
-  { sm: 2, sn: 2, subgroupsM: 4, subgroupsN: 1, depth: 2, alone: 0.3, shared: 0.2 },
+  { sm: 4, sn: 5, subgroupsM: 2, subgroupsN: 2, depth: 2, alone: 0.75, shared: 0.615 },
+  { sm: 4, sn: 4, subgroupsM: 2, subgroupsN: 2, depth: 2, alone: 0.63, shared: 0.466 },
+  { sm: 4, sn: 5, subgroupsM: 2, subgroupsN: 2, depth: 4, groups: 2, alone: 0.58, shared: 0.58 },
+  { sm: 2, sn: 5, subgroupsM: 4, subgroupsN: 2, depth: 4, alone: 0.641, shared: 0.641 },
+  { sm: 2, sn: 5, subgroupsM: 2, subgroupsN: 2, depth: 4, groups: 2, alone: 0.41, shared: 0.41 },
+  { sm: 2, sn: 5, subgroupsM: 2, subgroupsN: 2, depth: 4, alone: 0.39, shared: 0.39 },
+  { sm: 2, sn: 4, subgroupsM: 4, subgroupsN: 2, depth: 4, alone: 0.527, shared: 0.527 },
+  { sm: 1, sn: 5, subgroupsM: 4, subgroupsN: 1, depth: 8, alone: 0.25, shared: 0.25 },
+  { sm: 2, sn: 2, subgroupsM: 2, subgroupsN: 2, depth: 2, alone: 0.26, shared: 0.203 },
+  { sm: 4, sn: 1, subgroupsM: 4, subgroupsN: 1, depth: 2, alone: 0.38, shared: 0.38 },
 ];
 
 /** Of 8x16 matrices, and a GPU like those that have them (not measured: the cost model orders them). */
@@ -77,15 +87,14 @@ const SMALL = {
 };
 
 /** A shape is taken before faster ones if it costs at most this much more: the driver compiles each for a second. */
-const TOLERANCE = 1.05;
+const TOLERANCE = 1.03;
 
 /** Multiprocessors of the card, and workgroup memory that the driver lets a multiprocessor's workgroups have together. */
 const PROCESSORS = 132;
 const SHARED_BYTES = 49152;
 
-/** Microseconds that a dispatch takes at least, that finishing a workgroup takes, and bytes of partial sums in one. */
+/** Microseconds that a dispatch takes at least, and bytes of partial sums in one. */
 const DISPATCH = 3.4;
-const FINISH = 3;
 const BYTES_PER_MICROSECOND = 2.5e6;
 
 /** Elements of the sum that a part of it must have. */
@@ -96,8 +105,9 @@ const MOST_VARIANTS = 8;
 
 /** One way to run a node. */
 export interface Tiling extends Shape {
-  /** `4x5 2x2 2 k1`: matrices a subgroup, subgroups, matrices staged, parts of the sum. */
+  /** `4x5 2x2 2 k1`: matrices a subgroup, subgroups, matrices staged, groups (`g2`), parts of the sum. */
   readonly name: string;
+  readonly groups: number;
   readonly rowsTile: number;
   readonly columnsTile: number;
   readonly groupsM: number;
@@ -108,11 +118,19 @@ export interface Tiling extends Shape {
   readonly estimate: number;
 }
 
-function storageBytes({ sm, sn, subgroupsM, subgroupsN, depth }: Shape, matrix: MatrixShape): number {
+function storageBytes(
+  { sm, sn, subgroupsM, subgroupsN, depth, groups = 1 }: Shape,
+  matrix: MatrixShape,
+): number {
   const { rows, columns } = matrix;
   const pitch = (depth * matrix.depth) / inTileVector(matrix) + 1;
   const staged = (subgroupsM * sm * rows + subgroupsN * sn * columns) * pitch * 16;
-  return Math.max(staged, subgroupsM * subgroupsN * rows * ((sn * columns) / 4 + 1) * 16);
+  return Math.max(staged, groups * subgroupsM * subgroupsN * rows * ((sn * columns) / 4 + 1) * 16);
+}
+
+/** Microseconds that starting and finishing a workgroup takes, for so many sums a lane. */
+function ends({ sm, sn }: Shape, { rows, columns }: MatrixShape): number {
+  return 1 + (0.03 * sm * sn * rows * columns) / MATRIX_LANES;
 }
 
 /** Microseconds for workgroups of so many steps: rounds that fill the card, then one with what is left. */
@@ -121,7 +139,9 @@ function roundsTime(shape: TimedShape, matrix: MatrixShape, workgroups: number, 
   const full = Math.floor(workgroups / (PROCESSORS * resident));
   const left = Math.ceil((workgroups - full * PROCESSORS * resident) / PROCESSORS);
   const round = (count: number): number =>
-    count === 0 ? 0 : FINISH + (steps * shape.depth * Math.max(shape.alone, count * shape.shared)) / 2;
+    count === 0
+      ? 0
+      : ends(shape, matrix) + (steps * shape.depth * Math.max(shape.alone, count * shape.shared)) / 2;
   return full * round(resident) + round(left);
 }
 
@@ -132,7 +152,7 @@ export function tilingPrice(
   matrix: MatrixShape,
   tiling: Tiling,
 ): Price {
-  const threads = MATRIX_LANES * tiling.subgroupsM * tiling.subgroupsN;
+  const threads = MATRIX_LANES * tiling.groups * tiling.subgroupsM * tiling.subgroupsN;
   const price = gemmPrice(node, context, tiling, tiling.parts, { arithmetic: 'matrix', threads });
   // A byte takes half of what an f16 does, of arithmetic too; its rows take a launch of their own.
   return matrix.elements === 'i8'
@@ -175,12 +195,13 @@ function findTilings(node: GemmNode, context: KernelContext, matrix: MatrixShape
       columns: groupsN * columnsTile,
       gate: size.gated ? gateOf(matrix) : 0,
     };
-    const name = `${shape.sm}x${shape.sn} ${shape.subgroupsM}x${shape.subgroupsN} ${shape.depth} k${splits}`;
-    return { ...shape, name, rowsTile, columnsTile, groupsM, groupsN, steps, parts };
+    const { groups = 1 } = shape;
+    const name = `${shape.sm}x${shape.sn} ${shape.subgroupsM}x${shape.subgroupsN} ${shape.depth}${groups > 1 ? ` g${groups}` : ''} k${splits}`;
+    return { ...shape, groups, name, rowsTile, columnsTile, groupsM, groupsN, steps, parts };
   };
   const family = matrix.rows === 16 ? undefined : matrix.columns === 16 ? WIDE : SMALL;
-  // Partial sums are f32 numbers.
-  const fills = matrix.elements === 'i8' ? [0] : [0, 1, 2, 4];
+  // Partial sums are f32 numbers, in vectors of 4.
+  const fills = matrix.elements === 'i8' || isNarrow(node, context) ? [0] : [0, 1, 2, 4];
   const make = <S extends Shape>(
     shapes: readonly S[],
     processors: number,
@@ -190,9 +211,16 @@ function findTilings(node: GemmNode, context: KernelContext, matrix: MatrixShape
       .filter(
         (shape) =>
           depth % (matrix.depth * shape.depth) === 0 &&
+          (matrix.rows * shape.sn * matrix.columns) %
+            (MATRIX_LANES * (shape.groups ?? 1) * (size.gated ? 8 : 4)) ===
+            0 &&
           storageBytes(shape, matrix) <= context.traits.maxWorkgroupStorageBytes,
       )
-      .flatMap((shape) => fills.map((times) => [shape, tile(shape, times * processors)] as const))
+      .flatMap((shape) =>
+        (shape.groups === undefined ? fills : [0]).map(
+          (times) => [shape, tile(shape, times * processors)] as const,
+        ),
+      )
       .map(([shape, tiling]) => ({ ...tiling, estimate: estimate(shape, tiling) }));
   const made = family
     ? make(family.shapes, family.processors, (_shape, tiling) => {

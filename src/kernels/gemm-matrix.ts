@@ -5,7 +5,7 @@ import reduceSource from '../../shaders/gemm-matrix-reduce.wgsl';
 import { gemmDims, gemmSize, packedWidth, partialBytes, type GemmNode, type PartialSums } from './gemm.ts';
 import { inputsOf } from '../graph/ops.ts';
 import { channelsOf, defineKernel, fold, type KernelContext, type Launch } from './kernel.ts';
-import { gateOf, STEP, tilingOf, tilingPrice, tilings, type Tiling } from './gemm-matrix-tiling.ts';
+import { gateOf, isNarrow, STEP, tilingOf, tilingPrice, tilings, type Tiling } from './gemm-matrix-tiling.ts';
 import { inVector, MATRIX_LANES, matrixConstants, matrixShapeFor, type MatrixShape } from './matrix-shape.ts';
 
 export const gemmMatrix = defineKernel({
@@ -23,7 +23,7 @@ export const gemmMatrix = defineKernel({
       context.traits.maxWorkgroupStorageBytes >= 32768 &&
       inputs.every((input) => context.dtypeOf(input) === context.dtypeOf(node.inputs.x)) &&
       sources.every((channels) => channels % 8 === 0) &&
-      channelsOf(context, node.output) % 4 === 0
+      (!isNarrow(node, context) || addsNothing(node))
     );
   },
   variants: (node, context) => tilings(node, context, matrixOf(node, context)!).map(({ name }) => name),
@@ -44,6 +44,13 @@ export const gemmMatrix = defineKernel({
   },
 });
 
+/** Whether a node adds nothing to its product but a bias: all that is done to columns in no multiple of 4. */
+function addsNothing(node: GemmNode): boolean {
+  const { residual } = node.inputs;
+  const rows = node.kind === 'conv2d' ? node.inputs.rows : undefined;
+  return residual === undefined && rows === undefined && node.attrs.activation !== 'geglu';
+}
+
 /** The matrices that a node is multiplied by; undefined where the device has none. */
 function matrixOf(node: GemmNode, context: KernelContext): MatrixShape | undefined {
   return matrixShapeFor(context.traits, context.dtypeOf(node.inputs.x));
@@ -60,12 +67,24 @@ export function matrixLaunches(
   matrix: MatrixShape,
 ): Launch[] {
   const size = gemmSize(node, context);
-  const { sm, sn, subgroupsM, subgroupsN, depth, rowsTile, columnsTile, groupsM, groupsN, steps, parts } =
-    tiling;
+  const {
+    sm,
+    sn,
+    subgroupsM,
+    subgroupsN,
+    groups,
+    depth,
+    rowsTile,
+    columnsTile,
+    groupsM,
+    groupsN,
+    steps,
+    parts,
+  } = tiling;
   const int8 = matrix.elements === 'i8';
   const dtype = context.dtypeOf(node.inputs.x);
   const whole = int8 || size.sources.every((channels) => channels % (depth * matrix.depth) === 0);
-  const threads = subgroupsM * subgroupsN * MATRIX_LANES;
+  const threads = groups * subgroupsM * subgroupsN * MATRIX_LANES;
   // Vectors of a row that are staged at a time.
   const part = (depth * matrix.depth) / inVector(matrix, dtype);
   const split = parts.splits > 1;
@@ -79,19 +98,23 @@ export function matrixLaunches(
         SN: sn,
         SUBGROUPS_M: subgroupsM,
         SUBGROUPS_N: subgroupsN,
+        GROUPS: groups,
+        GROUPED: groups > 1,
         DEPTH: depth,
+        SHARE: depth / groups,
         WHOLE: whole,
         TWO_SOURCES: whole && size.sources.length === 2,
         MASKED: whole && conv,
         PART: part,
         LOADS_X: (rowsTile * part) / threads,
         LOADS_W: Math.ceil((columnsTile * part) / threads),
-        FINISHED: (matrix.rows * sn * matrix.columns) / (size.gated && !split ? 8 : 4) / MATRIX_LANES,
+        FINISHED:
+          (matrix.rows * sn * matrix.columns) / (size.gated && !split ? 8 : 4) / MATRIX_LANES / groups,
         RAGGED: (columnsTile * part) % threads !== 0,
         CONV: conv,
         SPLIT: split,
         ...matrixConstants(matrix, dtype, context.traits),
-        ...(split ? { GATED: false } : finishConstants(node)),
+        ...(split ? { GATED: false } : finishConstants(node, context)),
       },
       dims: {
         ...sourceDims(node, context, inVector(matrix, dtype)),
@@ -109,9 +132,13 @@ export function matrixLaunches(
 }
 
 /** Constants of lib/gemm-finish.wgsl. */
-function finishConstants({ attrs }: GemmNode): { GATED: boolean; ACTIVATION: string } {
-  const gated = attrs.activation === 'geglu';
-  return { GATED: gated, ACTIVATION: gated ? 'none' : attrs.activation };
+function finishConstants(
+  node: GemmNode,
+  context: KernelContext,
+): { GATED: boolean; ACTIVATION: string; NARROW: boolean } {
+  const { activation } = node.attrs;
+  const gated = activation === 'geglu';
+  return { GATED: gated, ACTIVATION: gated ? 'none' : activation, NARROW: isNarrow(node, context) };
 }
 
 /** The launch that adds partial sums and finishes them. */
@@ -121,7 +148,7 @@ function reduceLaunch(node: GemmNode, context: KernelContext, { parts }: Tiling,
   return {
     name: 'gemm-matrix-reduce',
     source: reduceSource,
-    constants: { ...finishConstants(node), GATE: gate },
+    constants: { ...finishConstants(node, context), GATE: gate },
     dims: { rows, imageRows, ...epilogueDims(node, context, parts) },
     aliases: unreadInputs(node, context),
     workgroups: fold(Math.ceil((rows * vectors) / 64), context.traits),

@@ -47,7 +47,7 @@ const MATRIX_CASES = [
   'conv2d/rows by index',
   'attention/head of 72',
   'attention/fused QKV, odd tokens',
-  'attention/head of 512',
+  'attention/head of 216, steep',
 ];
 
 /** Further ones for the kind that is used most, which has matrices of bytes too. */
@@ -59,12 +59,16 @@ const MORE_CASES = [
   'linear/geglu',
   'conv2d/two sources, 96 + 48',
   'conv2d/320 to 4 channels (conv_out)',
+  'conv2d/64 to 3 channels (decoder out)',
   'conv2d/stride 2, asymmetric padding',
   'conv2d/upsample',
   'attention/head of 40',
   'attention/head of 160',
   'attention/one token',
   'attention/cross, 154 keys',
+  'attention/head of 24, steep',
+  'attention/head of 512',
+  'attention/head of 200, fused',
 ];
 
 const MATRIX_GPUS = [
@@ -131,6 +135,11 @@ describe('a broken kernel is found:', () => {
     const weighed = /if \(!careful\) \{\s*workgroupBarrier\(\);/;
     const late = broken('attention/odd tokens', weighed, 'if (!careful) {');
     await expect(late).rejects.toThrow(/a data race/);
+  });
+
+  test('sums stay as they were when their reference is raised', async () => {
+    const stale = broken('attention/head of 216, steep', 'factors[row] = fade;', 'factors[row] = 1.0;');
+    expect(await stale).toBeGreaterThan(1e-2);
   });
 
   test('a tile is read beyond its end', async () => {

@@ -1,6 +1,6 @@
 /** @file Cases of attention: every head size in use, causal masks, biases, odd token counts, fused QKV, and SD1.5's shapes. */
 
-import { ACCUMULATION, activation, sameAs, type CaseOf } from './case.ts';
+import { ACCUMULATION, activation, sameAs, type CaseOf, type NmseBounds } from './case.ts';
 
 interface AttentionCase {
   readonly batch?: number;
@@ -14,6 +14,9 @@ interface AttentionCase {
   readonly fused?: 'qkv' | 'kv';
   /** Along batch, keys, queries and heads: which of the bias's axes are more than 1; the keys' always is. */
   readonly bias?: { readonly batch?: true; readonly queries?: true; readonly heads?: true };
+  /** Default: 1 / sqrt(headDim). */
+  readonly scale?: number;
+  readonly nmse?: NmseBounds;
   readonly bench?: boolean;
 }
 
@@ -27,6 +30,8 @@ function attentionCase(name: string, options: AttentionCase): CaseOf<'attention'
     causal = false,
     fused,
     bias,
+    scale = 1 / Math.sqrt(headDim),
+    nmse = ACCUMULATION,
     bench = false,
   } = options;
   const width = heads * headDim;
@@ -58,8 +63,8 @@ function attentionCase(name: string, options: AttentionCase): CaseOf<'attention'
         ),
       }),
     },
-    attrs: { heads, headDim, causal, scale: 1 / Math.sqrt(headDim), offsets },
-    nmse: ACCUMULATION,
+    attrs: { heads, headDim, causal, scale, offsets },
+    nmse,
     bench,
   };
 }
@@ -73,6 +78,19 @@ const correctness = [
     attentionCase(`32 heads of ${headDim}`, { queries: 133, keys: 77, heads: 32, headDim }),
   ),
   attentionCase('head of 512', { batch: 1, queries: 48, heads: 1, headDim: 512 }),
+  attentionCase('head of 200, fused', { batch: 1, queries: 70, heads: 2, headDim: 200, fused: 'qkv' }),
+  // Weights of later keys are far above those of the first.
+  ...[24, 216].map((headDim) =>
+    attentionCase(`head of ${headDim}, steep`, {
+      batch: 1,
+      queries: 32,
+      keys: 200,
+      heads: 1,
+      headDim,
+      scale: 4,
+      nmse: { f32: 1e-8, f16: 1e-3 },
+    }),
+  ),
   attentionCase('self, 256 tokens', { queries: 256, heads: 2, headDim: 48 }),
   attentionCase('self, 64 tokens', { queries: 64, heads: 4, headDim: 40 }),
   attentionCase('cross, 77 keys', { queries: 65, keys: 77, heads: 3, headDim: 48 }),

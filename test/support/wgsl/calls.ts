@@ -49,7 +49,8 @@ export function compileCall(call: Call, context: CallContext): Value {
       if (name === 'atomicLoad')
         return { code: `${context.prelude.loader(type)}(${memory}, ${offset})`, type: of };
       const value = context.convert(context.value(args[1]), of);
-      return { code: `${context.prelude.storer(type)}(${memory}, ${offset}, ${value.code})`, type: NOTHING };
+      const store = `${context.prelude.storer(type)}(${memory}, ${offset}, ${value.code})`;
+      return { code: `${memory}.holds(${offset}, ${value.code}) || ${store}`, type: NOTHING };
     }
     case 'bitcast':
       return bitcast(context.type(callee.args[0]), context.kept(args[0]), context);

@@ -71,6 +71,11 @@ export class Memory {
     this.watch = watch;
   }
 
+  /** Whether an atomic has this value: storing it once more changes nothing, and races with no one. */
+  holds(offset: number, value: number): boolean {
+    return this.u32[(this.base + offset) / 4] === value >>> 0;
+  }
+
   /** Where an offset is in the arrays, in bytes; throws RangeError outside, Error for a race. */
   at(offset: number, bytes: number, write: boolean): number {
     if (!(offset >= 0 && offset + bytes <= this.size))
