@@ -108,6 +108,33 @@ test.each([
       expect(kernel).not.toMatch(/-matrix$/);
 });
 
+test('groups of subgroups add up what each multiplied', async () => {
+  let grouped = false;
+  const edit = (code: string): string => {
+    grouped ||= code.includes('GROUPS: u32 = 2u');
+    return code;
+  };
+  const on = await open({ ...EMULATED_ADAPTERS['matrices 16x16x16 (NVIDIA)'], edit });
+  const target = on.target('f16');
+  const forced = {
+    target: () => ({
+      ...target,
+      select: (...args: Parameters<typeof target.select>) => ({
+        ...target.select(...args),
+        scratchBytes: [],
+        variant: '2x5 2x2 4 g2 k1',
+      }),
+    }),
+    createWeights: (reader: Parameters<Backend['createWeights']>[0]) => on.createWeights(reader),
+    compile: (...args: Parameters<Backend['compile']>) => on.compile(...args),
+  };
+  const testCase = caseNamed('conv2d/two sources with everything');
+  const expected = await computeCase(reference, 'f32', testCase);
+  const error = nmse(await computeCase(forced, 'f16', testCase), expected);
+  expect(error).toBeLessThanOrEqual(testCase.nmse.f16);
+  expect(grouped).toBe(true);
+});
+
 describe('a broken kernel is found:', () => {
   const gpu = EMULATED_ADAPTERS['matrices 16x16x16 (NVIDIA)'];
   const broken = (caseName: string, from: string | RegExp, to: string): Promise<number> => {

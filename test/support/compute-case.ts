@@ -14,7 +14,7 @@ function canPoison(program: Program): program is Program & { poison(): void } {
  * @param given what the data is rounded to before: a reference is given what another type computes on
  */
 export async function computeCase(
-  on: Backend,
+  on: Pick<Backend, 'target' | 'createWeights' | 'compile'>,
   dtype: FloatDType,
   testCase: OpCase,
   given: FloatDType = dtype,
