@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { decodeToF16, decodeToF32, decodeToI32 } from '../../src/tensor/decode.ts';
 import type { StoredDType } from '../../src/tensor/dtype.ts';
-import { encodeE4M3 } from '../../src/tensor/float8.ts';
+import { encodeE4M3, storedToE4M3 } from '../../src/tensor/float8.ts';
 import { encodeF16, f16ToF32, f32BitsToF16, f32ToF16 } from '../../src/tensor/float16.ts';
 import cases from '../fixtures/loaders/float_cases.json' with { type: 'json' };
 
@@ -158,3 +158,22 @@ test('numbers become the nearest float8_e4m3fn, as torch rounds them', () => {
   const numbers = allBytes.filter((code) => (code & 127) !== 127);
   expect(encodeE4M3(decodeToF32(numbers, 'F8_E4M3'))).toEqual(numbers);
 });
+
+test.each(['F16', 'BF16'] as const)(
+  'looks the float8 of every number of %s up as it computes them',
+  (dtype) => {
+    const all = Uint16Array.from({ length: 1 << 16 }, (_, bits) => bits);
+    const numbers = all.filter(
+      (bits) => Math.abs(decodeToF32(bytesOf(Uint16Array.of(bits)), dtype)[0]) <= 464,
+    );
+    expect(numbers.length).toBeGreaterThan(30_000);
+    // From an odd address, too.
+    const bytes = new Uint8Array(2 * numbers.length + 1);
+    bytes.set(bytesOf(numbers), 1);
+    expect(storedToE4M3(bytes.subarray(1), dtype)).toEqual(encodeE4M3(decodeToF32(bytesOf(numbers), dtype)));
+    const [nan, large] = dtype === 'F16' ? [0x7e00, 0x6000] : [0x7fc0, 0x4400];
+    for (const bits of [nan, large])
+      expect(storedToE4M3(bytesOf(Uint16Array.of(0, bits)), dtype)).toBeUndefined();
+    expect(storedToE4M3(bytesOf(Float32Array.of(1, 500)), 'F32')).toBeUndefined();
+  },
+);

@@ -6,9 +6,8 @@
 
 import type { WeightReader } from '../../backends/backend.ts';
 import { FileFormatError } from '../../errors.ts';
-import { decodeToF32 } from '../../tensor/decode.ts';
 import { STORED_DTYPES } from '../../tensor/dtype.ts';
-import { encodeE4M3, hasNaN } from '../../tensor/float8.ts';
+import { storedToE4M3 } from '../../tensor/float8.ts';
 
 /** DEFAULT_SKIP_MODULES_PATTERN */
 const SKIPPED = /pos_embed|patch_embed|norm|^proj_in$|^proj_out$/;
@@ -45,8 +44,8 @@ export class Float8Reader implements WeightReader {
     const bytes = await this.#stored.read(name, signal);
     if (!this.#casts(name)) return bytes;
     const { dtype, file } = this.#stored.info(name);
-    const codes = encodeE4M3(decodeToF32(bytes, dtype));
-    if (!hasNaN(codes)) return codes;
+    const codes = storedToE4M3(bytes, dtype);
+    if (codes) return codes;
     throw new FileFormatError('has numbers over 448, the largest of float8', {
       file,
       field: name,
