@@ -40,6 +40,7 @@ struct Dims { tiles: u32, batch: u32, queries: u32, keys: u32 }
 @group(0) @binding(2) var<storage, read> k: array<vec4u>;
 @group(0) @binding(3) var<storage, read> v: array<vec4u>;
 @group(0) @binding(4) var<storage, read_write> y: array<vec4<y_t>>;
+
 #if ELEMENTS == f32
 alias Element = f32;
 #else

@@ -47,7 +47,7 @@ const MATRIX_CASES = [
   'conv2d/rows by index',
   'attention/head of 72',
   'attention/fused QKV, odd tokens',
-  'attention/head of 216, steep',
+  'attention/head of 200, steep',
 ];
 
 /** Further ones for the kind that is used most, which has matrices of bytes too. */
@@ -68,7 +68,6 @@ const MORE_CASES = [
   'attention/cross, 154 keys',
   'attention/head of 24, steep',
   'attention/head of 512',
-  'attention/head of 200, fused',
 ];
 
 const MATRIX_GPUS = [
@@ -128,7 +127,7 @@ test('groups of subgroups add up what each multiplied', async () => {
     createWeights: (reader: Parameters<Backend['createWeights']>[0]) => on.createWeights(reader),
     compile: (...args: Parameters<Backend['compile']>) => on.compile(...args),
   };
-  const testCase = caseNamed('conv2d/two sources with everything');
+  const testCase = caseNamed('linear/residual then silu');
   const expected = await computeCase(reference, 'f32', testCase);
   const error = nmse(await computeCase(forced, 'f16', testCase), expected);
   expect(error).toBeLessThanOrEqual(testCase.nmse.f16);
@@ -165,7 +164,7 @@ describe('a broken kernel is found:', () => {
   });
 
   test('sums stay as they were when their reference is raised', async () => {
-    const stale = broken('attention/head of 216, steep', 'factors[row] = fade;', 'factors[row] = 1.0;');
+    const stale = broken('attention/head of 200, steep', 'factors[row] = fade;', 'factors[row] = 1.0;');
     expect(await stale).toBeGreaterThan(1e-2);
   });
 
