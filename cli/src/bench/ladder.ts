@@ -18,7 +18,7 @@ interface Rung {
 }
 
 /** Kernels that stage keys and values and share them among queries; without them a thread reads all keys for itself. */
-const FLASH = ['attention-matrix', 'attention-tiled'];
+const FLASH = ['attention-matrix', 'attention-wide', 'attention-tiled'];
 
 /** From the plainest up; each rung has what the one before it has. */
 function rungs(): readonly Rung[] {
