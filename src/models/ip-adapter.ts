@@ -102,14 +102,22 @@ export function imageAttentions(
     readonly path: string;
     readonly scales: ValueId;
     readonly firstColumn: number;
+    /** The input that masks it in a block; default not masked. */
+    readonly maskOf?: ((block: string) => string) | undefined;
   },
 ): Map<string, ImageAttention> {
-  const { tokens, path, scales, firstColumn } = adapter;
+  const { tokens, path, scales, firstColumn, maskOf } = adapter;
   // Files count all attentions of the UNet; the odd ones are those that look at the text.
   return new Map(
     transformerBlocks(config).map((block, i): [string, ImageAttention] => [
       block.path,
-      { tokens, path: `${path}.ip_adapter.${2 * i + 1}`, scales, column: firstColumn + i },
+      {
+        tokens,
+        path: `${path}.ip_adapter.${2 * i + 1}`,
+        scales,
+        column: firstColumn + i,
+        mask: maskOf?.(block.path),
+      },
     ]),
   );
 }

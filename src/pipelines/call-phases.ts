@@ -87,7 +87,7 @@ export async function beginCall(
   const controlRows = { images, imagesPerPrompt: numImagesPerPrompt, blocks };
   const controlling = control && (await import('./control/control-inputs.ts'));
   const controlled = control && controlling?.controlInputs(control, options, region, controlRows);
-  const prompted = await imagePrompts?.inputs(blocks, images, programs);
+  const prompted = await imagePrompts?.inputs(blocks, images, { height, width }, programs);
   const inpaints = isInpaintingUNet(unet);
   await residency?.enter('image');
   const start = await prepareStart(task, {

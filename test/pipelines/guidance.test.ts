@@ -18,8 +18,8 @@ import { pictureOf } from '../support/pictures.ts';
 
 /** The slow backends run what differs in the graph; the CPU runs all. */
 const SLOW: Readonly<Record<string, RegExp>> = {
-  reference: /^(ip-two|pag-rescale|freeu-odd|cache)$/,
-  webgpu: /^(pag-ip|freeu|cache|hires-exact)$/,
+  reference: /^(ip-two|ip-masks|pag-rescale|freeu-odd|cache)$/,
+  webgpu: /^(pag-ip|ip-mask-array|freeu|cache|hires-exact)$/,
 };
 
 const backends = await presentBackends();
@@ -75,6 +75,22 @@ describe('IP-Adapters', async () => {
       'both',
       { ipAdapterImage: picture, ipAdapterImageEmbeds: [{ shape: [2, 1, 20], data: new Float32Array(40) }] },
       /together/,
+    ],
+    ['masks without a list', { ipAdapterImage: picture, ipAdapterMasks: [] }, /0 entries for 1/],
+    [
+      'masks for other pictures',
+      { ipAdapterImage: picture, ipAdapterMasks: [[picture, picture]] },
+      /ipAdapterMasks.*2 masks for 1/,
+    ],
+    [
+      'masks of another shape',
+      { ipAdapterImage: picture, ipAdapterMasks: [{ shape: [4, 4], data: new Float32Array(16) }] },
+      /ipAdapterMasks.*\[4, 4\]/,
+    ],
+    [
+      'masks that are no numbers',
+      { ipAdapterImage: picture, ipAdapterMasks: [{ shape: [1, 1, 1, 1], data: Float32Array.of(NaN) }] },
+      /ipAdapterMasks.*finite/,
     ],
     [
       'a picture of one row',

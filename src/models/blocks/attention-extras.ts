@@ -12,6 +12,8 @@ export interface ImageAttention {
   readonly scales: ValueId;
   /** The column of `scales` that weighs what is added. */
   readonly column: number;
+  /** The input [batch * queries, 1] f32 that weighs it query by query in their place, where a mask says where it counts. */
+  readonly mask?: string | undefined;
 }
 
 /** Additions to the attentions of one UNet, by the path of a transformer block. */

@@ -2,6 +2,7 @@
 
 import type { GraphBuilder } from '../../graph/builder.ts';
 import type { ValueId } from '../../graph/op.ts';
+import { mulDims } from '../../tensor/shape.ts';
 import type { ImageAttention } from './attention-extras.ts';
 
 /** Options of `attentionLayer`. */
@@ -44,7 +45,10 @@ export function attentionLayer(
     const imageK = b.linear(image.tokens, `${image.path}.to_k_ip`, { channels, bias: false });
     const imageV = b.linear(image.tokens, `${image.path}.to_v_ip`, { channels, bias: false });
     const added = b.attention(q, imageK, imageV, image.path, layer);
-    attended = b.addScaled(attended, added, image.scales, image.column, image.path);
+    attended =
+      image.mask === undefined
+        ? b.addScaled(attended, added, image.scales, image.column, image.path)
+        : addMasked(b, attended, added, image.mask);
   }
   if (perturbed !== undefined) {
     const name = `${path}.perturbed`;
@@ -52,4 +56,14 @@ export function attentionLayer(
     attended = b.addScaled(attended, change, perturbed, 0, name);
   }
   return b.linear(attended, `${path}.to_out.0`, { channels });
+}
+
+/** Adds what is weighed query by query. */
+function addMasked(b: GraphBuilder, attended: ValueId, added: ValueId, mask: string): ValueId {
+  const shape = b.shapeOf(attended);
+  const [batch = 1, queries = 1, channels = 1] = shape;
+  const rows = mulDims(batch, queries);
+  const weights = b.input(mask, [rows, 1], 'f32', 'prompt');
+  const [x, addend] = [attended, added].map((value) => b.reshape(value, [rows, channels], mask));
+  return b.reshape(b.addScaled(x, addend, weights, 0, mask), shape, mask);
 }

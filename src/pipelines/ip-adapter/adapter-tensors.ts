@@ -11,7 +11,9 @@ import { adapterPath } from './image-prompt-graph.ts';
 export function adapterTensors(unet: UNet2DConditionConfig, adapter: IpAdapterConfig): StoredTensor[] {
   const prefix = `${adapterPath(0)}.`;
   // How many pictures and tokens there are makes no difference to weights.
-  const imagePrompts = [{ adapter, images: 1, sequence: readsEmbedding(adapter) ? 0 : 1 }];
+  const imagePrompts = [
+    { adapter, index: 0, images: 1, sequence: readsEmbedding(adapter) ? 0 : 1, masked: false },
+  ];
   const { weights } = denoiseGraph(unet, {
     guided: false,
     rescale: false,

@@ -12,9 +12,16 @@ export interface ImagePromptOptions {
    * (scale 1) there is only the second: [1, ...].
    */
   readonly ipAdapterImageEmbeds?: readonly Tensor[];
+  /**
+   * Where in the picture each image prompt counts (diffusers' `ip_adapter_masks` and its IPAdapterMaskProcessor): one for each
+   * adapter, as pictures that are brought to the call's size and count where they are at least half bright, one for each
+   * picture of the adapter; or as an array [1, pictures, height, width] that is taken as it is.
+   */
+  readonly ipAdapterMasks?: readonly (Pictures | Tensor)[];
 }
 
 export const IMAGE_PROMPT_OPTIONS = [
   'ipAdapterImage',
   'ipAdapterImageEmbeds',
+  'ipAdapterMasks',
 ] as const satisfies readonly (keyof ImagePromptOptions)[];

@@ -2,13 +2,16 @@
 
 import type { CalotypeImage } from '../../image/image.ts';
 import type { IpAdapterConfig } from '../../loaders/ip-adapter.ts';
+import type { Size } from '../../image/resize.ts';
 import { readsEmbedding } from '../../models/ip-adapter.ts';
+import type { TransformerBlock } from '../../models/unet-layers.ts';
 import { stack } from '../prompt/conditioning.ts';
 import { forRows, type GuidanceRow } from '../guidance/guidance-rows.ts';
 import { readPromptPictures } from '../options/image-options.ts';
 import {
   IMAGE_SCALES,
   imageEmbedsInput,
+  imageMaskInput,
   imageZerosInput,
   type ImagePromptStructure,
 } from './image-prompt-graph.ts';
@@ -16,6 +19,7 @@ import type { ProgramOptions } from '../network.ts';
 import type { Tensor } from '../options/call-options.ts';
 import { checkTensor, refuse } from '../options/checks.ts';
 import type { EncodedPart, ImageEncoder } from './image-encoder.ts';
+import { readPromptMasks, type PromptMasks } from './image-masks.ts';
 import { IMAGE_PROMPT_OPTIONS, type ImagePromptOptions } from './image-prompt-options.ts';
 
 /** The adapters that a call works with. */
@@ -24,16 +28,19 @@ export interface PromptedAdapters {
   readonly encoder: ImageEncoder | undefined;
   /** For each adapter, how much it adds to each transformer block. */
   readonly scales: readonly (readonly number[])[];
+  /** The blocks in this order. */
+  readonly blocks: readonly TransformerBlock[];
 }
 
 /** The image prompts of a call. */
 export interface ImagePrompts {
-  /** What they make of the graph, one for each adapter. */
+  /** What they make of the graph. */
   readonly structures: readonly ImagePromptStructure[];
   /** Encodes the pictures: the inputs of `imagePrompts`. Throws OptionError for embeddings of other guidance. */
   inputs(
     blocks: readonly GuidanceRow[],
     images: number,
+    latents: Size,
     programs: ProgramOptions,
   ): Promise<Record<string, Float32Array | Int32Array>>;
 }
@@ -46,7 +53,7 @@ interface Encoded {
 
 /** One adapter's part of a call. */
 interface Prompt {
-  readonly structure: ImagePromptStructure;
+  readonly structure: Pick<ImagePromptStructure, 'adapter' | 'images' | 'sequence'>;
   encode(guided: boolean, programs: ProgramOptions): Promise<Encoded>;
 }
 
@@ -55,8 +62,9 @@ interface Prompt {
  * @throws OptionError for adapters without prompts, and prompts of another form
  */
 export function readImagePrompts(
-  { ipAdapterImage, ipAdapterImageEmbeds }: ImagePromptOptions,
-  { adapters, encoder, scales }: PromptedAdapters,
+  { ipAdapterImage, ipAdapterImageEmbeds, ipAdapterMasks }: ImagePromptOptions,
+  { adapters, encoder, scales, blocks: transformers }: PromptedAdapters,
+  size: Size,
 ): ImagePrompts {
   const [image, embeds] = IMAGE_PROMPT_OPTIONS;
   const given = ipAdapterImage === undefined ? embeds : image;
@@ -82,27 +90,71 @@ export function readImagePrompts(
       ? embedsPrompt(adapter, ipAdapterImageEmbeds[i])
       : picturesPrompt(adapter, readPromptPictures(list[i]), encoder),
   );
+  const masks = readMasks(ipAdapterMasks, prompts, size);
+  // Where each picture has its own mask, each is attended to by itself.
+  const parts = prompts.flatMap(({ structure }, index) =>
+    masks
+      ? Array.from({ length: structure.images }, (_, picture) => ({ index, picture, images: 1 }))
+      : [{ index, picture: 0, images: structure.images }],
+  );
   return {
-    structures: prompts.map(({ structure }) => structure),
-    async inputs(blocks, images, programs) {
+    structures: parts.map(({ index, images }) => ({
+      ...prompts[index].structure,
+      index,
+      images,
+      masked: masks !== undefined,
+    })),
+    async inputs(blocks, images, latents, programs) {
       const entries: [string, Float32Array | Int32Array][] = [];
-      for (const [i, { encode, structure }] of prompts.entries()) {
-        const { positive, negative } = await encode(blocks.includes('negative'), programs);
-        const rows = forRows(
-          blocks,
-          images,
-          (block) => (block === 'negative' ? negative : positive) ?? positive,
-        );
+      const encoded: Encoded[] = [];
+      for (const { encode } of prompts) encoded.push(await encode(blocks.includes('negative'), programs));
+      for (const [i, part] of parts.entries()) {
+        const { positive, negative = positive } = encoded[part.index];
+        const length = positive.length / prompts[part.index].structure.images;
+        const own = (pictures: Float32Array): Float32Array =>
+          pictures.subarray(part.picture * length, (part.picture + part.images) * length);
+        const rows = forRows(blocks, images, (block) => own(block === 'negative' ? negative : positive));
         entries.push([imageEmbedsInput(i), stack(rows)]);
-        entries.push([imageZerosInput(i), new Int32Array(rows.length * structure.images)]);
+        entries.push([imageZerosInput(i), new Int32Array(rows.length * part.images)]);
+        if (masks)
+          transformers.forEach(({ path, level }, block) => {
+            const side = (whole: number): number => Math.ceil(whole / 2 ** level);
+            const queries = side(latents.height) * side(latents.width);
+            const scale = scales[part.index][block];
+            const weights = masks[part.index].weights(part.picture, queries).map((weight) => weight * scale);
+            entries.push([imageMaskInput(i, path), stack(forRows(blocks, images, () => weights))]);
+          });
       }
-      const weights = Float32Array.from(scales.flat());
+      const weights = Float32Array.from(parts.flatMap(({ index }) => scales[index]));
       return {
         ...Object.fromEntries(entries),
         [IMAGE_SCALES]: stack(forRows(blocks, images, () => weights)),
       };
     },
   };
+}
+
+/** The masks of all adapters, or undefined if none were given. */
+function readMasks(
+  masks: ImagePromptOptions['ipAdapterMasks'],
+  prompts: readonly Prompt[],
+  size: Size,
+): readonly PromptMasks[] | undefined {
+  if (masks === undefined) return undefined;
+  const field = 'ipAdapterMasks';
+  const isList: boolean = Array.isArray(masks);
+  if (!isList || masks.length !== prompts.length)
+    refuse(
+      field,
+      `it has ${isList ? masks.length : 'no'} entries for ${prompts.length} IP-Adapters`,
+      'Give a list with an entry for each; masks of several pictures are a list in that list',
+    );
+  return prompts.map(({ structure: { images } }, i) => {
+    const own = readPromptMasks(masks[i], size);
+    if (own.count !== images)
+      refuse(field, `it has ${own.count} masks for ${images} pictures`, 'Give a mask for each picture');
+    return own;
+  });
 }
 
 function picturesPrompt(

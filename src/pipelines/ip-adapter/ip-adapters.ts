@@ -6,6 +6,7 @@
 import type { Backend } from '../../backends/backend.ts';
 import { OptionError } from '../../errors.ts';
 import type { UNet2DConditionConfig } from '../../loaders/configs/unet.ts';
+import type { Size } from '../../image/resize.ts';
 import type { WeightSource } from '../../loaders/weight-source.ts';
 import { transformerBlocks } from '../../models/unet-layers.ts';
 import type { AddedFileSource } from '../load/added-file.ts';
@@ -15,7 +16,7 @@ import { adapterPath } from './image-prompt-graph.ts';
 import type { ComponentDType } from '../load/load-network.ts';
 import { refuse } from '../options/checks.ts';
 import { IMAGE_PROMPT_OPTIONS, type ImagePromptOptions } from './image-prompt-options.ts';
-import type { ImagePrompts, PromptedAdapters } from './image-prompts.ts';
+import type { ImagePrompts, PromptedAdapters, readImagePrompts } from './image-prompts.ts';
 import type { OpenIpAdapters } from './open-ip-adapters.ts';
 
 /** Options of `loadIpAdapter`; lists have an entry for each adapter. */
@@ -81,10 +82,10 @@ export interface IpAdapterHost {
 
 interface State extends OpenIpAdapters, PromptedAdapters {
   /** Reads the image prompts of a call. */
-  readonly read?: (options: ImagePromptOptions, adapters: PromptedAdapters) => ImagePrompts;
+  readonly read?: typeof readImagePrompts;
 }
 
-const NONE: State = { adapters: [], files: [], encoder: undefined, scales: [] };
+const NONE: State = { adapters: [], files: [], encoder: undefined, scales: [], blocks: [] };
 
 /** A pipeline's IP-Adapters. */
 export class IpAdapters {
@@ -101,7 +102,7 @@ export class IpAdapters {
    * The image prompts of a call, for the adapters of this moment; undefined where there is none.
    * @throws OptionError for prompts without adapters, adapters without prompts, and prompts of another form
    */
-  promptsOf(options: ImagePromptOptions): ImagePrompts | undefined {
+  promptsOf(options: ImagePromptOptions & Size): ImagePrompts | undefined {
     const given = IMAGE_PROMPT_OPTIONS.find((name) => options[name] !== undefined);
     const state = this.#state;
     if (state.read) {
@@ -111,7 +112,7 @@ export class IpAdapters {
           'image encoders are not part of a budget of memory',
           'Give ipAdapterImageEmbeds, or load the model without the option memory',
         );
-      return state.read(options, state);
+      return state.read(options, state, options);
     }
     if (given !== undefined) refuse(given, 'no IP-Adapter is loaded', 'Load one with loadIpAdapter');
     return undefined;
@@ -139,8 +140,10 @@ export class IpAdapters {
     // What only image prompts need is loaded with the first adapter.
     const { openIpAdapters, readImagePrompts } = await import('./open-ip-adapters.ts');
     const opened = await openIpAdapters(this.#host, source, options);
-    const ones = transformerBlocks(this.#host.unet).map(() => 1);
-    await this.#become({ ...opened, scales: opened.adapters.map(() => ones), read: readImagePrompts });
+    const blocks = transformerBlocks(this.#host.unet);
+    const ones = blocks.map(() => 1);
+    const scales = opened.adapters.map(() => ones);
+    await this.#become({ ...opened, blocks, scales, read: readImagePrompts });
   }
 
   /** Scales by transformer block, as diffusers sets them. */

@@ -231,11 +231,11 @@ function toArray(
   return { count, height, width, channels, data };
 }
 
-/** A picture or several for an IP-Adapter, as option `ipAdapterImage`. */
-export function readPromptPictures(value: unknown): readonly CalotypeImage[] {
+/** A picture or several for an IP-Adapter, of option `ipAdapterImage` or another. */
+export function readPromptPictures(value: unknown, field = 'ipAdapterImage'): readonly CalotypeImage[] {
   const forms = 'Give { width, height, data: RGBA bytes }, or a list of those for each IP-Adapter';
-  if (!isPixels(value) || isTensor(value)) refuse('ipAdapterImage', 'it is no picture', forms);
-  return readPictures('ipAdapterImage', value, forms);
+  if (!isPixels(value) || isTensor(value)) refuse(field, 'it is no picture', forms);
+  return readPictures(field, value, forms);
 }
 
 function readPictures(field: string, value: Pictures, forms: string): readonly CalotypeImage[] {

@@ -13,7 +13,7 @@ import { makeSafetensors } from '../../loaders/make-safetensors.ts';
 import { fixturePath, openTensorFixture, readFixtureJson } from '../fixtures.ts';
 import { networkSchema, networkSource, withNetworks } from '../named-networks.ts';
 import { namedWeights } from '../named-weights.ts';
-import { pictureOf } from '../pictures.ts';
+import { arrayOf, pictureOf } from '../pictures.ts';
 import {
   camelCased,
   drawTensor,
@@ -34,6 +34,7 @@ const caseSchema = v.looseObject({
   adapters: v.optional(v.array(v.string()), []),
   ip_adapter_scale: v.optional(v.custom<IpAdapterScale | IpAdapterScale[]>(() => true)),
   ip_adapter_image: v.optional(v.nullable(namesSchema)),
+  ip_adapter_masks: v.optional(namesSchema),
   ip_adapter_image_embeds: v.optional(v.array(v.array(v.number()))),
   pag: v.optional(v.object({ pag_applied_layers: v.optional(v.union([v.string(), v.array(v.string())])) })),
   hires: v.optional(v.record(v.string(), v.unknown())),
@@ -111,12 +112,25 @@ async function embedsOf(name: string, shape: readonly number[]): Promise<Tensor>
   return { shape, data: new Float32Array(bytes.buffer) };
 }
 
+/** Masks of an adapter's pictures: pictures, or an array that is taken as it is. */
+function maskOption(names: string | readonly string[]) {
+  if (typeof names !== 'string') return names.map((name) => pictureOf(guidanceInputs, name));
+  const { shape, data } = arrayOf(guidanceInputs, names, true);
+  return { shape: [1, ...shape], data };
+}
+
 /** diffusers' keyword arguments as options of a call. */
 async function callOptions(name: string): Promise<CallOptions> {
   const { image, mask_image: mask, control_image: control, pag, ...rest } = cases[name];
   const { task: _task, model: _model, nets: _nets, scheduler: _scheduler, ...others } = rest;
   const { adapters: _adapters, ip_adapter_scale: _scale, freeu: _freeu, ...call } = others;
-  const { ip_adapter_image: prompts, ip_adapter_image_embeds: embeds, hires, ...plain } = call;
+  const {
+    ip_adapter_image: prompts,
+    ip_adapter_image_embeds: embeds,
+    ip_adapter_masks: masks,
+    hires,
+    ...plain
+  } = call;
   const picture = (one: string) => pictureOf(guidanceInputs, one);
   return {
     ...camelCased(plain),
@@ -127,6 +141,7 @@ async function callOptions(name: string): Promise<CallOptions> {
     ...(prompts && {
       ipAdapterImage: prompts.map((one) => (typeof one === 'string' ? picture(one) : one.map(picture))),
     }),
+    ...(masks && { ipAdapterMasks: masks.map(maskOption) }),
     ...(embeds && {
       ipAdapterImageEmbeds: await Promise.all(embeds.map(async (shape) => embedsOf(name, shape))),
     }),
