@@ -8,7 +8,6 @@ import type { Recipe } from '../image/recipe.ts';
 import type { StoreEstimate } from '../loaders/cache/chunk-store.ts';
 import type { CachedModel } from '../loaders/cache/model-cache.ts';
 import type { DTypeOption } from '../pipelines/load/loaded-pipeline.ts';
-import type { MemoryOption } from '../pipelines/memory/memory-option.ts';
 import type { CallOptions, StepInfo } from '../pipelines/options/call-options.ts';
 import type { AdapterWeight } from '../pipelines/lora/adapter-weights.ts';
 import type { LoadLoraOptions } from '../pipelines/lora/lora-adapters.ts';
@@ -47,8 +46,6 @@ export interface WorkerLoadOptions {
   readonly revision?: string;
   readonly variant?: string;
   readonly dtype?: DTypeOption;
-  /** How much of the device's memory the model may take. */
-  readonly memory?: MemoryOption;
   /** Tried in this order. Default: `webgpu`, then `cpu`. */
   readonly backends?: readonly ('webgpu' | 'webgpu-software' | 'cpu')[];
   /** ControlNets for `controlImage`: for each a file or a diffusers folder. */
