@@ -19,6 +19,7 @@ export type {
   ContinuousBatchOptions,
 } from './pipelines/batch/continuous-batch.ts';
 export type { LoadTextualInversionOptions, PipelineStream } from './pipelines/diffusion-pipeline.ts';
+export type { Checkpoint } from './pipelines/checkpoint.ts';
 export type { PromptTokens } from './pipelines/prompt/count-tokens.ts';
 export type { AddedFileSource } from './pipelines/load/added-file.ts';
 export type { ControlOptions } from './pipelines/control/control-options.ts';

@@ -20,6 +20,8 @@ export interface Run {
   readonly cutOff: readonly string[];
   /** What took the device away, if it was lost meanwhile. */
   readonly recoveredFrom: string | undefined;
+  /** The steps that were done by then. */
+  readonly recoveredAt: number;
 }
 
 /** What is on the easel: a preview, or a finished picture. */
@@ -82,6 +84,7 @@ export async function draw(): Promise<void> {
       bytes: output.memory?.peakDeviceBytes,
       cutOff: output.truncatedPrompts,
       recoveredFrom: output.recoveredFrom,
+      recoveredAt: output.recoveredAt ?? 0,
     };
     await keep(await worker.encodePng(image, recipeOf(output)), form.seed);
   });

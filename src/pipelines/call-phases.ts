@@ -78,7 +78,7 @@ export async function beginCall(
   const rows = blocks.length * images;
   const [height, width] = [options.height / vae.scaleFactor, options.width / vae.scaleFactor];
   const shape = [images, unet.outChannels, height, width] as const;
-  const seed = options.seed ?? randomSeed();
+  const seed = options.seed ?? options.resumeFrom?.seed ?? randomSeed();
   const noise = openNoise(seed, images);
   const crop = task.kind === 'inpaint' ? task.crop : undefined;
   // What pictures and ControlNets need is loaded with the first of them.
@@ -153,7 +153,7 @@ export async function finishCall(
   const { vae, residency, fit } = parts;
   const latents: Tensor = { shape, data };
   const wantsLatents = options.outputType === 'latent' || options.returnLatents === true;
-  const { signal, callbackOnStepEnd: _callback, ...used } = options;
+  const { signal, callbackOnStepEnd: _callback, resumeFrom: _from, ...used } = options;
   const base = {
     options: { ...used, seed },
     truncatedPrompts: prompts.truncated,

@@ -7,6 +7,7 @@ import type { CalotypeImage, DecodedPixels } from '../image/image.ts';
 import { previewLatents } from '../image/preview.ts';
 import type { Scheduler } from '../schedulers/scheduler.ts';
 import { beginCall, finishCall, Stopwatch, warmUp } from './call-phases.ts';
+import { stepsDone, type Checkpoint } from './checkpoint.ts';
 import { batchPrompts, type Conditioner } from './prompt/conditioning.ts';
 import type { Control } from './control/control.ts';
 import type { Denoiser } from './denoise/denoiser.ts';
@@ -33,7 +34,7 @@ export interface Timings {
 }
 
 /** What a call ran with: the same options make the same pictures. */
-export type UsedOptions = Omit<CheckedOptions, 'signal' | 'callbackOnStepEnd' | 'seed'> & {
+export type UsedOptions = Omit<CheckedOptions, 'signal' | 'callbackOnStepEnd' | 'resumeFrom' | 'seed'> & {
   readonly seed: Seed | readonly Seed[];
 };
 
@@ -69,6 +70,11 @@ export interface DenoisingStep extends StepInfo {
   readonly finished: Promise<void>;
   /** The latents after this step; ask before taking the next step. */
   latents(): Promise<Tensor>;
+  /**
+   * What `resumeFrom` takes to go on after this step; ask before taking the next step. With `cacheInterval`, steps after
+   * which kept features are taken have none.
+   */
+  readonly checkpoint?: () => Promise<Checkpoint>;
   /** Small pictures of what the latents will become (one pixel for each), computed without the VAE. */
   preview(): Promise<readonly CalotypeImage[]>;
 }
@@ -127,24 +133,39 @@ export async function* draw(
     session.setPrompt(begun.inputs);
     session.setSchedule(repainted?.painted ?? steps, guidance, repainted?.kept, begun.stepInputs);
     session.setLatents(start.latents, start.repaint);
+    const { resumeFrom, cacheInterval = 1 } = options;
+    const done = resumeFrom ? stepsDone(resumeFrom, steps.length) : 0;
+    if (resumeFrom) session.setState(resumeFrom.state);
 
     const queued: Promise<void>[] = [];
     for (const [index, step] of steps.entries()) {
       signal?.throwIfAborted();
       const change = prompts.changes?.get(index);
       if (change) session.changePrompt(batchPrompts(change, blocks, numImagesPerPrompt));
-      session.step(index, step.usesNoise ? noise.draw(shape) : undefined);
+      const drawn = step.usesNoise ? noise.draw(shape) : undefined;
+      // Of steps that were done elsewhere only the noise is drawn, so that generators are where they were.
+      if (index < done) continue;
+      session.step(index, drawn);
       const finished = parts.idle();
       // It is awaited below or by whoever stops early; an error must not count as unhandled meanwhile.
       finished.catch(() => undefined);
       queued.push(finished);
       if (queued.length >= QUEUED_STEPS) await queued.shift();
       const info: StepInfo = { index, total: steps.length, timestep: step.timestep };
-      const latents = async (): Promise<Tensor> => ({ shape, data: await session.readLatents() });
+      let reading: Promise<Float32Array> | undefined;
+      const state = (): Promise<Float32Array> => (reading ??= session.readState());
+      const latents = async (): Promise<Tensor> => ({ shape, data: session.latentsOf(await state()) });
+      const checkpoint = async (): Promise<Checkpoint> => ({
+        done: index + 1,
+        total: steps.length,
+        seed: begun.seed,
+        state: await state(),
+      });
       yield {
         ...info,
         finished,
         latents,
+        ...((index + 1) % cacheInterval === 0 && { checkpoint }),
         preview: async () => previewLatents(await latents(), conditioner.microConditions > 0 ? 'sdxl' : 'sd'),
       };
       if (options.callbackOnStepEnd) {

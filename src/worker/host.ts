@@ -10,6 +10,7 @@ import type { AddedFileSource } from '../pipelines/load/added-file.ts';
 import type { FromPretrainedOptions } from '../pipelines/load/from-pretrained.ts';
 import { randomSeed } from '../pipelines/noise.ts';
 import { pipelineLoader } from '../pipelines/load/pipeline-loader.ts';
+import type { Checkpoint } from '../pipelines/checkpoint.ts';
 import type { ProgressListener } from '../pipelines/progress.ts';
 import { platform } from '../platform/platform.ts';
 import { SCHEDULERS } from '../schedulers/index.ts';
@@ -171,28 +172,37 @@ export class WorkerHost {
   }
 
   /**
-   * Draws; where the device is lost meanwhile, the same picture is begun again on a new one, once: what takes a device
-   * away twice will do so again.
+   * Draws; where the device is lost meanwhile, the picture goes on at its last step on a new one, once: what takes a
+   * device away twice will do so again.
    */
   async #draw(call: WorkerCallOptions, running: Running): Promise<WorkerOutput> {
     const seeded = { ...call, seed: call.seed ?? randomSeed() };
+    let reached: Checkpoint | undefined;
     try {
-      return await this.#drawOnce(seeded, running);
+      return await this.#drawOnce(seeded, running, (checkpoint) => (reached = checkpoint));
     } catch (error) {
       if (!(error instanceof DeviceLostError)) throw error;
       await this.#close();
-      return { ...(await this.#drawOnce(seeded, running)), recoveredFrom: error.message };
+      const output = await this.#drawOnce({ ...seeded, ...(reached && { resumeFrom: reached }) }, running);
+      return { ...output, recoveredFrom: error.message, recoveredAt: reached?.done ?? 0 };
     }
   }
 
-  async #drawOnce(call: WorkerCallOptions, running: Running): Promise<WorkerOutput> {
+  async #drawOnce(
+    call: WorkerCallOptions,
+    running: Running,
+    onCheckpoint?: (checkpoint: Checkpoint) => void,
+  ): Promise<WorkerOutput> {
     const { pipe, own } = await this.#ready(running);
     const { scheduler, previews = false, ...options } = call;
     pipe.scheduler = scheduler
       ? SCHEDULERS[scheduler.name].fromConfig(own.config, scheduler.settings ?? {})
       : own;
     const stream = pipe.stream({ ...options, signal: running.signal });
-    for await (const { index, total, timestep, preview, finished } of stream) {
+    for await (const { index, total, timestep, preview, checkpoint, finished } of stream) {
+      // Of two passes, neither says where the other is.
+      if (onCheckpoint && checkpoint && options.hires === undefined)
+        checkpoint().then(onCheckpoint, () => undefined);
       const pictures = previews ? await preview() : [];
       // A step counts when the device is done with it; meanwhile the next is queued. Failures reach the call itself.
       finished.then(

@@ -97,8 +97,10 @@ export interface WorkerStep extends StepInfo {
 export interface WorkerOutput extends PipelineOutput {
   /** The class of the scheduler that was used, for recipes. */
   readonly scheduler: string;
-  /** What took the device away, if it was lost and the picture was begun again on a new one. */
+  /** What took the device away, if it was lost and the picture was finished on a new one. */
   readonly recoveredFrom?: string;
+  /** The steps that were done by then, and were not done again. */
+  readonly recoveredAt?: number;
 }
 
 /** The model cache of this origin. */

@@ -65,11 +65,17 @@ test.skipIf(missing)(
       },
     });
     const opened = devices.length;
+    const steps: number[] = [];
     // The host answers a request to draw with its output.
     const lost = (await ask({ id: 2, call: 'draw', takes: { ...DRAW, seed: 7 } }, (index) => {
+      steps.push(index);
       if (index === 1 && devices.length === opened) devices.at(-1)?.destroy();
     })) as WorkerOutput;
     expect(lost.recoveredFrom).toMatch(/GPU device was lost/);
+    // It went on where it was: no step was done twice.
+    expect(lost.recoveredAt).toBeGreaterThanOrEqual(1);
+    expect(steps.slice(0, 2)).toEqual([0, 1]);
+    expect(steps.slice(2)).toEqual([2, 3].filter((index) => index >= (lost.recoveredAt ?? 0)));
     expect(devices.length).toBe(opened + 1);
 
     // It stays usable, and what was drawn is what is drawn undisturbed.

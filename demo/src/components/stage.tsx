@@ -60,7 +60,10 @@ function Status() {
         <p class="notice">The model did not read: {run.cutOff.join(' / ')}</p>
       )}
       {!now && run?.recoveredFrom !== undefined && (
-        <p class="notice">The picture was begun again on a new device, since {run.recoveredFrom}</p>
+        <p class="notice">
+          The picture was {run.recoveredAt > 0 ? `gone on with after step ${run.recoveredAt}` : 'begun again'}{' '}
+          on a new device, since {run.recoveredFrom}
+        </p>
       )}
       {problem.value && (
         <p class="problem" role="alert">

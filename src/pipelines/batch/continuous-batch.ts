@@ -36,7 +36,7 @@ export interface ContinuousBatch {
    * steps of other calls of this batch where its network runs alike: of the same size, guidance, adapters, length of
    * prompts and kind of scheduler; prompts, seeds, scales, steps and strengths are its own. Calls that cannot join wait
    * until those before them are done, in their order; those with ControlNets, IP-Adapters, inpainting, perturbed-attention
-   * guidance, `cacheInterval` or `hires`, and those of a pipeline with a memory budget, are drawn one after the other.
+   * guidance, `cacheInterval`, `resumeFrom` or `hires`, and those of a pipeline with a memory budget, are drawn one after the other.
    * The picture is that of a call of its own within rounding: kernels may sum in another order for another batch size.
    * @throws what the pipeline throws
    */
@@ -273,8 +273,9 @@ class BatchLoop implements ContinuousBatch {
 function isShareable({ parts, task, options }: ReadyCall): boolean {
   const { control, imagePrompts, residency } = parts;
   const isPlain = task.kind === 'text' || task.kind === 'image';
-  const { pagScale = 0, cacheInterval = 1 } = options;
-  return isPlain && !control && !imagePrompts && !residency && pagScale === 0 && cacheInterval === 1;
+  const { pagScale = 0, cacheInterval = 1, resumeFrom } = options;
+  const isWhole = pagScale === 0 && cacheInterval === 1 && resumeFrom === undefined;
+  return isPlain && isWhole && !control && !imagePrompts && !residency;
 }
 
 function imagesOf(options: CheckedOptions): number {

@@ -39,6 +39,9 @@ function cachedSession(full: DenoisePrograms, shallow: DenoisePrograms, interval
     setSchedule: (...schedule) => both.forEach((set) => set.setSchedule(...schedule)),
     setLatents: (...latents) => both.forEach((set) => set.setLatents(...latents)),
     step: (index, noise) => (index % interval === 0 ? full : shallow).step(index, noise),
+    readState: () => full.readState(),
+    setState: (state) => full.setState(state),
+    latentsOf: (state) => full.latentsOf(state),
     readLatents: () => full.readLatents(),
     dispose: () => both.toReversed().forEach((set) => set.dispose()),
   };

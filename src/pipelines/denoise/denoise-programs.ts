@@ -40,6 +40,9 @@ export type DenoiseSession = Pick<
   | 'setSchedule'
   | 'setLatents'
   | 'step'
+  | 'readState'
+  | 'setState'
+  | 'latentsOf'
   | 'readLatents'
   | 'dispose'
 >;
@@ -220,7 +223,11 @@ export class DenoisePrograms {
 
   /** The latents [images, channels, height, width] after all queued steps. */
   async readLatents(): Promise<Float32Array> {
-    const state = await this.readState();
+    return this.latentsOf(await this.readState());
+  }
+
+  /** The latents in a state that was read. */
+  latentsOf(state: Float32Array): Float32Array {
     const shape = this.#latentShape();
     return toNchw(state.subarray(0, shape[0] * shape[1] * shape[2] * shape[3]), shape);
   }

@@ -126,6 +126,7 @@ const FAMILIES: Readonly<Record<PipelineClass, PipelineFamily>> = {
       'latents',
       'outputType',
       'returnLatents',
+      'resumeFrom',
       'callbackOnStepEnd',
       'signal',
       ...PIXART_OPTIONS,

@@ -67,6 +67,7 @@ export function hiresPasses(options: CallOptions, hires: HiresOptions, granulari
   if (typeof hires !== 'object' || hires === null)
     return refuse('hires', 'it is no object', 'Give an object such as { scale: 2 }');
   checkOptionNames('hires', hires, OPTIONS);
+  if (call.resumeFrom) refuse('resumeFrom', 'a run with hires has two passes', 'Begin it again');
   for (const name of OTHER_TASKS)
     if (call[name] !== undefined)
       refuse(

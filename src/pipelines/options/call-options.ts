@@ -3,6 +3,7 @@
 import type { CalotypeImage } from '../../image/image.ts';
 import type { PromptSyntax } from '../../text/prompt-tokens.ts';
 import type { ControlOptions } from '../control/control-options.ts';
+import type { Checkpoint } from '../checkpoint.ts';
 import type { HiresOptions } from '../image/hires-options.ts';
 import type { ImagePromptOptions } from '../ip-adapter/image-prompt-options.ts';
 
@@ -161,6 +162,11 @@ export interface CallOptions extends TextOptions, ControlOptions, ImagePromptOpt
   readonly outputType?: 'image' | 'np' | 'latent';
   /** Adds the final latents to the result. Default false. */
   readonly returnLatents?: boolean;
+  /**
+   * Goes on from a step of an earlier call with the same options, on this device or another of its kind: the result is that of
+   * the undisturbed run, bit for bit. Not with `hires`.
+   */
+  readonly resumeFrom?: Checkpoint;
   /** Called after each step; the run waits for what it returns. */
   readonly callbackOnStepEnd?: (step: StepInfo) => void | Promise<void>;
   /** Stops the run within a step. */

@@ -1,5 +1,6 @@
 /** @file The checks on a pipeline call's options, and diffusers' defaults. */
 
+import { checkCheckpoint } from '../checkpoint.ts';
 import { CONTROL_OPTIONS } from '../control/control-options.ts';
 import { IMAGE_PROMPT_OPTIONS } from '../ip-adapter/image-prompt-options.ts';
 import type { CallOptions, CheckedOptions, OptionDefaults } from './call-options.ts';
@@ -45,6 +46,7 @@ const KNOWN = [
   'hires',
   'outputType',
   'returnLatents',
+  'resumeFrom',
   'callbackOnStepEnd',
   'signal',
   ...CONTROL_OPTIONS,
@@ -99,6 +101,7 @@ export function checkOptions(
   inRange('negativeAestheticScore', checked.negativeAestheticScore, -1e4, 1e4, false);
   inRange('numImagesPerPrompt', checked.numImagesPerPrompt, 1, 1024, true);
   checkTensor('latents', checked.latents);
+  checkCheckpoint(checked.resumeFrom);
   checkTextOptions(checked);
   for (const field of [
     'originalSize',
