@@ -7,6 +7,8 @@ export interface BenchModel {
   readonly base: string;
   /** Pixels along each side that it was trained at. */
   readonly size: number;
+  /** How its pictures are timed. */
+  readonly picture?: { readonly steps: number; readonly guidance: number };
 }
 
 /** Where the configurations are. */
@@ -19,10 +21,10 @@ const SDXL = `${CONFIGS}/sdxl-base-1.0`;
 export const SD15_CONTROLNET = `${CONFIGS}/controlnet-canny-v11p-sd15`;
 
 /** Models by name. SD 2.1's and PixArt's VAEs are that of SD 1.5, decoding larger pictures. */
-const MODELS = {
-  sd15: { folder: SD15, base: SD15, size: 512 },
-  sd21: { folder: `${CONFIGS}/sd21`, base: SD15, size: 768 },
-  sdxl: { folder: SDXL, base: SDXL, size: 1024 },
+export const BENCH_MODELS = {
+  sd15: { folder: SD15, base: SD15, size: 512, picture: { steps: 20, guidance: 7.5 } },
+  sd21: { folder: `${CONFIGS}/sd21`, base: SD15, size: 768, picture: { steps: 20, guidance: 7.5 } },
+  sdxl: { folder: SDXL, base: SDXL, size: 1024, picture: { steps: 30, guidance: 5 } },
   'sdxl-refiner': { folder: `${CONFIGS}/sdxl-refiner-1.0`, base: SDXL, size: 1024 },
   'ssd-1b': { folder: `${CONFIGS}/ssd-1b`, base: SDXL, size: 1024 },
   pixart: { folder: `${CONFIGS}/pixart-xl-2-1024-ms`, base: SD15, size: 1024 },
@@ -31,8 +33,8 @@ const MODELS = {
 
 /** A model by its name. */
 export function benchModel(name: string): BenchModel {
-  const found = Object.entries(MODELS).find(([key]) => key === name)?.[1];
-  if (found === undefined) throw new Error(`--model takes ${Object.keys(MODELS).join(', ')}`);
+  const found = Object.entries(BENCH_MODELS).find(([key]) => key === name)?.[1];
+  if (found === undefined) throw new Error(`--model takes ${Object.keys(BENCH_MODELS).join(', ')}`);
   return found;
 }
 

@@ -1,11 +1,16 @@
-/** @file `npm run bench -- picture`: whole pictures of a model on a GPU, the first and later ones, beside diffusers. */
-import { writeFileSync } from 'node:fs';
+/**
+ * @file `npm run bench -- picture`: whole pictures of a model on a GPU, the first and later ones, beside diffusers. The first is
+ * drawn twice: by a driver that has never compiled the kernels, and by one that keeps them.
+ */
+import { existsSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import * as v from 'valibot';
 import { decimal, table } from '../cli/src/table.ts';
+import { benchModel, BENCH_MODELS } from './models.ts';
 import {
   bench,
   findPython,
+  inFolder,
   lastLine,
   nvidiaCard,
   otherOptions,
@@ -33,6 +38,23 @@ const OWN_OPTIONS = {
   json: { type: 'string' },
 } as const;
 
+/** Where NVIDIA's driver keeps what it compiled. */
+const SHADER_CACHE = '__GL_SHADER_DISK_CACHE_PATH';
+
+/** The folder of a model: one that is named, or that of random weights, which is made if need be. */
+function modelFolder(name: string, python: string | undefined): string {
+  if (!(name in BENCH_MODELS)) return name;
+  const folder = `bench/.models/${name}`;
+  if (existsSync(`${folder}/calotype.json`)) return folder;
+  if (python === undefined)
+    throw new Error(`random weights of ${name} are made by torch, which is not there`);
+  const { folder: configs, picture } = benchModel(name);
+  if (picture === undefined) throw new Error(`${name} has no picture to time: name a folder`);
+  const [steps, guidance] = [`${picture.steps}`, `${picture.guidance}`];
+  run(python, ['bench/make-model.py', configs, folder, '--steps', steps, '--guidance', guidance]);
+  return folder;
+}
+
 /** Each in a process of its own; other options go to `calotype bench picture`. */
 export function benchPictures(args: readonly string[]): void {
   const { values, tokens } = parseArgs({
@@ -42,14 +64,23 @@ export function benchPictures(args: readonly string[]): void {
     options: OWN_OPTIONS,
   });
   const rest = otherOptions(tokens, OWN_OPTIONS);
-  const model = String(values.model);
+  const python = nvidiaCard() === undefined ? undefined : findPython();
+  const model = modelFolder(String(values.model), python);
   const options = ['--model', model, '--backend', 'webgpu', ...rest];
-  const own = watchingMemory(() => bench(Figures, ['picture', ...options]));
-  print(`${own.result.text}\n`);
-  const { cold, warm } = own.result.figures;
-  const rows: Row[] = [{ name: 'calotype', cold, warm, bytes: own.bytes, figures: own.result.figures }];
-  const python = values.peers === 'none' || nvidiaCard() === undefined ? undefined : findPython();
-  if (python === undefined) print('torch is not compared: not asked for, or not there');
+  const rows: Row[] = [];
+  const draw = (name: string): void => {
+    const { result, bytes } = watchingMemory(() => bench(Figures, ['picture', ...options]));
+    print(`${name}: ${result.text}\n`);
+    const { cold, warm } = result.figures;
+    rows.push({ name: `calotype, ${name}`, cold, warm, bytes, figures: result.figures });
+  };
+  inFolder((cache) => {
+    process.env[SHADER_CACHE] = cache;
+    draw('new driver');
+    draw('kernels kept by the driver');
+  });
+  if (python === undefined || values.peers === 'none')
+    print('torch is not compared: not asked for, or not there');
   else {
     const torch = [
       'bench/torch-picture.py',

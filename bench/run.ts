@@ -5,7 +5,8 @@
  *                                           src/platform/dawn-settings.ts), beside torch and ONNX Runtime
  *   vae [--model ...]                       decoding a picture, likewise
  *   ladder [--model ...]                    what each optimisation gains, by `calotype bench ladder`
- *   picture [--model FOLDER]                whole pictures on a GPU beside diffusers; bench/make-model.py makes folders
+ *   picture [--model sd15|sd21|sdxl|FOLDER] whole pictures on a GPU beside diffusers, with random weights that are saved in
+ *                                           bench/.models, or with those of a folder
  *   cpu                                     the README's first command without a GPU
  *   serve [--clients 1,4,16]                requests a second and latencies of `calotype serve`; see bench/serve.ts
  *   stable-fast, diffusion-fast             calotype beside what these two published (bench/published.ts)
