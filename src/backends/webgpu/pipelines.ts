@@ -1,4 +1,10 @@
-/** @file Compute pipelines of a device, compiled in parallel and kept by the text of their shader. */
+/**
+ * @file Compute pipelines of a device, asked for at once and kept by the text of their shader.
+ *
+ * NVIDIA's driver compiles for one process one after the other, in the order in which it is asked: the 59 shaders of SD1.5's first
+ * picture take 4.9 s of an H100's host with 16 cores, 1.4 s if four processes share them (driver 580). So they are asked for
+ * early and in the order of their use, and variants cost time.
+ */
 
 import { KernelError } from '../../errors.ts';
 import type { Shader } from '../../kernels/wgsl.ts';

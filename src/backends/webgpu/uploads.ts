@@ -1,8 +1,9 @@
 /**
  * @file Large writes to buffers through staging memory that is used again and again.
  *
- * `GPUQueue.writeBuffer` makes new staging memory for every large write, which took 0.9 seconds a gigabyte of the thread
- * that everything else waits for (H100, Dawn): a fifth of the time to SD1.5's first picture, a third of SDXL's.
+ * `GPUQueue.writeBuffer` makes new staging memory for every large write, which takes 0.9 seconds a gigabyte of the thread
+ * that everything else waits for (H100, Dawn), and 0.2 this way: a fifth of the time to SD1.5's first picture was spent on it, a
+ * third of SDXL's.
  */
 
 import type { OpenDevice } from './device.ts';

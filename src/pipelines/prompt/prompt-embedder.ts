@@ -114,6 +114,10 @@ export class PromptEmbedder {
       this.#encoders[0].tokenizer.modelMaxLength,
     );
 
+    // Drivers compile in the order in which they are asked: the last encoder before what follows.
+    const read = sides.flatMap(({ texts, layer }) => (texts.length > 0 ? [layer] : []));
+    for (const layer of new Map(read.map((one) => [JSON.stringify(one), one])).values())
+      for (const encoder of this.#encoders) encoder.warm(layer);
     const encoded = new Map<string, EncodedText>();
     const encode = async (text: string, encoder: number, side: PromptSide): Promise<EncodedText> => {
       const { layer } = side;

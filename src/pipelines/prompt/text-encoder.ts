@@ -107,6 +107,13 @@ export class PromptEncoder {
     return { hidden: stack(hidden), tokens, pooled: pooled ?? new Float32Array() };
   }
 
+  /** Begins to compile the kernels that read a layer of a prompt of the usual length, unless its program is there. */
+  warm(layer: HiddenLayer): void {
+    const tokens = this.#tokenizer.modelMaxLength;
+    const { graph, hiddenName } = this.#reading(layer);
+    if (!this.#programs.has(`${hiddenName}/${tokens}`)) this.network.warm(graph, { batch: 1, tokens });
+  }
+
   /** What the programs take that read these layers. */
   demands(layers: readonly HiddenLayer[]): PlanDemand[] {
     const tokens = this.#tokenizer.modelMaxLength;
