@@ -79,8 +79,9 @@ export class DenseLayer implements AdapterLayer {
 }
 
 /**
- * DoRA (Liu et al. 2024) as PEFT computes it (tuners/lora/dora.py): the changed weight's rows are brought to the length
- * that a vector of magnitudes says. Other adapters of the weight do not take part.
+ * DoRA (Liu et al. 2024) as PEFT computes it (tuners/lora/dora.py): the rows of the weight with this change are brought to
+ * the length that a vector of magnitudes says; what adapters before it have added is stretched with them, what those after
+ * it add is not.
  */
 export class MagnitudeLayer implements AdapterLayer {
   readonly scale: number;
@@ -96,13 +97,14 @@ export class MagnitudeLayer implements AdapterLayer {
   addTo(sum: Float32Array, base: Float32Array, weight: number): void {
     const changed = base.slice();
     this.#inner.addTo(changed, base, weight);
+    this.#inner.addTo(sum, base, weight);
     const columns = base.length / this.#magnitude.length;
     for (const [r, magnitude] of this.#magnitude.entries()) {
       const start = r * columns;
       let squares = 0;
       for (let i = start; i < start + columns; i++) squares += changed[i] * changed[i];
       const ratio = magnitude / Math.sqrt(squares);
-      for (let i = start; i < start + columns; i++) sum[i] += ratio * changed[i] - base[i];
+      for (let i = start; i < start + columns; i++) sum[i] *= ratio;
     }
   }
 }
