@@ -33,6 +33,7 @@ export {
 } from './graph/kernel-table.ts';
 export type { Activation, ValueId } from './graph/op.ts';
 export { biasStrides } from './graph/ops/attention.ts';
+export { fourierWaves } from './graph/ops/fourier-filter.ts';
 export { inputsOf, type Node, type OpKind } from './graph/ops.ts';
 export { timestepFrequencies } from './graph/timestep-frequencies.ts';
 export type { ExternalTensor, Place, Plan, PlannedDispatch, PlannedValue } from './plan/plan.ts';

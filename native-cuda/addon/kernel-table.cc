@@ -4,6 +4,7 @@
 #include "../kernels/attention.h"
 #include "../kernels/conv.h"
 #include "../kernels/elementwise.h"
+#include "../kernels/fourier_filter.h"
 #include "../kernels/gemm-tiled.h"
 #include "../kernels/gemm.h"
 #include "../kernels/group_norm.h"
@@ -41,6 +42,7 @@ const KernelEntry KERNELS[] = {
     KERNEL(convert_weight, ConvertWeightArgs),
     KERNEL(copy_channels, CopyChannelsArgs),
     KERNEL(embed_tokens, EmbedTokensArgs),
+    KERNEL(fourier_filter, FourierFilterArgs),
     KERNEL(gather_rows, GatherRowsArgs),
     KERNEL(geglu, GegluArgs),
     KERNEL(gemm, CalotypeGemmArgs),
@@ -59,6 +61,7 @@ const KernelEntry KERNELS[] = {
     KERNEL(pack_conv_upsample, CalotypePackArgs),
     KERNEL(pack_filters, PackFiltersArgs),
     KERNEL(pack_geglu, CalotypePackArgs),
+    KERNEL(pad_channels, PadChannelsArgs),
     KERNEL(pool_mean, PoolMeanArgs),
     KERNEL(quantize_rows, QuantizeRowsArgs),
     KERNEL(rms_norm, RmsNormArgs),

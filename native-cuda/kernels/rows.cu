@@ -17,6 +17,15 @@ __global__ void copy_channels_kernel(CopyChannelsArgs args) {
   store_pack(args.y, row * args.y_channels + args.y_first + channel, x);
 }
 
+template <class T>
+__global__ void pad_channels_kernel(PadChannelsArgs args) {
+  const int64_t at = global_thread();
+  if (at >= args.rows * args.y_channels) return;
+  const int64_t row = at / args.y_channels, channel = at % args.y_channels;
+  static_cast<T*>(args.y)[at] = channel < args.x_channels ? static_cast<const T*>(args.x)[row * args.x_channels + channel]
+                                                          : from_float<T>(0.0f);
+}
+
 template <class T, int N>
 __global__ void gather_rows_kernel(GatherRowsArgs args) {
   const int64_t at = global_thread() * N;
@@ -90,6 +99,14 @@ int calotype_copy_channels(const CopyChannelsArgs* args, cudaStream_t stream) {
           copy_channels_kernel<T, n><<<blocks_for(items, THREADS), THREADS, 0, stream>>>(*args);
         },
         args->channels, args->x_channels, args->x_first, args->y_channels, args->y_first);
+  });
+  return cudaGetLastError();
+}
+
+int calotype_pad_channels(const PadChannelsArgs* args, cudaStream_t stream) {
+  by_type(args->element, [&](auto zero) {
+    const int64_t items = args->rows * args->y_channels;
+    pad_channels_kernel<decltype(zero)><<<blocks_for(items, THREADS), THREADS, 0, stream>>>(*args);
   });
   return cudaGetLastError();
 }

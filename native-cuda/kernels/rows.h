@@ -22,6 +22,17 @@ typedef struct CopyChannelsArgs {
 } CopyChannelsArgs;
 int calotype_copy_channels(const CopyChannelsArgs* args, cudaStream_t stream);
 
+// y[row, c] = x[row, c] for c < x_channels, and zero from there to y_channels.
+typedef struct PadChannelsArgs {
+  const void* x;
+  void* y;
+  int64_t rows;
+  int32_t x_channels;
+  int32_t y_channels;
+  int32_t element;
+} PadChannelsArgs;
+int calotype_pad_channels(const PadChannelsArgs* args, cudaStream_t stream);
+
 // y[i] = table[index[i] + i * table_stride], rows of `channels`; an index past the end takes the nearest row.
 typedef struct GatherRowsArgs {
   const void* table;

@@ -36,12 +36,13 @@ __global__ void convert_weight_kernel(ConvertWeightArgs args) {
 template <class T>
 __global__ void pack_filters_kernel(PackFiltersArgs args) {
   const int64_t at = global_thread();
-  const int64_t filter_elements = static_cast<int64_t>(args.channels) * args.taps;
+  const int64_t filter_elements = static_cast<int64_t>(args.packed_channels) * args.taps;
   if (at >= args.filters * filter_elements) return;
-  const int64_t first = at / filter_elements * filter_elements;
-  const int64_t tap = at % filter_elements / args.channels;
-  const int64_t channel = at % args.channels;
-  static_cast<T*>(args.packed)[at] = static_cast<const T*>(args.source)[first + channel * args.taps + tap];
+  const int64_t first = at / filter_elements * args.channels * args.taps;
+  const int64_t tap = at % filter_elements / args.packed_channels;
+  const int64_t channel = at % args.packed_channels;
+  static_cast<T*>(args.packed)[at] =
+      channel < args.channels ? static_cast<const T*>(args.source)[first + channel * args.taps + tap] : from_float<T>(0.0f);
 }
 
 }  // namespace
@@ -55,7 +56,7 @@ int calotype_convert_weight(const ConvertWeightArgs* args, cudaStream_t stream) 
 
 int calotype_pack_filters(const PackFiltersArgs* args, cudaStream_t stream) {
   by_type(args->element, [&](auto zero) {
-    const int64_t items = args->filters * args->channels * args->taps;
+    const int64_t items = args->filters * args->packed_channels * args->taps;
     pack_filters_kernel<decltype(zero)><<<blocks_for(items, THREADS), THREADS, 0, stream>>>(*args);
   });
   return cudaGetLastError();

@@ -19,12 +19,13 @@ typedef struct ConvertWeightArgs {
 } ConvertWeightArgs;
 int calotype_convert_weight(const ConvertWeightArgs* args, cudaStream_t stream);
 
-// packed[filter][tap][channel] = source[filter][channel][tap]
+// packed[filter][tap][channel] = source[filter][channel][tap], zero from the source's last channel on.
 typedef struct PackFiltersArgs {
   const void* source;
   void* packed;
   int64_t filters;
   int32_t channels;
+  int32_t packed_channels;
   int32_t taps;
   int32_t element;
 } PackFiltersArgs;

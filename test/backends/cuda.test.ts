@@ -4,13 +4,13 @@
  */
 import { afterAll, describe, expect, test } from 'vitest';
 import { cuda } from '../../native-cuda/src/cuda.ts';
+import { CudaWeights } from '../../native-cuda/src/weights.ts';
 import { createReferenceBackend } from '../../src/backends/reference/reference.ts';
 import { OutOfMemoryError } from '../../src/errors.ts';
 import { GraphBuilder } from '../../src/graph/builder.ts';
 import { layOutGraph, plan } from '../../src/plan/planner.ts';
 import { boundOf } from '../cases/case.ts';
 import { TEST_CASES } from '../cases/index.ts';
-import { CUDA_CASES } from '../cuda/cases.ts';
 import { networkCases } from '../models/cases.ts';
 import { NETWORKS } from '../models/fixtures.ts';
 import { computeCase } from '../support/compute-case.ts';
@@ -24,7 +24,7 @@ const reference = createReferenceBackend();
 afterAll(() => backend?.dispose());
 
 describe.skipIf(!backend).each(['f32', 'f16', 'bf16'] as const)(`cuda ops in %s${missing}`, (dtype) => {
-  test.each(CUDA_CASES.map((testCase) => [testCase.name, testCase] as const))(
+  test.each(TEST_CASES.map((testCase) => [testCase.name, testCase] as const))(
     '%s',
     async (_name, testCase) => {
       const expected = await computeCase(reference, 'f32', testCase, dtype);
@@ -85,5 +85,30 @@ describe.skipIf(!backend)(`a CUDA card${missing}`, () => {
     const compiling = backend!.compile(layOutGraph(graph, backend!.target('f32')), { weights });
     await expect(compiling).rejects.toThrow(OutOfMemoryError);
     await backend!.idle();
+  });
+
+  test('has all its memory back, by its own count, when a program is disposed of', async () => {
+    // Large, since the driver keeps small ranges for itself.
+    const b = new GraphBuilder('large');
+    b.output('y', b.affine(b.input('x', [2 ** 27], 'float', 'latent'), 2, 0, 'twice'));
+    const graph = b.build();
+    const weights = backend!.createWeights(graphWeights(graph));
+    if (!(weights instanceof CudaWeights)) throw new Error('weights of another backend');
+    const freeBytes = async (): Promise<number> => {
+      await backend!.idle();
+      return weights.device.memory().freeBytes;
+    };
+    // The driver keeps what kernels' code takes, from their first launch on.
+    const free: number[] = [];
+    for (let i = 0; i < 2; i++) {
+      const program = await backend!.compile(layOutGraph(graph, backend!.target('f32')), { weights });
+      program.run();
+      free.push(await freeBytes());
+      program.dispose();
+      free.push(await freeBytes());
+    }
+    expect(free[1] - free[2]).toBeGreaterThan(0.9 * 2 ** 30);
+    expect(free[3]).toBe(free[1]);
+    weights.dispose();
   });
 });

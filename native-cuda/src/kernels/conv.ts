@@ -1,18 +1,21 @@
 /** @file Convolutions on tensor cores, as implicit matrix products; a doubled image is read as four 2x2 convolutions. */
 
+import { DEVICE_DTYPE_BYTES } from 'calotype/backend-kit';
 import {
   channelsOf,
   defineCudaKernel,
   elementCount,
   elementOf,
   isNarrow,
+  rowsOf,
   type CudaContext,
   type NodesOf,
 } from '../kernel.ts';
 import { defineLaunch } from '../launch.ts';
 import { activationCode } from './activation.ts';
+import { FILTERS, PADDED_FILTERS, PHASES, VECTOR_CHANNELS } from './packing.ts';
+import { padChannelsLaunch } from './rows.ts';
 import { MEASURED, OVERLAP } from './tensor-core.ts';
-import { FILTERS, PHASES } from './packing.ts';
 
 export const convLaunch = defineLaunch('conv', {
   x: 'pointer',
@@ -57,54 +60,91 @@ function hasPhases(node: NodesOf<'conv2d'>, context: CudaContext): boolean {
   return kernelHeight === 3 && kernelWidth === 3 && keepsSize && node.inputs.x2 === undefined;
 }
 
+/** The arguments of a convolution, its operands as they are. */
+function convArguments(node: NodesOf<'conv2d'>, context: CudaContext) {
+  const [batch, height, width] = context.shapeOf(node.inputs.x);
+  const [outChannels, , kernelHeight, kernelWidth] = context.shapeOf(node.inputs.weight);
+  const [channels, channels2] = sourceChannels(node, context);
+  const { stride, padding, upsample, activation } = node.attrs;
+  const [padTop, padLeft, padBottom, padRight] = padding;
+  return {
+    x: 'x',
+    x2: 'x2',
+    weight: 'weight',
+    bias: 'bias',
+    rows: 'rows',
+    rowIndex: 'rowIndex',
+    residual: 'residual',
+    out: 'y',
+    batch,
+    height,
+    width,
+    channels,
+    channels2,
+    outChannels,
+    kernelHeight,
+    kernelWidth,
+    stride,
+    padTop,
+    padLeft,
+    padBottom,
+    padRight,
+    upsample: upsample ? 1 : 0,
+    activation: activationCode(activation),
+    element: elementOf(context, node.output),
+    flags: OVERLAP,
+    config: MEASURED,
+  };
+}
+
 export const conv = defineCudaKernel({
   id: 'conv',
   ops: ['conv2d'],
   inPlace: () => 'residual',
   supports: (node, context) =>
     isNarrow(context, node.output) &&
-    sourceChannels(node, context).every((channels) => channels % 8 === 0) &&
+    sourceChannels(node, context).every((channels) => channels % VECTOR_CHANNELS === 0) &&
     node.attrs.stride <= MAX_STRIDE &&
     (!node.attrs.upsample || hasPhases(node, context)),
   packing(node, context) {
     if (node.attrs.upsample) return { weight: PHASES };
     return elementCount(context.shapeOf(node.inputs.weight).slice(2)) > 1 ? { weight: FILTERS } : {};
   },
+  launches: (node, context) => [convLaunch.with(convArguments(node, context))],
+});
+
+function paddedChannels(node: NodesOf<'conv2d'>, context: CudaContext): number {
+  return Math.ceil(channelsOf(context, node.inputs.x) / VECTOR_CHANNELS) * VECTOR_CHANNELS;
+}
+
+/** First layers, whose few channels are no whole vectors: zeros are put after them. */
+export const convPadded = defineCudaKernel({
+  id: 'conv-padded',
+  ops: ['conv2d'],
+  inPlace: () => 'residual',
+  supports: (node, context) =>
+    isNarrow(context, node.output) &&
+    node.inputs.x2 === undefined &&
+    node.attrs.stride <= MAX_STRIDE &&
+    !node.attrs.upsample,
+  packing: () => ({ weight: PADDED_FILTERS }),
+  scratchBytes: (node, context) => [
+    rowsOf(context, node.inputs.x) * paddedChannels(node, context) * DEVICE_DTYPE_BYTES.f16,
+  ],
   launches(node, context) {
-    const [batch, height, width] = context.shapeOf(node.inputs.x);
-    const [outChannels, , kernelHeight, kernelWidth] = context.shapeOf(node.inputs.weight);
-    const [channels, channels2] = sourceChannels(node, context);
-    const { stride, padding, upsample, activation } = node.attrs;
-    const [padTop, padLeft, padBottom, padRight] = padding;
+    const { x } = node.inputs;
+    const channels = paddedChannels(node, context);
+    const element = elementOf(context, x);
     return [
-      convLaunch.with({
+      padChannelsLaunch.with({
         x: 'x',
-        x2: 'x2',
-        weight: 'weight',
-        bias: 'bias',
-        rows: 'rows',
-        rowIndex: 'rowIndex',
-        residual: 'residual',
-        out: 'y',
-        batch,
-        height,
-        width,
-        channels,
-        channels2,
-        outChannels,
-        kernelHeight,
-        kernelWidth,
-        stride,
-        padTop,
-        padLeft,
-        padBottom,
-        padRight,
-        upsample: upsample ? 1 : 0,
-        activation: activationCode(activation),
-        element: elementOf(context, node.output),
-        flags: OVERLAP,
-        config: MEASURED,
+        y: 'scratch0',
+        rows: rowsOf(context, x),
+        xChannels: channelsOf(context, x),
+        yChannels: channels,
+        element,
       }),
+      convLaunch.with({ ...convArguments(node, context), x: 'scratch0', channels }),
     ];
   },
 });

@@ -9,7 +9,7 @@ import type { CudaContext, CudaKernel } from '../kernel.ts';
 import type { LaunchType } from '../launch.ts';
 import { attention, attentionLaunch } from './attention.ts';
 import { attentionOnline, attentionOnlineLaunch } from './attention-online.ts';
-import { conv, convLaunch } from './conv.ts';
+import { conv, convLaunch, convPadded } from './conv.ts';
 import {
   activateLaunch,
   addGatedLaunch,
@@ -21,6 +21,7 @@ import {
   gegluLaunch,
   multiplyLaunch,
 } from './elementwise.ts';
+import { fourierFilter, fourierFilterLaunch } from './fourier-filter.ts';
 import { groupNorm, groupNormLaunch, layerNorm, layerNormLaunch } from './fused-norms.ts';
 import { gemm, gemmLaunch } from './gemm.ts';
 import { gemmFp8, gemmInt8, quantizeRowsLaunch } from './gemm-eight-bits.ts';
@@ -47,6 +48,7 @@ import {
   embedTokensLaunch,
   gatherRows,
   gatherRowsLaunch,
+  padChannelsLaunch,
   poolMean,
   poolMeanLaunch,
   upsampleNearest,
@@ -70,6 +72,7 @@ const CUDA_KERNELS: readonly CudaKernel[] = [
   gemmFp8,
   gemm,
   conv,
+  convPadded,
   gemmTiled,
   attention,
   attentionOnline,
@@ -83,6 +86,7 @@ const CUDA_KERNELS: readonly CudaKernel[] = [
   copyChannels,
   poolMean,
   upsampleNearest,
+  fourierFilter,
   gatherRows,
   embedTokens,
   timestepEmbedding,
@@ -106,6 +110,7 @@ export const LAUNCH_TYPES: readonly LaunchType[] = [
   convertWeightLaunch,
   copyChannelsLaunch,
   embedTokensLaunch,
+  fourierFilterLaunch,
   gatherRowsLaunch,
   gegluLaunch,
   gemmLaunch,
@@ -124,6 +129,7 @@ export const LAUNCH_TYPES: readonly LaunchType[] = [
   packConvUpsampleLaunch,
   packFiltersLaunch,
   packGegluLaunch,
+  padChannelsLaunch,
   poolMeanLaunch,
   quantizeRowsLaunch,
   rmsNormLaunch,

@@ -16,6 +16,7 @@ export const packFiltersLaunch = defineLaunch('pack_filters', {
   packed: 'pointer',
   filters: 'i64',
   channels: 'i32',
+  packedChannels: 'i32',
   taps: 'i32',
   element: 'i32',
 });
@@ -42,15 +43,31 @@ export const packGegluLaunch = defineLaunch('pack_geglu', PACK);
 /** Row-major as torch stores it: what a weight becomes for a kernel that names no packing. */
 export const PLAIN: WeightPacking = { key: 'plain', bytes: sameBytes };
 
-/** Filters [out][ky][kx][channel], for implicit matrix products over NHWC. */
-export const FILTERS: WeightPacking = {
-  key: 'filters',
-  bytes: sameBytes,
-  launch([filters, channels, ...taps], element) {
-    const sizes = { filters, channels, taps: elementCount(taps), element };
-    return packFiltersLaunch.with({ source: 'source', packed: 'packed', ...sizes });
-  },
-};
+/** Filters [out][ky][kx][channel] for implicit matrix products over NHWC, with zeros up to a multiple of channels. */
+function filtersOf(multiple: number): WeightPacking {
+  const padded = (channels: number): number => Math.ceil(channels / multiple) * multiple;
+  return {
+    key: `filters of ${multiple}`,
+    bytes: ([filters, channels, ...taps], elementBytes) =>
+      filters * padded(channels) * elementCount(taps) * elementBytes,
+    launch([filters, channels, ...taps], element) {
+      const sizes = {
+        filters,
+        channels,
+        packedChannels: padded(channels),
+        taps: elementCount(taps),
+        element,
+      };
+      return packFiltersLaunch.with({ source: 'source', packed: 'packed', ...sizes });
+    },
+  };
+}
+
+/** Channels that the copy engine reads of a pixel come in 16 bytes. */
+export const VECTOR_CHANNELS = 8;
+
+export const FILTERS = filtersOf(1);
+export const PADDED_FILTERS = filtersOf(VECTOR_CHANNELS);
 
 /** The four 2x2 filters [phase][out][ky][kx][channel] that a 3x3 filter is over an image that is doubled while it is read. */
 export const PHASES: WeightPacking = {

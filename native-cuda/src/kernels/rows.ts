@@ -15,6 +15,15 @@ export const copyChannelsLaunch = defineLaunch('copy_channels', {
   element: 'i32',
 });
 
+export const padChannelsLaunch = defineLaunch('pad_channels', {
+  x: 'pointer',
+  y: 'pointer',
+  rows: 'i64',
+  xChannels: 'i32',
+  yChannels: 'i32',
+  element: 'i32',
+});
+
 export const gatherRowsLaunch = defineLaunch('gather_rows', {
   table: 'pointer',
   index: 'pointer',

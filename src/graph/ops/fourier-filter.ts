@@ -15,6 +15,15 @@ export interface FourierFilterOp {
   readonly attrs: { readonly scale: number };
 }
 
+/** Cosine and sine of each pixel's angle along an axis of this many, in pairs; zeros where it has no other frequency than 0. */
+export function fourierWaves(size: number): Float32Array {
+  const angle = (at: number): number => (2 * Math.PI * at) / size;
+  const pairs = Array.from({ length: size }, (_, at) =>
+    size > 1 ? [Math.cos(angle(at)), Math.sin(angle(at))] : [0, 0],
+  );
+  return Float32Array.from(pairs.flat());
+}
+
 export const fourierFilter: OpDefinition<FourierFilterOp> = {
   summary: 'lowest frequencies scaled',
   infer({ x }) {

@@ -1,15 +1,7 @@
 /** @file The lowest frequencies of images scaled. */
 
+import { fourierWaves } from '../../../graph/ops/fourier-filter.ts';
 import { channelsOf, defineCpuKernel } from '../kernel.ts';
-
-/** Cosine and sine of each pixel's angle along an axis; nothing where the axis has no other frequency. */
-function waves(size: number): { readonly data: Float32Array } {
-  const angle = (at: number): number => (2 * Math.PI * at) / size;
-  const pairs = Array.from({ length: size }, (_, at) =>
-    size > 1 ? [Math.cos(angle(at)), Math.sin(angle(at))] : [0, 0],
-  );
-  return { data: Float32Array.from(pairs.flat()) };
-}
 
 export const fourierFilter = defineCpuKernel({
   id: 'fourier-filter',
@@ -22,7 +14,16 @@ export const fourierFilter = defineCpuKernel({
       {
         name: 'fourierFilter',
         tasks: images * channels,
-        args: ['x', 'y', height, width, channels, waves(height), waves(width), change],
+        args: [
+          'x',
+          'y',
+          height,
+          width,
+          channels,
+          { data: fourierWaves(height) },
+          { data: fourierWaves(width) },
+          change,
+        ],
       },
     ];
   },
