@@ -52,6 +52,7 @@ describe.skipIf(noChromium)('the demo page', () => {
           page,
           url: server.url + search,
           backend,
+          redraws: args.length === 0,
           goOffline: () => page.context().setOffline(true),
         });
         await browser.stopTracing();

@@ -15,6 +15,8 @@ export interface Visit {
   readonly url: string;
   /** What the model panel says that it runs on. */
   readonly backend: RegExp;
+  /** Whether the picture of a recipe is drawn again; a software adapter would compile all kernels anew for it. */
+  readonly redraws: boolean;
   /** Takes the network away. */
   goOffline(): Promise<void>;
 }
@@ -67,7 +69,7 @@ async function seePreviewsMove(page: Page): Promise<void> {
 }
 
 /** Everything that the page is for. */
-export async function visit({ page, url, backend, goOffline }: Visit): Promise<void> {
+export async function visit({ page, url, backend, redraws, goOffline }: Visit): Promise<void> {
   const errors: string[] = [];
   page.on('pageerror', (error) => errors.push(error.message));
   await page.goto(url);
@@ -129,9 +131,11 @@ export async function visit({ page, url, backend, goOffline }: Visit): Promise<v
   await expect.poll(() => page.getByLabel('Seed', { exact: true }).inputValue()).not.toBe('1');
   expect(await page.getByLabel('Prompt', { exact: true }).inputValue()).toBe(PROMPT);
   expect(await page.getByLabel('Steps', { exact: true }).inputValue()).toBe('3');
-  await button(page, 'Draw').click();
-  await keptCount(page).toBe(3);
-  expect((await kept(page))[0]).toEqual(plain);
+  if (redraws) {
+    await button(page, 'Draw').click();
+    await keptCount(page).toBe(3);
+    expect((await kept(page))[0]).toEqual(plain);
+  }
   expect(errors).toEqual([]);
 }
 
