@@ -194,6 +194,30 @@ describe('a card', () => {
   });
 });
 
+test('each card has a backend of its own, and outlives the others', async () => {
+  const native = new FakeNative();
+  native.cards = [FAKE_CARD, { ...FAKE_CARD, name: 'Fake H200' }];
+  const [second, first] = await Promise.all(
+    [1, 0].map(async (device) => {
+      const opened = await cudaFrom(() => Promise.resolve(native), { device }).open();
+      if ('reason' in opened) throw new Error(opened.reason);
+      return opened;
+    }),
+  );
+  expect(native.openedCards).toEqual([1, 0]);
+  expect([first.description, second.description]).toEqual([
+    expect.stringMatching(/^Fake H100,/),
+    expect.stringMatching(/^Fake H200,/),
+  ]);
+  const programs = [await compileDoubling(first), await compileDoubling(second)];
+  first.dispose();
+  expect(() => programs[0].run()).toThrow(DeviceLostError);
+  programs[1].run();
+  programs[1].dispose();
+  second.dispose();
+  expect(native.openQueues).toBe(0);
+});
+
 describe('programs', () => {
   test('refuse what they have no input for, and use after disposal', async () => {
     const backend = await openFake(new FakeNative());

@@ -32,6 +32,8 @@ export class FakeNative implements NativeCuda {
   readonly launched: SeenLaunch[] = [];
   replays = 0;
   openQueues = 0;
+  /** Cards that queues were opened on, in order. */
+  readonly openedCards: number[] = [];
   driver = 13000;
   cards: readonly DeviceInfo[] = [FAKE_CARD];
   types: readonly LaunchType[] = LAUNCH_TYPES;
@@ -72,10 +74,11 @@ export class FakeNative implements NativeCuda {
     return this.types.map(({ name, bytes }) => ({ name, argsBytes: bytes }));
   }
 
-  openQueue(): number {
+  openQueue(card: number): number {
     this.#fail('openQueue');
     this.openQueues++;
-    return 7;
+    this.openedCards.push(card);
+    return 7 + card;
   }
 
   closeQueue(): void {
