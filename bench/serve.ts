@@ -1,11 +1,13 @@
 /**
- * @file `npm run bench -- serve [--clients 1,4,16] [--seconds 10] [--batch 1,4] [--size 512x512] [--steps 4] [ARGS]`: requests a
- * second and latencies of `calotype serve` under clients that ask again as soon as they are answered; ARGS go to it.
+ * @file `npm run bench -- serve [--model FOLDER] [--clients 1,4,16] [--seconds 10] [--batch 1,8] [--peers diffusers] [ARGS]`: pictures a
+ * second and latencies of `calotype serve` under clients that ask again as soon as they are answered; ARGS go to it
+ * (`--backend cuda --devices 0,0` is two processes on one card). Beside it diffusers in one process, in the same run.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { parseArgs } from 'node:util';
-import { CALOTYPE, print } from './processes.ts';
+import * as v from 'valibot';
+import { CALOTYPE, findPython, otherOptions, print, run } from './processes.ts';
 
 /** What a number of clients saw. */
 interface Load {
@@ -15,48 +17,67 @@ interface Load {
   readonly refused: number;
 }
 
+const OPTIONS = {
+  model: { type: 'string' },
+  clients: { type: 'string', default: '1,4,16' },
+  seconds: { type: 'string', default: '10' },
+  batch: { type: 'string', default: '1,8' },
+  peers: { type: 'string', default: 'diffusers' },
+} as const;
+
+const PEER = v.object({ batch: v.number(), perSecond: v.number(), median: v.number() });
+
 /** Starts a server for each batch size and loads it with each number of clients. */
 export async function benchServe(args: readonly string[]): Promise<void> {
-  const { values, tokens } = parseArgs({
-    args: [...args],
-    strict: false,
-    tokens: true,
-    options: {
-      clients: { type: 'string', default: '1,4,16' },
-      seconds: { type: 'string', default: '10' },
-      batch: { type: 'string', default: '1,4' },
-      size: { type: 'string', default: '256x256' },
-      steps: { type: 'string', default: '4' },
-    },
-  });
-  const own = new Set(['clients', 'seconds', 'batch', 'size', 'steps']);
-  const passed = tokens.flatMap((token) => {
-    if (token.kind === 'option' && !own.has(token.name))
-      return token.value === undefined ? [token.rawName] : [token.rawName, token.value];
-    return token.kind === 'positional' ? [token.value] : [];
-  });
-  const { size, steps } = values;
-  print(`pictures of ${String(size)}, ${String(steps)} steps; latencies in seconds`);
-  print('batch  clients  requests/s    p50    p90    p99  refused');
+  const { values, tokens } = parseArgs({ args: [...args], strict: false, tokens: true, options: OPTIONS });
+  const { model, seconds } = values;
+  const passed = [...(typeof model === 'string' ? ['--model', model] : []), ...otherOptions(tokens, OPTIONS)];
+  print('pictures a second; latencies in seconds');
+  print('server             batch  clients  pictures/s    p50    p95    p99  refused');
   for (const batch of numbersOf(values.batch)) {
-    const server = await startServer(['--batch', String(batch), ...passed]);
+    const server = await startServer(['--batch', String(batch), '--queue-size', '64', ...passed]);
     try {
-      const ask = { prompt: 'a red apple, 3D', size, steps: Number(steps) };
-      await draw(server.url, ask);
-      for (const clients of numbersOf(values.clients)) {
-        const load = await loadWith(server.url, ask, clients, Number(values.seconds));
-        const at = (share: number): string =>
-          (load.latencies[Math.floor(share * (load.latencies.length - 1))] ?? NaN).toFixed(2).padStart(6);
-        print(
-          `${String(batch).padStart(5)}  ${String(clients).padStart(7)}  ${load.perSecond.toFixed(2).padStart(10)} ` +
-            `${at(0.5)} ${at(0.9)} ${at(0.99)}  ${String(load.refused).padStart(7)}`,
-        );
-      }
+      await warm(server.url, batch);
+      for (const clients of numbersOf(values.clients))
+        printLoad('calotype', batch, clients, await loadWith(server.url, clients, Number(seconds)));
     } finally {
       server.process.kill('SIGTERM');
       await once(server.process, 'exit');
     }
   }
+  if (values.peers === 'diffusers' && typeof model === 'string')
+    benchDiffusers(model, String(values.batch), String(seconds));
+}
+
+function printLoad(
+  server: string,
+  batch: number,
+  clients: number,
+  { perSecond, latencies, refused }: Load,
+): void {
+  const at = (share: number): string =>
+    (latencies[Math.ceil(share * latencies.length) - 1] ?? NaN).toFixed(2).padStart(6);
+  print(
+    `${server.padEnd(18)} ${String(batch).padStart(5)}  ${String(clients).padStart(7)}  ${perSecond.toFixed(2).padStart(10)} ` +
+      `${at(0.5)} ${at(0.95)} ${at(0.99)}  ${String(refused).padStart(7)}`,
+  );
+}
+
+/** One process that calls the pipeline in a loop, which is as fast as a server of it can be. */
+function benchDiffusers(model: string, batches: string, seconds: string): void {
+  const python = findPython();
+  if (python === undefined) return;
+  const { stdout } = run(python, ['bench/torch-serve.py', model, '--batch', batches, '--seconds', seconds]);
+  for (const line of stdout.split('\n').filter((text) => text.startsWith('{'))) {
+    const { batch, perSecond, median } = v.parse(PEER, JSON.parse(line));
+    printLoad('diffusers, a loop', batch, batch, { perSecond, latencies: [median], refused: 0 });
+  }
+}
+
+/** Draws as many pictures at a time as there can be, by way of each size that programs are compiled for. */
+async function warm(url: string, batch: number): Promise<void> {
+  for (let pictures = 1; pictures <= batch; pictures *= 2)
+    await Promise.all(Array.from({ length: pictures }, () => draw(url)));
 }
 
 async function startServer(args: readonly string[]): Promise<{ process: ChildProcess; url: string }> {
@@ -75,7 +96,7 @@ async function startServer(args: readonly string[]): Promise<{ process: ChildPro
 }
 
 /** Each client asks again when it is answered, or after the time that a refusal says, until the time is over. */
-async function loadWith(url: string, body: object, clients: number, seconds: number): Promise<Load> {
+async function loadWith(url: string, clients: number, seconds: number): Promise<Load> {
   const begin = performance.now();
   const end = begin + seconds * 1000;
   const latencies: number[] = [];
@@ -83,7 +104,7 @@ async function loadWith(url: string, body: object, clients: number, seconds: num
   const client = async (): Promise<void> => {
     while (performance.now() < end) {
       const asked = performance.now();
-      const retryAfter = await draw(url, body);
+      const retryAfter = await draw(url);
       if (retryAfter === undefined) latencies.push((performance.now() - asked) / 1000);
       else {
         refused++;
@@ -98,11 +119,11 @@ async function loadWith(url: string, body: object, clients: number, seconds: num
 }
 
 /** Draws one picture; gives the seconds to wait where it was refused because there is too much to do. */
-async function draw(url: string, body: object): Promise<number | undefined> {
+async function draw(url: string): Promise<number | undefined> {
   const response = await fetch(`${url}/v1/images/generations`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
-    body: JSON.stringify(body),
+    body: JSON.stringify({ prompt: 'a red apple, 3D' }),
   });
   const text = await response.text();
   if (response.status === 429) return Number(response.headers.get('retry-after'));
