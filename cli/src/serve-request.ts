@@ -33,6 +33,8 @@ export interface RunnerRequest {
 export interface ServeRequest extends RunnerRequest {
   /** Where jobs go if not to runners of this command. */
   readonly redis: { readonly url: string; readonly storage: string } | undefined;
+  /** Where pictures lie for workers, and those that are asked for by address. */
+  readonly storage: string | undefined;
   readonly host: string;
   readonly port: number;
   readonly capacity: number;
@@ -94,7 +96,7 @@ const STORAGE_ARG = {
   storage: {
     type: 'string',
     valueHint: 'folder|s3://bucket/prefix',
-    description: 'Where pictures lie between servers and workers; all are to be given the same',
+    description: 'Where pictures lie that are asked for by address, and those between servers and workers',
   },
 } as const;
 
@@ -184,6 +186,7 @@ export function readServeRequest(
   const queue = text('queue');
   return {
     ...readRunnerRequest(args, rawArgs),
+    storage: text('storage'),
     redis: queue === undefined ? undefined : { url: readRedis(queue), storage: readStorage(text('storage')) },
     host: text('host') ?? '127.0.0.1',
     port: count('port', 0, 65_535) ?? 7860,

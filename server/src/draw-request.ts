@@ -31,7 +31,22 @@ export interface DrawRequest {
   readonly paddingMaskCrop?: number;
   /** Previews to send while it is drawn, spread evenly over the steps. */
   readonly previews: number;
+  /** Default PNG. */
+  readonly output?: OutputFile;
 }
+
+/** What pictures are to be. */
+export interface OutputFile {
+  readonly format: OutputFormat;
+  /** 0 to 100; PNG files lose nothing whatever it is. */
+  readonly quality: number;
+}
+
+export const OUTPUT_FORMATS = ['png', 'jpeg', 'webp'] as const;
+export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
+
+/** What is given where nothing is asked for. */
+export const PNG: OutputFile = { format: 'png', quality: 100 };
 
 /** Where to paint: `white` or `black` pixels (sd-webui) or `transparent` ones (OpenAI). */
 export interface MaskFile {
@@ -50,11 +65,12 @@ export interface DrawStep {
 
 /** One picture. */
 export interface Picture {
-  readonly png: PngFile;
+  readonly file: Uint8Array;
+  readonly format: OutputFormat;
   readonly width: number;
   readonly height: number;
   readonly seed: number;
-  /** sd-webui's description of it, as in the file. */
+  /** sd-webui's description of it, as in the file if that is PNG. */
   readonly parameters: string;
 }
 

@@ -1,6 +1,7 @@
 /** @file The public API of `@calotype/server`: pipelines behind HTTP. */
 export { serve, type ServeOptions, type Served } from './serve.ts';
 export { createApp, type AppOptions } from './api/app.ts';
+export { PictureLinks } from './api/links.ts';
 export type { DrawRequest, DrawResult, DrawStep, Picture } from './draw-request.ts';
 export { KeyRing, parseKeys } from './limits/keys.ts';
 export { DEFAULT_LIMITS, type Limits } from './limits/limits.ts';

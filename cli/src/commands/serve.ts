@@ -16,7 +16,7 @@ export const serve = defineCommand({
     await prepareBackend(request.backend);
     // Only now: the other commands need no web server.
     const library = await import('@calotype/server');
-    const { redis, keys, limits, capacity, maxBatch, attempts } = request;
+    const { redis, storage, keys, limits, capacity, maxBatch, attempts } = request;
     const runners = redis
       ? []
       : runnerPrograms(request, rawArgs).map((program) => new library.ProcessRunner(program));
@@ -33,6 +33,10 @@ export const serve = defineCommand({
       limits: { ...library.DEFAULT_LIMITS, ...limits },
       keys: new library.KeyRing(keys && library.parseKeys(keys.text, keys.file)),
       queue,
+      ...(storage !== undefined && {
+        // Beside those of jobs, as they are kept for another time.
+        links: new library.PictureLinks(library.openStore(`${storage.replace(/\/+$/, '')}/links`)),
+      }),
       logger: { level: request.logLevel },
     });
     try {

@@ -15,6 +15,7 @@ import { version } from '../version.ts';
 import { answerErrors } from './app-errors.ts';
 import { Desk } from './desk.ts';
 import { healthApi } from './health.ts';
+import { linksApi, type PictureLinks } from './links.ts';
 import { openaiApi } from './openai/index.ts';
 import { openaiError } from './openai/errors.ts';
 import { webuiApi } from './webui/index.ts';
@@ -36,12 +37,14 @@ export interface AppOptions {
   /** Pages of these origins may ask; default none. */
   readonly origins?: readonly string[];
   readonly logPrompts?: boolean;
+  /** Where pictures are put that are asked for by address; without it they cannot be. */
+  readonly links?: PictureLinks;
   readonly logger: NonNullable<FastifyServerOptions['logger']>;
 }
 
 /** Builds the server; `listen` starts it. */
 export async function createApp(options: AppOptions): Promise<FastifyInstance> {
-  const { models, loras, queue, keys, limits, logger, origins = [], logPrompts = false } = options;
+  const { models, loras, queue, keys, limits, logger, links, origins = [], logPrompts = false } = options;
   const app = fastify({
     logger,
     bodyLimit: limits.bodyBytes,
@@ -71,6 +74,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   const metrics = new Metrics(queue);
   const desk = new Desk({ queue, limits, metrics, logPrompts });
   await app.register(healthApi, { queue, metrics });
+  if (links) await app.register(linksApi, { links });
   await app.register(async (api) => {
     api.addHook('onRequest', async (request) => {
       request.caller = keys.find(request.headers.authorization, request.ip);
@@ -79,7 +83,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     await api.register(multipart, {
       limits: { fileSize: limits.bodyBytes, files: 2, fields: 32, parts: 34 },
     });
-    await api.register(openaiApi, { prefix: '/v1', desk, models });
+    await api.register(openaiApi, { prefix: '/v1', desk, models, links });
     await api.register(webuiApi, { prefix: '/sdapi/v1', desk, models, loras, limits });
   });
   app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());

@@ -27,6 +27,8 @@ const STATUSES: ReadonlyMap<string, number> = new Map([
   ['job-timeout', 504],
 ]);
 
+/** Fields that name what there may be or not. */
+const ADDRESSED = ['model', 'picture'];
 /** Fields whose files come from the client: what is wrong with them is not the server's fault. */
 const SENT = ['image', 'mask'];
 
@@ -37,7 +39,8 @@ export function problemOf(error: unknown): Problem {
     const { code, message, field, file } = error;
     const retryAfter = error instanceof TryLaterError ? error.retryAfter : undefined;
     const isSent = file !== undefined && SENT.includes(file);
-    if (code === 'not-found' && field === 'model') return { status: 404, code, message, field, retryAfter };
+    if (code === 'not-found' && field !== undefined && ADDRESSED.includes(field))
+      return { status: 404, code, message, field, retryAfter };
     if ((code === 'not-found' && field !== undefined && file === undefined) || isSent)
       return { status: 400, code, message, field: field ?? file, retryAfter };
     return { status: STATUSES.get(code) ?? 500, code, message, field, retryAfter };

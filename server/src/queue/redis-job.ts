@@ -1,7 +1,7 @@
 /** @file Jobs as Redis holds them: JSON, with pictures by their names in the storage. Both ends check what they read. */
 import { CalotypeError, rebuildError, SCHEDULER_PRESET_NAMES, sendError } from 'calotype';
 import * as v from 'valibot';
-import type { DrawRequest, DrawResult } from '../draw-request.ts';
+import { type DrawRequest, type DrawResult, OUTPUT_FORMATS } from '../draw-request.ts';
 import { JobTimeoutError, RunnerDiedError, UnavailableError } from '../errors.ts';
 import type { PictureStore } from '../storage/store.ts';
 
@@ -28,6 +28,7 @@ const requestEntries = {
   strength: v.exactOptional(v.number()),
   paddingMaskCrop: v.exactOptional(v.number()),
   previews: v.number(),
+  output: v.exactOptional(v.object({ format: v.picklist(OUTPUT_FORMATS), quality: v.number() })),
 };
 const storedSchema = v.strictObject({
   ...requestEntries,
@@ -44,7 +45,8 @@ const resultSchema = v.object({
   pictures: v.array(
     v.object({
       /** Name in the storage. */
-      png: v.string(),
+      file: v.string(),
+      format: v.picklist(OUTPUT_FORMATS),
       width: v.number(),
       height: v.number(),
       seed: v.number(),
@@ -104,10 +106,10 @@ export async function storeResult(
   store: PictureStore,
 ): Promise<StoredResult> {
   const pictures: StoredResult['pictures'] = [];
-  for (const [i, { png, ...picture }] of result.pictures.entries()) {
-    const name = `${id}/${i}.png`;
-    await store.put(name, png);
-    pictures.push({ ...picture, png: name });
+  for (const [i, { file, ...picture }] of result.pictures.entries()) {
+    const name = `${id}/${i}.${picture.format}`;
+    await store.put(name, file);
+    pictures.push({ ...picture, file: name });
   }
   return { pictures, notices: [...result.notices], seconds: result.seconds };
 }
@@ -118,7 +120,7 @@ export async function loadResult(data: unknown, store: PictureStore): Promise<Dr
   return {
     ...result,
     pictures: await Promise.all(
-      pictures.map(async ({ png, ...picture }) => ({ ...picture, png: await store.get(png) })),
+      pictures.map(async ({ file, ...picture }) => ({ ...picture, file: await store.get(file) })),
     ),
   };
 }

@@ -26,6 +26,7 @@ export function callOptions(
     model: _model,
     seeds,
     previews: _previews,
+    output: _output,
     ...settings
   } = request;
   // The size that a model recommends is not that of a picture to begin with.

@@ -1,6 +1,7 @@
 /** @file PNG files in and out of a pipeline. */
 import { type CalotypeImage, decodePng, encodePng, recipeTexts } from 'calotype';
-import type { DrawRequest, MaskFile, Picture, PngFile } from '../draw-request.ts';
+import { type DrawRequest, type MaskFile, type Picture, PNG, type PngFile } from '../draw-request.ts';
+import { encodePicture } from './encode.ts';
 import { version } from '../version.ts';
 import type { SharedSettings } from './call-options.ts';
 
@@ -30,7 +31,7 @@ export async function encodePictures(
 }
 
 async function encodeOne(
-  { prompt, negativePrompt, scheduler, promptSyntax }: DrawRequest,
+  { prompt, negativePrompt, scheduler, promptSyntax, output = PNG }: DrawRequest,
   seed: DrawRequest['seeds'][number],
   image: CalotypeImage,
   settings: SharedSettings,
@@ -50,7 +51,8 @@ async function encodeOne(
     height,
   });
   return {
-    png: await encodePng(image, { text }),
+    file: await encodePicture(image, output, text),
+    format: output.format,
     width,
     height,
     seed: number,

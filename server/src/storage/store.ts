@@ -15,7 +15,7 @@ export interface PictureStore {
 
 /** Names come from job ids; nothing else may reach a path or URL. Throws OptionError. */
 export function checkStoreName(name: string): void {
-  if (!/^[\w-]{1,128}\/[\w-]{1,64}\.png$/.test(name))
+  if (!/^[\w-]{1,128}\/[\w-]{1,64}\.(png|jpeg|webp)$/.test(name))
     throw new OptionError(`'${name}' is no name of a picture`, {
       field: 'storage',
       remedy: 'This is a bug of the server',

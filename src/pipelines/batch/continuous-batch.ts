@@ -107,6 +107,8 @@ class BatchLoop implements ContinuousBatch {
   readonly #waiting: Entry[] = [];
   #running: Running[] = [];
   #queued: Promise<void>[] = [];
+  /** Pictures are decoded one after the other, while the others' steps go on. */
+  #finishing: Promise<void> = Promise.resolve();
   #adapterKey = '';
   #batchKey = '';
   #isActive = false;
@@ -147,6 +149,7 @@ class BatchLoop implements ContinuousBatch {
     } finally {
       this.#rows.clear();
       this.#queued = [];
+      await this.#finishing;
       release();
       this.#isActive = false;
       if (this.#waiting.length > 0) void this.#run();
@@ -220,7 +223,10 @@ class BatchLoop implements ContinuousBatch {
     for (const running of this.#running) await this.#report(running, finished);
     const done = this.#leave(({ member }) => member.isDone);
     if (done.length > 0) await this.#rows.read();
-    for (const { entry, member } of done) await this.#finish(entry, member);
+    for (const { entry, member } of done) {
+      const { begun, latents } = member;
+      this.#finishing = this.#finishing.then(() => this.#finish(entry, begun, latents));
+    }
   }
 
   /** Takes out those who go; their rows stay as they are until rows change. */
@@ -256,7 +262,11 @@ class BatchLoop implements ContinuousBatch {
     }
   }
 
-  async #finish({ call, watch, resolve, reject }: Entry, { begun, latents }: BatchMember): Promise<void> {
+  async #finish(
+    { call, watch, resolve, reject }: Entry,
+    begun: BegunCall,
+    latents: Float32Array,
+  ): Promise<void> {
     watch.lap('denoise');
     const { parts, options } = call;
     try {

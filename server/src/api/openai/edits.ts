@@ -9,7 +9,15 @@ import { readGeneration } from './generations.ts';
 import { type EditFields, editFieldsSchema } from './schemas.ts';
 
 /** Fields that are numbers once they are read; forms hold texts. */
-const NUMBERS = new Set(['n', 'partial_images', 'seed', 'steps', 'guidance_scale', 'strength']);
+const NUMBERS = new Set([
+  'n',
+  'partial_images',
+  'output_compression',
+  'seed',
+  'steps',
+  'guidance_scale',
+  'strength',
+]);
 const FIELDS = Compile(editFieldsSchema);
 const FILES = new Set(['image', 'mask']);
 

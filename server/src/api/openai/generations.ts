@@ -1,16 +1,20 @@
 /** @file `/v1/images/generations`, and what edits share with it: requests read, pictures answered or streamed. */
 import { randomInt } from 'node:crypto';
+import { OptionError } from 'calotype';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { DrawRequest, DrawResult, DrawStep, Picture } from '../../draw-request.ts';
+import type { DrawRequest, DrawResult, DrawStep, OutputFormat, Picture } from '../../draw-request.ts';
 import { findModel, type NamedSource } from '../../models.ts';
 import { clientSignal, EventStream } from '../client.ts';
 import type { Desk } from '../desk.ts';
+import type { PictureLinks } from '../links.ts';
 import { problemOf } from '../status.ts';
 import { openaiError } from './errors.ts';
 import type { Generation } from './schemas.ts';
 
 /** OpenAI's default of `partial_images` when streaming. */
 const PARTIAL_IMAGES = 0;
+/** OpenAI's default of `output_compression`. */
+const QUALITY = 100;
 /** Seeds that are short enough to be typed again. */
 const SEEDS = 2 ** 32;
 
@@ -24,7 +28,12 @@ export function readGeneration(body: Generation, models: readonly NamedSource[])
     negative_prompt,
     steps,
   } = body;
-  const { seed = randomInt(SEEDS), guidance_scale, scheduler } = body;
+  const { seed = randomInt(SEEDS), guidance_scale, scheduler, output_format, output_compression } = body;
+  if (output_compression !== undefined && (output_format ?? 'png') === 'png' && output_compression !== 100)
+    throw new OptionError('PNG files lose nothing', {
+      field: 'output_compression',
+      remedy: 'Leave it out, or ask for the output_format jpeg or webp',
+    });
   const [width, height] = size === 'auto' ? [] : size.split('x').map(Number);
   return {
     model: findModel(models, body.model).name,
@@ -37,6 +46,9 @@ export function readGeneration(body: Generation, models: readonly NamedSource[])
     ...(steps !== undefined && { numInferenceSteps: steps }),
     ...(guidance_scale !== undefined && { guidanceScale: guidance_scale }),
     ...(scheduler !== undefined && { scheduler }),
+    ...(output_format !== undefined && {
+      output: { format: output_format, quality: output_compression ?? QUALITY },
+    }),
   };
 }
 
@@ -44,29 +56,32 @@ export function readGeneration(body: Generation, models: readonly NamedSource[])
 export async function answer(
   desk: Desk,
   job: DrawRequest,
-  stream: boolean,
+  { stream = false, response_format }: Pick<Generation, 'stream' | 'response_format'>,
+  links: PictureLinks | undefined,
   kind: 'image_generation' | 'image_edit',
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<FastifyReply> {
   const { caller, log } = request;
+  const origin = `${request.protocol}://${request.host}`;
+  const share = readShare(response_format, stream, links, origin);
   const { 'idempotency-key': key } = request.headers;
   const idempotencyKey = Array.isArray(key) ? key[0] : key;
   const errand = { caller, log, idempotencyKey, signal: clientSignal(reply) };
-  if (!stream) return reply.send(imagesOf(await desk.draw(job, errand)));
+  if (!stream) return reply.send(await imagesOf(await desk.draw(job, errand), share));
   const events = new EventStream(reply);
   let count = 0;
   const onStep = ({ previews }: DrawStep): void => {
     if (previews.length === 0) return;
     const type = `${kind}.partial_image`;
     const index = { partial_image_index: count++ };
-    for (const png of previews) events.send(type, { type, ...index, ...described(png, job) });
+    for (const png of previews) events.send(type, { type, ...index, ...described(png, 'png', job) });
   };
   try {
     const { pictures } = await desk.draw(job, { ...errand, onStep });
     const type = `${kind}.completed`;
-    for (const { png, seed, ...size } of pictures)
-      events.send(type, { type, seed, ...described(png, size), usage: NO_USAGE });
+    for (const { file, format, seed, ...size } of pictures)
+      events.send(type, { type, seed, ...described(file, format, size), usage: NO_USAGE });
   } catch (error) {
     if (!events.begun) throw error;
     const problem = problemOf(error);
@@ -77,6 +92,24 @@ export async function answer(
   return reply;
 }
 
+/** How pictures get an address, if that is what is asked for. Throws OptionError where there is no place for them. */
+function readShare(
+  wanted: Generation['response_format'],
+  stream: boolean,
+  links: PictureLinks | undefined,
+  origin: string,
+): ((picture: Picture) => Promise<string>) | undefined {
+  if (wanted !== 'url') return undefined;
+  const field = 'response_format';
+  if (stream) throw new OptionError('events carry pictures themselves', { field, remedy: 'Leave it out' });
+  if (!links)
+    throw new OptionError('this server keeps no pictures', {
+      field,
+      remedy: 'Ask for b64_json, or start the server with --storage',
+    });
+  return (picture) => links.share(picture, origin);
+}
+
 /** Clients expect it; nothing is counted in tokens here. */
 const NO_USAGE = {
   input_tokens: 0,
@@ -85,24 +118,39 @@ const NO_USAGE = {
   total_tokens: 0,
 };
 
-function described(png: Uint8Array, { width, height }: Partial<Pick<Picture, 'width' | 'height'>>): object {
+function described(
+  file: Uint8Array,
+  format: OutputFormat,
+  { width, height }: Partial<Pick<Picture, 'width' | 'height'>>,
+): object {
   return {
-    b64_json: Buffer.from(png).toString('base64'),
+    b64_json: Buffer.from(file).toString('base64'),
     created_at: now(),
     background: 'opaque',
-    output_format: 'png',
+    output_format: format,
     quality: 'auto',
     size: width === undefined ? 'auto' : `${width}x${height}`,
   };
 }
 
-function imagesOf({ pictures }: DrawResult): object {
-  const [{ width, height }] = pictures;
+/**
+ * The answer to a request that is not streamed.
+ * @param share where pictures are put for those who want addresses
+ */
+async function imagesOf(
+  { pictures }: DrawResult,
+  share: ((picture: Picture) => Promise<string>) | undefined,
+): Promise<object> {
+  const [{ width, height, format }] = pictures;
+  const data = pictures.map(async (picture) => ({
+    ...(share ? { url: await share(picture) } : { b64_json: Buffer.from(picture.file).toString('base64') }),
+    seed: picture.seed,
+  }));
   return {
     created: now(),
-    data: pictures.map(({ png, seed }) => ({ b64_json: Buffer.from(png).toString('base64'), seed })),
+    data: await Promise.all(data),
     background: 'opaque',
-    output_format: 'png',
+    output_format: format,
     size: `${width}x${height}`,
   };
 }

@@ -2,6 +2,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { findModel, type NamedSource } from '../../models.ts';
 import type { Desk } from '../desk.ts';
+import type { PictureLinks } from '../links.ts';
 import { readEdit, readForm } from './edits.ts';
 import { answer, readGeneration } from './generations.ts';
 import {
@@ -18,10 +19,11 @@ import {
 export interface OpenaiOptions {
   readonly desk: Desk;
   readonly models: readonly NamedSource[];
+  readonly links: PictureLinks | undefined;
 }
 
 /** Mount it at `/v1`. */
-export const openaiApi: FastifyPluginAsyncTypebox<OpenaiOptions> = async (app, { desk, models }) => {
+export const openaiApi: FastifyPluginAsyncTypebox<OpenaiOptions> = async (app, { desk, models, links }) => {
   const created = Math.floor(Date.now() / 1000);
   const described = ({ name }: NamedSource) =>
     ({ id: name, object: 'model', created, owned_by: 'calotype' }) as const;
@@ -60,7 +62,7 @@ export const openaiApi: FastifyPluginAsyncTypebox<OpenaiOptions> = async (app, {
     async (request, reply) => {
       const { body } = request;
       const job = readGeneration(body, models);
-      return answer(desk, job, body.stream === true, 'image_generation', request, reply);
+      return answer(desk, job, body, links, 'image_generation', request, reply);
     },
   );
 
@@ -80,7 +82,7 @@ export const openaiApi: FastifyPluginAsyncTypebox<OpenaiOptions> = async (app, {
     async (request, reply) => {
       const form = await readForm(request);
       const job = readEdit(form, models);
-      return answer(desk, job, form.stream === true, 'image_edit', request, reply);
+      return answer(desk, job, form, links, 'image_edit', request, reply);
     },
   );
 };

@@ -1,6 +1,7 @@
 /** @file OpenAI's images API (https://platform.openai.com/docs/api-reference/images) as schemas, with calotype's additions. */
 import { Type, type Static } from '@fastify/type-provider-typebox';
 import { SCHEDULER_PRESET_NAMES } from 'calotype';
+import { OUTPUT_FORMATS } from '../../draw-request.ts';
 
 const size = Type.String({
   pattern: '^(auto|[1-9][0-9]{0,4}x[1-9][0-9]{0,4})$',
@@ -13,8 +14,13 @@ const shared = {
   model: Type.Optional(Type.String({ description: 'A name that /v1/models lists; default the first' })),
   n: Type.Optional(Type.Integer({ minimum: 1, maximum: 1024 })),
   size: Type.Optional(size),
-  response_format: Type.Optional(Type.Enum(['b64_json'])),
-  output_format: Type.Optional(Type.Enum(['png'])),
+  response_format: Type.Optional(
+    Type.Enum(['b64_json', 'url'], { description: 'url: an address that is good for an hour' }),
+  ),
+  output_format: Type.Optional(Type.Enum(OUTPUT_FORMATS)),
+  output_compression: Type.Optional(
+    Type.Integer({ minimum: 0, maximum: 100, description: 'Quality of JPEG and WebP' }),
+  ),
   background: Type.Optional(Type.Enum(['auto', 'opaque'])),
   quality: Type.Optional(Type.Enum(['auto', 'standard'])),
   moderation: Type.Optional(Type.Enum(['auto', 'low'])),
@@ -65,12 +71,13 @@ export const imagesSchema = Type.Object({
   created: Type.Integer({ description: 'Unix time in seconds' }),
   data: Type.Array(
     Type.Object({
-      b64_json: Type.String(),
+      b64_json: Type.Optional(Type.String()),
+      url: Type.Optional(Type.String()),
       seed: Type.Integer({ description: 'Of calotype: gives this picture again' }),
     }),
   ),
   background: Type.Literal('opaque'),
-  output_format: Type.Literal('png'),
+  output_format: Type.Enum(OUTPUT_FORMATS),
   size: Type.String(),
 });
 

@@ -48,7 +48,7 @@ export function resultOf(
     notices,
   };
   const images =
-    body.send_images === false ? [] : pictures.map(({ png }) => Buffer.from(png).toString('base64'));
+    body.send_images === false ? [] : pictures.map(({ file }) => Buffer.from(file).toString('base64'));
   return { images, parameters: withoutPictures(body), info: JSON.stringify(info) };
 }
 
