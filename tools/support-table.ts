@@ -65,9 +65,9 @@ function columnOf(test: TestCase): number {
   );
 }
 
-/** `pipelines/control.test.ts > on cpu > draws "text" as diffusers does` */
+/** `pipelines/control.test.ts > on cpu > draws "text" as diffusers does`, without the quotes that Vitest puts around names. */
 function nameOf(test: TestCase): string {
-  return `${test.module.relativeModuleId.replace(/^test\//, '')} > ${test.fullName}`;
+  return `${test.module.relativeModuleId.replace(/^test\//, '')} > ${test.fullName.replaceAll("'", '')}`;
 }
 
 function formatTable(counts: Counts): string {
