@@ -78,22 +78,21 @@ export async function visit({ page, url, backend, redraws, goOffline }: Visit): 
   await page.getByText(backend).waitFor();
   await page.getByText('Kept by this browser').waitFor();
 
-  // A small picture; its previews move.
+  // A small picture.
   expect(await page.getByLabel('Width', { exact: true }).inputValue()).toBe('256');
   await page.getByText('6 of 75 tokens').waitFor();
   await set(page, 'Width', '64');
   await set(page, 'Height', '64');
   await set(page, 'Steps', '3');
   await button(page, 'Draw').click();
-  await seePreviewsMove(page);
   await page.locator('canvas.picture[width="64"]').waitFor();
   await keptCount(page).toBe(1);
 
-  // A long one is stopped, and the page goes on.
+  // The previews of a long one move; it is stopped, and the page goes on.
   await page.getByLabel('keep', { exact: true }).check();
   await set(page, 'Steps', '150');
   await button(page, 'Draw').click();
-  await page.locator('canvas.preview').waitFor();
+  await seePreviewsMove(page);
   await button(page, 'Stop').click();
   await ready(page);
   await keptCount(page).toBe(1);
