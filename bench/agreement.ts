@@ -7,7 +7,6 @@
  */
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import * as v from 'valibot';
 import { table } from '../cli/src/table.ts';
 import { StepFigures } from './agreement-step.ts';
@@ -18,7 +17,7 @@ import {
   lastLine,
   megabytes,
   nvidiaCard,
-  otherOptions,
+  readOwnOptions,
   print,
   run,
 } from './processes.ts';
@@ -60,13 +59,7 @@ const OWN_OPTIONS = {
 
 /** Compares models one after the other; other options (--dtype, --adapter) go to `agreement-step`. */
 export function benchAgreement(args: readonly string[]): void {
-  const { values, tokens } = parseArgs({
-    args: [...args],
-    strict: false,
-    tokens: true,
-    options: OWN_OPTIONS,
-  });
-  const rest = otherOptions(tokens, OWN_OPTIONS);
+  const { values, rest } = readOwnOptions(args, OWN_OPTIONS);
   const { base, size } = values;
   const shared = {
     ...(typeof base === 'string' && { base }),

@@ -13,7 +13,7 @@ import {
   lastLine,
   megabytes,
   nvidiaCard,
-  otherOptions,
+  readOwnOptions,
   print,
   run,
   watchingMemory,
@@ -47,16 +47,10 @@ const OWN_OPTIONS = {
 
 /** Each in a process of its own; other options (--steps, --repeats) go to `calotype bench picture`. */
 export function benchBudgets(args: readonly string[]): void {
-  const { values, tokens } = parseArgs({
-    args: [...args],
-    strict: false,
-    tokens: true,
-    options: OWN_OPTIONS,
-  });
+  const { values, rest } = readOwnOptions(args, OWN_OPTIONS);
   const { model } = values;
   if (typeof model !== 'string')
     throw new Error('--model names the folder of a model; bench/make-model.py makes one');
-  const rest = otherOptions(tokens, OWN_OPTIONS);
   const how = ['--backend', 'webgpu'];
   const base = openDeviceBytes(how);
   const rows: Row[] = [];

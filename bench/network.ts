@@ -1,6 +1,5 @@
 /** @file `npm run bench -- unet|vae`: calotype on WebGPU in its three settings, and its peers on the same card. */
 import { existsSync, writeFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
 import * as v from 'valibot';
 import { decimal, table } from '../cli/src/table.ts';
 import { benchModel, networkOptions } from './models.ts';
@@ -11,7 +10,7 @@ import {
   findPython,
   lastLine,
   nvidiaCard,
-  otherOptions,
+  readOwnOptions,
   print,
   run,
   watchingMemory,
@@ -56,13 +55,7 @@ const OWN_OPTIONS = {
 
 /** Times one network; options that are not its own go to `calotype bench`. */
 export function benchNetwork(network: 'unet' | 'vae', args: readonly string[]): void {
-  const { values, tokens } = parseArgs({
-    args: [...args],
-    strict: false,
-    tokens: true,
-    options: OWN_OPTIONS,
-  });
-  const rest = otherOptions(tokens, OWN_OPTIONS);
+  const { values, rest } = readOwnOptions(args, OWN_OPTIONS);
   const { folder, size } = networkOptions(network, benchModel(String(values.model)));
   const net = typeof values.controlnet === 'string' ? ['--controlnet', values.controlnet] : [];
   const sized = ['--size', size, ...net];

@@ -3,7 +3,6 @@
  * drawn twice: by a driver that has never compiled the kernels, and by one that keeps them.
  */
 import { existsSync, writeFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
 import * as v from 'valibot';
 import { decimal, table } from '../cli/src/table.ts';
 import { benchModel, BENCH_MODELS } from './models.ts';
@@ -13,7 +12,7 @@ import {
   inFolder,
   lastLine,
   nvidiaCard,
-  otherOptions,
+  readOwnOptions,
   print,
   run,
   watchingMemory,
@@ -57,13 +56,7 @@ function modelFolder(name: string, python: string | undefined): string {
 
 /** Each in a process of its own; other options go to `calotype bench picture`. */
 export function benchPictures(args: readonly string[]): void {
-  const { values, tokens } = parseArgs({
-    args: [...args],
-    strict: false,
-    tokens: true,
-    options: OWN_OPTIONS,
-  });
-  const rest = otherOptions(tokens, OWN_OPTIONS);
+  const { values, rest } = readOwnOptions(args, OWN_OPTIONS);
   const python = nvidiaCard() === undefined ? undefined : findPython();
   const model = modelFolder(String(values.model), python);
   const options = ['--model', model, '--backend', 'webgpu', ...rest];

@@ -4,7 +4,7 @@ import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync } fr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { parseArgs } from 'node:util';
+import { parseArgs, type ParseArgsConfig } from 'node:util';
 import * as v from 'valibot';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -13,8 +13,17 @@ const VENV = join(ROOT, 'bench/.venv');
 /** The command that is timed; $CALOTYPE names another build of it. */
 export const CALOTYPE = process.env['CALOTYPE'] ?? join(ROOT, 'cli/bin/calotype.js');
 
+/** The options of a comparison, and what is left for the command that it runs. */
+export function readOwnOptions<T extends NonNullable<ParseArgsConfig['options']>>(
+  args: readonly string[],
+  own: T,
+) {
+  const { values, tokens } = parseArgs({ args: [...args], strict: false, tokens: true, options: own });
+  return { values, rest: otherOptions(tokens, own) };
+}
+
 /** Arguments that are not among a preset's own options. */
-export function otherOptions(
+function otherOptions(
   tokens: NonNullable<ReturnType<typeof parseArgs>['tokens']>,
   own: Readonly<Record<string, unknown>>,
 ): string[] {

@@ -6,11 +6,10 @@
  * figures of SDXL alone. For a comparison on one card see `unet`.
  */
 import { writeFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
 import * as v from 'valibot';
 import { table } from '../cli/src/table.ts';
 import { benchModel, networkOptions, SD15_CONTROLNET, type BenchModel } from './models.ts';
-import { bench, megabytes, nvidiaCard, otherOptions, print } from './processes.ts';
+import { bench, megabytes, nvidiaCard, print, readOwnOptions } from './processes.ts';
 
 const Figures = v.looseObject({ throughputMs: v.number(), hostMs: v.number(), memoryBytes: v.number() });
 type Figures = v.InferOutput<typeof Figures>;
@@ -83,17 +82,12 @@ function readOptions(args: readonly string[]): {
   readonly json: string | undefined;
   readonly rest: readonly string[];
 } {
-  const { values, tokens } = parseArgs({
-    args: [...args],
-    strict: false,
-    tokens: true,
-    options: OWN_OPTIONS,
-  });
+  const { values, rest } = readOwnOptions(args, OWN_OPTIONS);
   return {
     backends: String(values.backend).split(','),
     models: String(values.model).split(','),
     json: typeof values.json === 'string' ? values.json : undefined,
-    rest: otherOptions(tokens, OWN_OPTIONS),
+    rest,
   };
 }
 

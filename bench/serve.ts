@@ -5,9 +5,8 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { parseArgs } from 'node:util';
 import * as v from 'valibot';
-import { CALOTYPE, findPython, otherOptions, print, run } from './processes.ts';
+import { CALOTYPE, findPython, readOwnOptions, print, run } from './processes.ts';
 
 /** What a number of clients saw. */
 interface Load {
@@ -29,9 +28,9 @@ const PEER = v.object({ batch: v.number(), perSecond: v.number(), median: v.numb
 
 /** Starts a server for each batch size and loads it with each number of clients. */
 export async function benchServe(args: readonly string[]): Promise<void> {
-  const { values, tokens } = parseArgs({ args: [...args], strict: false, tokens: true, options: OPTIONS });
+  const { values, rest } = readOwnOptions(args, OPTIONS);
   const { model, seconds } = values;
-  const passed = [...(typeof model === 'string' ? ['--model', model] : []), ...otherOptions(tokens, OPTIONS)];
+  const passed = [...(typeof model === 'string' ? ['--model', model] : []), ...rest];
   print('pictures a second; latencies in seconds');
   print('server             batch  clients  pictures/s    p50    p95    p99  refused');
   for (const batch of numbersOf(values.batch)) {

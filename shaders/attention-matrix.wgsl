@@ -22,32 +22,7 @@
 // a multiprocessor gives its workgroups together that decide, 15 KiB a workgroup now and 38 then.
 // Variables are given zeros: Dawn does not clear a variable again that a loop declares without a value.
 #include "lib/flat.wgsl"
-enable f16;
-enable subgroups;
-enable chromium_experimental_subgroup_matrix;
-diagnostic(off, chromium.subgroup_matrix_uniformity);
-#if BIAS
-struct Dims { tiles: u32, batch: u32, queries: u32, keys: u32, biasBatch: u32, biasKey: u32, biasQuery: u32, biasHead: u32 }
-#else
-struct Dims { tiles: u32, batch: u32, queries: u32, keys: u32 }
-#endif
-@group(0) @binding(0) var<uniform> dims: Dims;
-// Eight f16 or four f32 in a vec4<u32>.
-@group(0) @binding(1) var<storage, read> q: array<vec4u>;
-@group(0) @binding(2) var<storage, read> k: array<vec4u>;
-@group(0) @binding(3) var<storage, read> v: array<vec4u>;
-@group(0) @binding(4) var<storage, read_write> y: array<vec4<y_t>>;
-
-#if ELEMENTS == f32
-alias Element = f32;
-#else
-alias Element = f16;
-#endif
-alias Left = subgroup_matrix_left<Element, N, M>;
-alias Right = subgroup_matrix_right<Element, N, N>;
-alias Sum = subgroup_matrix_result<f32, N, M>;
-
-#include "lib/attention-weights.wgsl"
+#include "lib/attention-on-matrices.wgsl"
 
 const THREADS: u32 = SUBGROUPS * LANES;
 const KEYS: u32 = KN * N;

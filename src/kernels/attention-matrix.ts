@@ -2,8 +2,8 @@
 
 import source from '../../shaders/attention-matrix.wgsl';
 import type { NodeOf } from '../graph/ops.ts';
-import { biasOf, suitsMatrices } from './attention.ts';
-import { channelsOf, defineKernel, fold, type KernelContext } from './kernel.ts';
+import { biasOf, HEAD_SIZES, headSizes, suitsMatrices } from './attention.ts';
+import { defineKernel, fold, type KernelContext } from './kernel.ts';
 import {
   inTileVector,
   inVector,
@@ -46,9 +46,6 @@ const FULL = 64;
 
 /** Registers limit how many sums a subgroup may keep, beside as many elements of queries. */
 const MOST_SUMS = { f16: 3072, f32: 1536, i8: 0 };
-
-/** Passed as uniforms: the driver takes about a second to compile each variant. */
-const SIZES = ['HEADS', 'Q_VECTORS', 'K_VECTORS', 'V_VECTORS', 'Q_OFFSET', 'K_OFFSET', 'V_OFFSET'];
 
 /** Lanes that share a row of scores. */
 function lanesOfRow({ qm }: Shape, { rows }: MatrixShape): number {
@@ -138,8 +135,8 @@ export const attentionMatrix = defineKernel({
     };
   },
   launches(node, context) {
-    const { q, k, v } = node.inputs;
-    const { heads, headDim, scale, offsets } = node.attrs;
+    const { q, k } = node.inputs;
+    const { heads, headDim, scale } = node.attrs;
     const [batch, queries] = context.shapeOf(q);
     const [, keys] = context.shapeOf(k);
     const { matrix, shape } = wayFor(node, context)!;
@@ -166,17 +163,11 @@ export const attentionMatrix = defineKernel({
           HEAD_VECTORS: headDim / 4,
           PADDED: headDim % matrix.depth !== 0,
           LOADS: Math.ceil((kn * matrix.columns * headDim) / width / (subgroups * MATRIX_LANES)),
-          HEADS: heads,
-          Q_VECTORS: channelsOf(context, q) / width,
-          K_VECTORS: channelsOf(context, k) / width,
-          V_VECTORS: channelsOf(context, v) / width,
-          Q_OFFSET: offsets[0] / width,
-          K_OFFSET: offsets[1] / width,
-          V_OFFSET: offsets[2] / width,
+          ...headSizes(node, context, width),
           SCALE: { float: scale },
           ...bias.constants,
         },
-        uniforms: SIZES,
+        uniforms: HEAD_SIZES,
         dims: { tiles, batch, queries, keys, ...bias.dims },
         workgroups: fold(tiles * heads * batch, context.traits),
       },

@@ -1,19 +1,16 @@
 /** @file Attention in registers: the kernel of software adapters, and the one that runs everywhere. */
 
 import source from '../../shaders/attention-register.wgsl';
-import { biasOf, readsVectors } from './attention.ts';
-import { channelsOf, defineKernel, fold } from './kernel.ts';
-
-/** Passed as uniforms on software adapters, which take a quarter of a second to compile each variant. */
-const SIZES = ['HEADS', 'Q_VECTORS', 'K_VECTORS', 'V_VECTORS', 'Q_OFFSET', 'K_OFFSET', 'V_OFFSET'];
+import { biasOf, HEAD_SIZES, headSizes, readsVectors } from './attention.ts';
+import { defineKernel, fold } from './kernel.ts';
 
 export const attentionRegister = defineKernel({
   id: 'attention-register',
   ops: ['attention'],
   supports: readsVectors,
   launches(node, context) {
-    const { q, k, v } = node.inputs;
-    const { heads, headDim, scale, causal, offsets } = node.attrs;
+    const { q, k } = node.inputs;
+    const { heads, headDim, scale, causal } = node.attrs;
     const [batch, queries] = context.shapeOf(q);
     const [, keys] = context.shapeOf(k);
     const bias = biasOf(node, context);
@@ -24,19 +21,13 @@ export const attentionRegister = defineKernel({
         name: 'attention-register',
         source,
         constants: {
-          HEADS: heads,
           HEAD_VECTORS: headDim / 4,
-          Q_VECTORS: channelsOf(context, q) / 4,
-          K_VECTORS: channelsOf(context, k) / 4,
-          V_VECTORS: channelsOf(context, v) / 4,
-          Q_OFFSET: offsets[0] / 4,
-          K_OFFSET: offsets[1] / 4,
-          V_OFFSET: offsets[2] / 4,
+          ...headSizes(node, context, 4),
           SCALE: { float: scale },
           ...bias.constants,
           CAUSAL: causal,
         },
-        ...(context.traits.software ? { uniforms: SIZES } : {}),
+        ...(context.traits.software ? { uniforms: HEAD_SIZES } : {}),
         dims: { count, tiles, queries, keys, vectors: headDim / 4, ...bias.dims },
         workgroups: fold(Math.ceil(count / 64), context.traits),
       },

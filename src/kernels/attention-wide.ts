@@ -2,8 +2,8 @@
 
 import source from '../../shaders/attention-wide.wgsl';
 import type { NodeOf } from '../graph/ops.ts';
-import { biasOf, suitsMatrices } from './attention.ts';
-import { channelsOf, defineKernel, fold, type KernelContext } from './kernel.ts';
+import { biasOf, HEAD_SIZES, headSizes, suitsMatrices } from './attention.ts';
+import { defineKernel, fold, type KernelContext } from './kernel.ts';
 import {
   inTileVector,
   inVector,
@@ -45,9 +45,6 @@ const FULL = 100;
 
 /** Registers limit how many sums a subgroup may keep. */
 const MOST_SUMS = 4096;
-
-/** Passed as uniforms: the driver takes about a second to compile each variant. */
-const SIZES = ['HEADS', 'Q_VECTORS', 'K_VECTORS', 'V_VECTORS', 'Q_OFFSET', 'K_OFFSET', 'V_OFFSET'];
 
 /** What follows from a shape for heads of a size. */
 interface Way {
@@ -136,8 +133,8 @@ export const attentionWide = defineKernel({
     };
   },
   launches(node, context) {
-    const { q, k, v } = node.inputs;
-    const { heads, headDim, scale, offsets } = node.attrs;
+    const { q, k } = node.inputs;
+    const { heads, headDim, scale } = node.attrs;
     const [batch, queries] = context.shapeOf(q);
     const [, keys] = context.shapeOf(k);
     const way = wayFor(node, context)!;
@@ -180,17 +177,11 @@ export const attentionWide = defineKernel({
           RAGGED_K: ragged(way.keys * part),
           LOADS_V: loads(values),
           RAGGED_V: ragged(values),
-          HEADS: heads,
-          Q_VECTORS: channelsOf(context, q) / width,
-          K_VECTORS: channelsOf(context, k) / width,
-          V_VECTORS: channelsOf(context, v) / width,
-          Q_OFFSET: offsets[0] / width,
-          K_OFFSET: offsets[1] / width,
-          V_OFFSET: offsets[2] / width,
+          ...headSizes(node, context, width),
           SCALE: { float: scale },
           ...bias.constants,
         },
-        uniforms: SIZES,
+        uniforms: HEAD_SIZES,
         dims: { tiles, batch, queries, keys, ...bias.dims },
         workgroups: fold(tiles * heads * batch, context.traits),
       },

@@ -16,6 +16,34 @@ export function biasOf(
   };
 }
 
+/** Passed as uniforms where drivers are slow: they take about a second to compile each variant. */
+export const HEAD_SIZES = [
+  'HEADS',
+  'Q_VECTORS',
+  'K_VECTORS',
+  'V_VECTORS',
+  'Q_OFFSET',
+  'K_OFFSET',
+  'V_OFFSET',
+];
+
+/** Where heads are in rows of q, k and v, in vectors of so many channels. */
+export function headSizes(
+  { inputs: { q, k, v }, attrs: { heads, offsets } }: NodesOf<'attention'>,
+  context: KernelContext,
+  width: number,
+): Readonly<Record<string, number>> {
+  return {
+    HEADS: heads,
+    Q_VECTORS: channelsOf(context, q) / width,
+    K_VECTORS: channelsOf(context, k) / width,
+    V_VECTORS: channelsOf(context, v) / width,
+    Q_OFFSET: offsets[0] / width,
+    K_OFFSET: offsets[1] / width,
+    V_OFFSET: offsets[2] / width,
+  };
+}
+
 /** Whether rows of q, k and v, and the heads in them, can be read in vectors of 4 channels. */
 export function readsVectors(node: NodesOf<'attention'>, context: KernelContext): boolean {
   const { q, k, v } = node.inputs;

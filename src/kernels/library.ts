@@ -2,7 +2,7 @@
 
 import activation from '../../shaders/lib/activation.wgsl';
 import attentionBias from '../../shaders/lib/attention-bias.wgsl';
-import attentionWeights from '../../shaders/lib/attention-weights.wgsl';
+import attentionWeights from '../../shaders/lib/attention-on-matrices.wgsl';
 import epilogue from '../../shaders/lib/epilogue.wgsl';
 import flat from '../../shaders/lib/flat.wgsl';
 import gemmFinish from '../../shaders/lib/gemm-finish.wgsl';
@@ -17,7 +17,7 @@ import sumLanes from '../../shaders/lib/sum-lanes.wgsl';
 export const LIBRARY: Readonly<Record<string, string>> = {
   'lib/activation.wgsl': activation,
   'lib/attention-bias.wgsl': attentionBias,
-  'lib/attention-weights.wgsl': attentionWeights,
+  'lib/attention-on-matrices.wgsl': attentionWeights,
   'lib/epilogue.wgsl': epilogue,
   'lib/flat.wgsl': flat,
   'lib/gemm-finish.wgsl': gemmFinish,

@@ -3,13 +3,16 @@ import type { ComponentChildren } from 'preact';
 import { useId, useState } from 'preact/hooks';
 import type { WorkerFolder } from 'calotype/worker';
 
-interface NumberFieldProps {
+interface RangeFieldProps {
   readonly label: string;
   readonly value: number;
   readonly min: number;
   readonly max: number;
   readonly step: number;
   readonly onChange: (value: number) => void;
+}
+
+interface NumberFieldProps extends RangeFieldProps {
   readonly hint?: string;
 }
 
@@ -32,15 +35,6 @@ export function NumberField({ label, value, min, max, step, onChange, hint }: Nu
       />
     </label>
   );
-}
-
-interface RangeFieldProps {
-  readonly label: string;
-  readonly value: number;
-  readonly min: number;
-  readonly max: number;
-  readonly step: number;
-  readonly onChange: (value: number) => void;
 }
 
 /** A slider that shows its value. */
