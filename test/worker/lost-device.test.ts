@@ -72,10 +72,13 @@ test.skipIf(missing)(
       if (index === 1 && devices.length === opened) devices.at(-1)?.destroy();
     })) as WorkerOutput;
     expect(lost.recoveredFrom).toMatch(/GPU device was lost/);
-    // It went on where it was: no step was done twice.
-    expect(lost.recoveredAt).toBeGreaterThanOrEqual(1);
-    expect(steps.slice(0, 2)).toEqual([0, 1]);
-    expect(steps.slice(2)).toEqual([2, 3].filter((index) => index >= (lost.recoveredAt ?? 0)));
+    // It went on behind a step whose latents had come back before the device went: the last one may be done again, but not all.
+    const recoveredAt = lost.recoveredAt ?? 0;
+    expect(recoveredAt).toBeGreaterThanOrEqual(1);
+    const before = steps.slice(0, steps.length - (4 - recoveredAt));
+    expect(steps.slice(before.length)).toEqual([0, 1, 2, 3].slice(recoveredAt));
+    expect(before).toEqual([...before.keys()]);
+    expect(before.length).toBeGreaterThanOrEqual(recoveredAt);
     expect(devices.length).toBe(opened + 1);
 
     // It stays usable, and what was drawn is what is drawn undisturbed.
