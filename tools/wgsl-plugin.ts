@@ -10,16 +10,26 @@ export function minifyWgsl(source: string): string {
     .join('\n');
 }
 
+/**
+ * The module of a shader's text. A file that it includes is imported: bundles hold each once, with the shaders that need it.
+ * `#include` names a file beside the one that it stands in, or below.
+ */
+export function shaderModule(source: string): string {
+  const included: string[] = [];
+  const parts = minifyWgsl(source)
+    .split(/^#include "(.+)"$/m)
+    .map((part, i) => (i % 2 === 0 ? JSON.stringify(part) : `included${included.push(part)}`));
+  const imports = included.map((path, i) => `import included${i + 1} from ${JSON.stringify(`./${path}`)};`);
+  return [...imports, `export default ${parts.join(' + ')};`].join('\n');
+}
+
 /** A plugin in the form that both bundlers accept. */
 export const wgsl = {
   name: 'wgsl',
   load: {
     filter: { id: /\.wgsl$/ },
     async handler(id: string): Promise<{ code: string; moduleType: 'js' }> {
-      return {
-        code: `export default ${JSON.stringify(minifyWgsl(await readFile(id, 'utf8')))};`,
-        moduleType: 'js',
-      };
+      return { code: shaderModule(await readFile(id, 'utf8')), moduleType: 'js' };
     },
   },
 };

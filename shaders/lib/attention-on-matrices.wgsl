@@ -26,7 +26,7 @@ alias Right = subgroup_matrix_right<Element, N, N>;
 alias Sum = subgroup_matrix_result<f32, N, M>;
 
 #if BIAS
-#include "lib/attention-bias.wgsl"
+#include "attention-bias.wgsl"
 
 // Of 4 keys for one query.
 fn biasesAt(image: u32, head: u32, key: u32, query: u32) -> vec4f {

@@ -1,6 +1,6 @@
 // What happens to a finished sum: bias, the batch row's vector, gate, residual, activation, store. N output channels.
 alias V = vec4f;
-#include "lib/activation.wgsl"
+#include "activation.wgsl"
 #if WIDE_Y
 alias Y = vec4<y_t>;
 #else

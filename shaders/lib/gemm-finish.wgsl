@@ -2,7 +2,7 @@
 // rowed 1 for a vector an image, 2 for one by rowIndex; added 1 for a residual, 2 for one whose place the output took.
 // NARROW: columns are no multiple of 4, and nothing is added but a bias.
 alias V = vec4f;
-#include "lib/activation.wgsl"
+#include "activation.wgsl"
 #if NARROW
 @group(0) @binding(4) var<storage, read_write> y: array<y_t>;
 @group(0) @binding(5) var<storage, read> bias: array<bias_t>;

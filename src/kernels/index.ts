@@ -1,23 +1,21 @@
-/** @file The table of kernels. Its order is the policy (see selection.ts): fast and picky ones come before those that run anywhere. */
+/**
+ * @file The table of kernels. Its order is the policy (see selection.ts): fast and picky ones come before those that run
+ * anywhere. What few devices can run is loaded for those.
+ */
 
-import { kernelWithId } from '../graph/kernel-table.ts';
 import { inputsOf, type Node } from '../graph/ops.ts';
+import { later } from '../later.ts';
 import type { DeviceDType } from '../tensor/dtype.ts';
 import { addGated } from './add-gated.ts';
 import { addScaled } from './add-scaled.ts';
-import { attentionMatrix } from './attention-matrix.ts';
 import { attentionRegister } from './attention-register.ts';
 import { attentionTiled } from './attention-tiled.ts';
-import { attentionWide } from './attention-wide.ts';
 import { concat } from './concat.ts';
 import { elementwise } from './elementwise.ts';
 import { embedTokens } from './embed-tokens.ts';
 import { fourierFilter } from './fourier-filter.ts';
 import { gatherRows } from './gather-rows.ts';
 import { geglu } from './geglu.ts';
-import { gemmInt8Matrix } from './gemm-int8-matrix.ts';
-import { gemmInt8 } from './gemm-int8.ts';
-import { gemmMatrix } from './gemm-matrix.ts';
 import { gemmRegister } from './gemm-register.ts';
 import { gemmTiled } from './gemm-tiled.ts';
 import { groupNormFold } from './group-norm-fold.ts';
@@ -27,7 +25,7 @@ import { groupNorm } from './group-norm.ts';
 import { guidanceFactor } from './guidance-factor.ts';
 import { guidance } from './guidance.ts';
 import { guidedStep } from './guided-step.ts';
-import type { Kernel, KernelContext, Launch } from './kernel.ts';
+import type { DeviceTraits, Kernel, KernelContext, Launch } from './kernel.ts';
 import { layerNormSubgroup } from './layer-norm-subgroup.ts';
 import { layerNorm } from './layer-norm.ts';
 import { modelInput } from './model-input.ts';
@@ -37,15 +35,10 @@ import { timestepEmbedding } from './timestep-embedding.ts';
 import { upsampleNearest } from './upsample-nearest.ts';
 import { assembleShader, type Shader } from './wgsl.ts';
 
-/** All kernels, in order of preference. */
+/** The kernels of every device, in order of preference. */
 export const KERNELS: readonly Kernel[] = [
-  gemmInt8Matrix,
-  gemmInt8,
-  gemmMatrix,
   gemmTiled,
   gemmRegister,
-  attentionMatrix,
-  attentionWide,
   attentionTiled,
   attentionRegister,
   groupNormWhole,
@@ -72,9 +65,30 @@ export const KERNELS: readonly Kernel[] = [
   guidedStep,
 ];
 
-/** The kernel with this id; throws KernelError naming the node if there is none. */
-export function kernelById(id: string, node: Node): Kernel {
-  return kernelWithId('WebGPU', KERNELS, id, node);
+/** Ids of the kernels of int8-kernels.ts and matrix-kernels.ts. */
+const LATER_IDS = ['gemm-int8-matrix', 'gemm-int8', 'gemm-matrix', 'attention-matrix', 'attention-wide'];
+
+/** Ids of all kernels that there are. */
+export const KERNEL_IDS: readonly string[] = [...LATER_IDS, ...KERNELS.map(({ id }) => id)];
+
+/**
+ * The table of a device.
+ * @param int8 whether layers may be computed on signed bytes
+ * @throws DownloadError where a part of it cannot be loaded
+ */
+export async function kernelsFor(
+  { subgroupMatrices }: Pick<DeviceTraits, 'subgroupMatrices'>,
+  int8: boolean,
+): Promise<readonly Kernel[]> {
+  const special = await Promise.all([
+    int8 &&
+      later('kernels on bytes', () => import('./int8-kernels.ts')).then(({ INT8_KERNELS }) => INT8_KERNELS),
+    subgroupMatrices.length > 0 &&
+      later('kernels on matrices', () => import('./matrix-kernels.ts')).then(
+        ({ MATRIX_KERNELS }) => MATRIX_KERNELS,
+      ),
+  ]);
+  return [...special.flatMap((kernels) => kernels || []), ...KERNELS];
 }
 
 /** Element types of what a launch binds, as the node's values have them. */

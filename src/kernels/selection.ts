@@ -5,12 +5,13 @@
 
 import { KernelError } from '../errors.ts';
 import type { Node } from '../graph/ops.ts';
-import { KERNELS } from './index.ts';
 import type { Kernel, KernelContext } from './kernel.ts';
 import { tuningKey } from './tuning-key.ts';
 
 /** What steers the choice on a device. */
 export interface SelectionPolicy {
+  /** What the device can run, in order of preference; see `kernelsFor`. */
+  readonly kernels: readonly Kernel[];
   /** Ids of kernels that shall not be used. */
   readonly without: ReadonlySet<string>;
   /** What was measured to be fastest, as `candidateName` has it, by tuning key. */
@@ -32,9 +33,9 @@ export function candidateName({ kernel, variant }: Candidate): string {
 export function* candidatesFor(
   node: Node,
   context: KernelContext,
-  without: ReadonlySet<string> = new Set(),
+  { kernels, without }: Pick<SelectionPolicy, 'kernels' | 'without'>,
 ): Generator<Candidate, void> {
-  for (const kernel of KERNELS) {
+  for (const kernel of kernels) {
     if (without.has(kernel.id) || !kernel.supports(node, context)) continue;
     const variants = kernel.variants(node, context);
     if (variants.length === 0) yield { kernel };
@@ -43,15 +44,12 @@ export function* candidatesFor(
 }
 
 /** What runs a node on a device; throws KernelError naming the node if nothing can. */
-export function chooseKernel(
-  node: Node,
-  context: KernelContext,
-  { without, tuned }: SelectionPolicy = { without: new Set(), tuned: new Map() },
-): Candidate {
+export function chooseKernel(node: Node, context: KernelContext, policy: SelectionPolicy): Candidate {
+  const { without, tuned } = policy;
   const key = tuned.size > 0 ? tuningKey(node, context) : undefined;
   const measured = key === undefined ? undefined : tuned.get(key);
   let first: Candidate | undefined;
-  for (const candidate of candidatesFor(node, context, without)) {
+  for (const candidate of candidatesFor(node, context, policy)) {
     first ??= candidate;
     if (measured === undefined) break;
     if (candidateName(candidate) === measured) return candidate;

@@ -6,7 +6,7 @@
 import { predictMs, type DeviceSpeeds } from './cost.ts';
 import type { Node } from '../graph/ops.ts';
 import type { KernelContext } from './kernel.ts';
-import { candidateName, candidatesFor, type Candidate } from './selection.ts';
+import { candidateName, candidatesFor, type Candidate, type SelectionPolicy } from './selection.ts';
 import { tuningKey } from './tuning-key.ts';
 
 /** Nodes with one tuning key. */
@@ -32,7 +32,7 @@ const MOST_SLOWER = 3;
 export function tuningJobs(
   nodes: readonly { readonly node: Node; readonly context: KernelContext }[],
   speeds: DeviceSpeeds,
-  without: ReadonlySet<string>,
+  table: Pick<SelectionPolicy, 'kernels' | 'without'>,
   known: ReadonlyMap<string, string>,
 ): TuningJob[] {
   const jobs = new Map<string, TuningJob>();
@@ -40,7 +40,7 @@ export function tuningJobs(
     const key = tuningKey(node, context);
     if (key === undefined || known.has(key)) continue;
     const job = jobs.get(key);
-    const { predictedMs, candidates } = job ?? rank(node, context, speeds, without);
+    const { predictedMs, candidates } = job ?? rank(node, context, speeds, table);
     const before = job?.predictedMs ?? 0;
     jobs.set(key, {
       key,
@@ -78,9 +78,9 @@ function rank(
   node: Node,
   context: KernelContext,
   speeds: DeviceSpeeds,
-  without: ReadonlySet<string>,
+  table: Pick<SelectionPolicy, 'kernels' | 'without'>,
 ): Pick<TuningJob, 'candidates' | 'predictedMs'> {
-  const priced = [...candidatesFor(node, context, without)]
+  const priced = [...candidatesFor(node, context, table)]
     .map((candidate) => ({ candidate, ms: priceOf(node, context, candidate, speeds) }))
     .filter(({ ms }, i) => i === 0 || ms < Infinity);
   const best = Math.min(...priced.map(({ ms }) => ms));

@@ -1,17 +1,16 @@
 /**
  * @file The shader preprocessor: turns a file of `shaders/` and the constants of one variant into WGSL.
  *
- *     #include "lib/activation.wgsl"
  *     #if NAME, #if !NAME, #if NAME == word, #if NAME != word, #elif ..., #else, #endif
  *     #for i COUNT ... #endfor       repeats the lines with `$i` replaced by 0, 1, ... COUNT - 1
  *
  * Numbers become WGSL constants of the same name in front of the shader; booleans and words only steer `#if`.
+ * `#include "lib/activation.wgsl"` is for the build, which imports that file (tools/wgsl-plugin.ts).
  * Everything that a variant depends on is in its text, so the text is the key under which it is compiled.
  */
 
 import { KernelError } from '../errors.ts';
 import type { DeviceDType } from '../tensor/dtype.ts';
-import { LIBRARY } from './library.ts';
 
 /** A constant: integers become u32 (i32 if negative), `float` an f32, an array an `array<f32, n>`. */
 export type Constant = number | boolean | string | { readonly float: number } | Float32Array;
@@ -46,7 +45,7 @@ function bug(shader: string, problem: string): KernelError {
  * Assembles one variant.
  * @param types element types of its buffers; `x` becomes the alias `x_t`.
  * @param uniforms constants that become members of `Dims` instead, so that their values make no variant of their own.
- * @throws KernelError for unknown names, includes and unbalanced directives.
+ * @throws KernelError for unknown names and unbalanced directives.
  */
 export function assembleShader(
   name: string,
@@ -113,7 +112,7 @@ function floatLiteral(value: number): string {
   return `${/[.e]/.test(text) ? text : `${text}.0`}f`;
 }
 
-/** Expands includes, conditions and loops, and drops comments and blank lines. */
+/** Expands conditions and loops, and drops comments and blank lines. */
 function expand(name: string, lines: readonly string[], constants: Constants): string[] {
   const output: string[] = [];
   for (let i = 0; i < lines.length; i++) {
@@ -124,13 +123,7 @@ function expand(name: string, lines: readonly string[], constants: Constants): s
       continue;
     }
     const [, directive = '', rest = ''] = /^#(\w+)\s*(.*)$/.exec(line) ?? [];
-    if (directive === 'include') {
-      const file = rest.replaceAll('"', '');
-      const included = LIBRARY[file];
-      if (included === undefined)
-        throw bug(name, `includes ${file}, which src/kernels/library.ts does not list`);
-      output.push(...expand(file, included.split('\n'), constants));
-    } else if (directive === 'if') {
+    if (directive === 'if') {
       const { branches, end } = splitBlock(name, lines, i);
       const taken = branches.find(({ condition }) => holds(name, condition, constants));
       if (taken) output.push(...expand(name, taken.lines, constants));

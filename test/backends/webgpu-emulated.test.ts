@@ -20,8 +20,13 @@ const reference = createReferenceBackend();
 
 const F16 = { componentType: 'f16', resultComponentType: 'f32', M: 16, N: 16, K: 16 };
 
-async function open(gpu: EmulatedGpu): Promise<Backend> {
-  const opened = await webgpu({ gpu: emulatedGpu(gpu), autotune: false }).open();
+/** @param name of a case; those on bytes need their kernels */
+async function open(gpu: EmulatedGpu, name = ''): Promise<Backend> {
+  const opened = await webgpu({
+    gpu: emulatedGpu(gpu),
+    autotune: false,
+    ...(name.includes('int8') && { int8: 'dynamic' }),
+  }).open();
   if ('reason' in opened) throw new Error(opened.reason);
   return opened;
 }
@@ -35,7 +40,7 @@ function caseNamed(name: string): OpCase {
 /** NMSE of a case on a GPU against the reference. */
 async function errorOf(testCase: OpCase, dtype: 'f32' | 'f16', gpu: EmulatedGpu): Promise<number> {
   const expected = await computeCase(reference, 'f32', testCase);
-  return nmse(await computeCase(await open(gpu), dtype, testCase), expected);
+  return nmse(await computeCase(await open(gpu, testCase.name), dtype, testCase), expected);
 }
 
 /** Cases for every kind of matrix. */
@@ -85,7 +90,7 @@ describe.each(MATRIX_GPUS)('%s, %s', (name, dtype, cases) => {
 
   test.each(cases)('%s', async (caseName) => {
     const testCase = caseNamed(caseName);
-    const [dispatch] = layOutGraph(caseGraph(testCase), (await open(gpu)).target(dtype)).dispatches;
+    const [dispatch] = layOutGraph(caseGraph(testCase), (await open(gpu, caseName)).target(dtype)).dispatches;
     expect(dispatch.kernel).toMatch(caseName.includes('int8') ? /^gemm-int8-matrix$/ : /-(matrix|wide)$/);
     expect(await errorOf(testCase, dtype, gpu)).toBeLessThanOrEqual(testCase.nmse[dtype]);
   });

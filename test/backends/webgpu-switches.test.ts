@@ -44,7 +44,7 @@ const target = (...without: string[]) =>
       maxBindingBytes: 2 ** 31,
     },
     limits: { alignment: 256, maxBindingBytes: 2 ** 31, maxBufferBytes: 2 ** 31 },
-    policy: { without: new Set(without), tuned: new Map() },
+    policy: { kernels: KERNELS, without: new Set(without), tuned: new Map() },
     fusions: new Set(FUSIONS),
   });
 

@@ -1,11 +1,22 @@
-/** @file The shader preprocessor: conditions, loops, constants, uniforms, and what it finds out about a shader. */
+/** @file Shaders' modules, and the shader preprocessor: conditions, loops, constants, uniforms, and what it finds out about a shader. */
 
 import { describe, expect, test } from 'vitest';
 import { KernelError } from '../../src/errors.ts';
 import { assembleShader, type Constants } from '../../src/kernels/wgsl.ts';
+import { shaderModule } from '../../tools/wgsl-plugin.ts';
 
 const lines = (source: string, constants: Constants = {}): string[] =>
   assembleShader('test', source, constants, {}).code.split('\n');
+
+test("a shader's module imports what it includes, and leaves out what is for readers", () => {
+  const source =
+    '// Doubles.\n#include "lib/a.wgsl"\n\n  fn f() {} // f\n#if X\n  #include "b.wgsl"\n#endif\n';
+  expect(shaderModule(source).split('\n')).toEqual([
+    'import included1 from "./lib/a.wgsl";',
+    'import included2 from "./b.wgsl";',
+    String.raw`export default "" + included1 + "\nfn f() {}\n#if X\n" + included2 + "\n#endif";`,
+  ]);
+});
 
 describe('conditions', () => {
   const source =
@@ -78,7 +89,7 @@ test.each([
   ['#if A\na', 'never closes'],
   ['#if A\n#endfor', 'closes'],
   ['#if TYPO\n#endif', 'TYPO'],
-  ['#include "lib/none.wgsl"', 'lib/none.wgsl'],
+  ['#include "lib/none.wgsl"', 'stray'],
   ['#endif', 'stray'],
   ['#for i MANY\n#endfor', 'MANY'],
 ])('%j is refused', (source, message) => {

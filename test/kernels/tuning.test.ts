@@ -11,6 +11,7 @@ import { tune, tuningJobs, type TuningBench } from '../../src/kernels/tuning.ts'
 import { bindGraph } from '../../src/graph/graph.ts';
 import { caseGraph, type OpCase } from '../cases/case.ts';
 import { BENCH_CASES } from '../cases/index.ts';
+import { ALL_KERNELS } from '../support/kernels.ts';
 import { concrete } from '../../src/tensor/shape.ts';
 import { valueOf } from '../../src/graph/graph.ts';
 
@@ -43,23 +44,24 @@ function nodeOf(name: string, traits: Partial<DeviceTraits> = {}) {
 
 const conv = nodeOf('conv2d/SD1.5 640, 32x32');
 const attention = nodeOf('attention/SD1.5 self 64x64');
-const none = new Set<string>();
+const table = { kernels: ALL_KERNELS, without: new Set<string>() };
+const policy = { ...table, tuned: new Map<string, string>() };
 const speeds = speedsOf('nvidia');
 
 describe('candidates', () => {
   it('are the kernels of the table with their variants, the unmeasured choice first', () => {
-    const names = [...candidatesFor(conv.node, conv.context)].map(candidateName);
+    const names = [...candidatesFor(conv.node, conv.context, table)].map(candidateName);
     expect(names[0]).toMatch(/^gemm-matrix /);
     expect(new Set(names.map((name) => name.split(' ')[0]))).toEqual(
       new Set(['gemm-matrix', 'gemm-tiled', 'gemm-register']),
     );
     expect(new Set(names).size).toBe(names.length);
-    expect(candidateName(chooseKernel(conv.node, conv.context))).toBe(names[0]);
+    expect(candidateName(chooseKernel(conv.node, conv.context, policy))).toBe(names[0]);
   });
 
   it('run in their own sizes and scratch', () => {
     for (const { node, context } of [conv, attention])
-      for (const { kernel, variant } of candidatesFor(node, context)) {
+      for (const { kernel, variant } of candidatesFor(node, context, table)) {
         const launches = kernel.launches(node, { ...context, variant });
         const parts = kernel.scratchBytes(node, { ...context, variant });
         expect(launches.length, candidateName({ kernel, ...(variant !== undefined && { variant }) })).toBe(
@@ -72,9 +74,9 @@ describe('candidates', () => {
     const key = tuningKey(conv.node, conv.context)!;
     expect(key).toBe('conv2d 2048x640x5760 taps 9 f16');
     const choose = (row: string) =>
-      candidateName(chooseKernel(conv.node, conv.context, { without: none, tuned: new Map([[key, row]]) }));
+      candidateName(chooseKernel(conv.node, conv.context, { ...table, tuned: new Map([[key, row]]) }));
     expect(choose('gemm-register')).toBe('gemm-register');
-    expect(choose('gemm-of-old 1x1')).toBe(candidateName(chooseKernel(conv.node, conv.context)));
+    expect(choose('gemm-of-old 1x1')).toBe(candidateName(chooseKernel(conv.node, conv.context, policy)));
   });
 });
 
@@ -96,7 +98,7 @@ describe('prices', () => {
   it('tell the tiers apart: matrices, vectors of a GPU', () => {
     const cost = (traits: Partial<DeviceTraits>) => {
       const { node, context } = nodeOf('conv2d/SD1.5 640, 32x32', traits);
-      const { kernel, variant } = chooseKernel(node, context);
+      const { kernel, variant } = chooseKernel(node, context, policy);
       return predictMs(kernel.price(node, { ...context, variant })!, speeds);
     };
     expect(cost({ subgroupMatrices: [] })).toBeGreaterThan(3 * cost({}));
@@ -104,7 +106,7 @@ describe('prices', () => {
 });
 
 describe('tuning', () => {
-  const jobs = () => tuningJobs([conv, attention, conv], speeds, none, new Map());
+  const jobs = () => tuningJobs([conv, attention, conv], speeds, table, new Map());
 
   /** Candidates take what `times` says, 10 ms if it says nothing; each measurement takes 100 ms. */
   function bench(times: Record<string, number | undefined>, budgetMs = 1e6) {
@@ -150,8 +152,10 @@ describe('tuning', () => {
 
   it('leaves out keys that have a row, and nodes with one candidate', () => {
     const known = new Map([[tuningKey(conv.node, conv.context)!, 'gemm-register']]);
-    expect(tuningJobs([conv], speeds, none, known)).toEqual([]);
-    expect(tuningJobs([conv], speeds, new Set(['gemm-matrix', 'gemm-tiled']), new Map())).toEqual([]);
+    expect(tuningJobs([conv], speeds, table, known)).toEqual([]);
+    expect(
+      tuningJobs([conv], speeds, { ...table, without: new Set(['gemm-matrix', 'gemm-tiled']) }, new Map()),
+    ).toEqual([]);
   });
 
   it('takes what is faster by more than noise, and leaves out what cannot run', async () => {

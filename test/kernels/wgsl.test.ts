@@ -6,12 +6,13 @@
 import { create } from 'webgpu';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { contextOf } from '../../src/backends/webgpu/target.ts';
-import { KERNELS, shaderOf } from '../../src/kernels/index.ts';
+import { KERNEL_IDS, shaderOf } from '../../src/kernels/index.ts';
 import type { DeviceTraits, Kernel } from '../../src/kernels/kernel.ts';
 import { MATRIX_SHAPES } from '../../src/kernels/matrix-shape.ts';
 import { deviceTypes } from '../../src/plan/planner.ts';
 import { caseGraph, type OpCase } from '../cases/case.ts';
 import { BENCH_CASES, TEST_CASES } from '../cases/index.ts';
+import { ALL_KERNELS } from '../support/kernels.ts';
 
 const BASE: DeviceTraits = {
   software: false,
@@ -119,7 +120,7 @@ function variants(testCase: OpCase, config: (typeof DEVICES)[number]): Map<strin
   const types = deviceTypes(graph, config);
   const found = new Map<string, string>();
   for (const node of graph.nodes)
-    for (const kernel of KERNELS)
+    for (const kernel of ALL_KERNELS)
       for (const inPlace of [undefined, 'any'] as const) {
         const context = contextOf(config.traits, (value) => types.get(value)!);
         if (!kernel.supports(node, context)) continue;
@@ -147,6 +148,7 @@ describe.each(DEVICES)('shaders for $name', (config) => {
   });
 });
 
-test('every kernel is covered by a case', () => {
-  expect(KERNELS.filter((kernel) => !used.has(kernel)).map(({ id }) => id)).toEqual([]);
+test('every kernel is covered by a case, and known by its id', () => {
+  expect(ALL_KERNELS.map(({ id }) => id).sort()).toEqual([...KERNEL_IDS].sort());
+  expect(ALL_KERNELS.filter((kernel) => !used.has(kernel)).map(({ id }) => id)).toEqual([]);
 });

@@ -6,7 +6,8 @@ import { build } from 'vite';
 
 /** The most bytes, gzip, that each part may take. */
 export const LIMITS = {
-  'text to image on WebGPU, all that is loaded': 190_000,
+  'text to image on WebGPU, all that is loaded': 160_000,
+  'kernels on matrices, kernels on bytes': 22_000,
   'the CPU backend besides, without WebAssembly': 20_000,
   'WebAssembly kernels (one of two builds is loaded)': 26_000,
   'LoRA files': 7_000,
@@ -21,6 +22,7 @@ type Part = keyof typeof LIMITS;
 
 /** Modules of the library that a page loads only when it asks for them, by the beginnings of their chunks' names. */
 const LATER: readonly (readonly [RegExp, Part])[] = [
+  [/^matrix-kernels|^int8-kernels/, 'kernels on matrices, kernels on bytes'],
   [/^_wasm_/, 'WebAssembly kernels (one of two builds is loaded)'],
   [
     /^open-controlnets|^standalone-|^vae-option|^from-single-file/,

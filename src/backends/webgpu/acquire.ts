@@ -3,7 +3,8 @@
 import type { BackendAttempt } from '../../errors.ts';
 import type { DeviceTraits } from '../../kernels/kernel.ts';
 import { findGpu } from '../../platform/gpu.ts';
-import { describeAdapter, isSoftware, OpenDevice, SUBGROUP_MATRIX } from './device.ts';
+import { kernelsFor } from '../../kernels/index.ts';
+import { describeAdapter, isSoftware, OpenDevice, readTraits, SUBGROUP_MATRIX } from './device.ts';
 
 /** Options of `webgpu`. */
 export interface WebGpuOptions {
@@ -84,26 +85,35 @@ export async function acquireDevice(options: WebGpuOptions = {}): Promise<OpenDe
       reason: `the only adapter is a GPU (${name})`,
       remedy: 'Use webgpu() for GPUs',
     };
+  let device: GPUDevice;
   try {
-    const device = await adapter.requestDevice({
+    device = await adapter.requestDevice({
       label: 'calotype',
       requiredFeatures: [...adapter.features].filter(isWanted),
       requiredLimits: Object.fromEntries(WANTED_LIMITS.map((limit) => [limit, adapter.limits[limit]])),
     });
-    const open = new OpenDevice(device, adapter.info, found.gpu, options.traits);
-    if (options.int8 === undefined || open.traits.packedDot || open.traits.int8Matrix) return open;
-    open.destroy();
-    return {
-      backend: 'webgpu',
-      reason: `${name} has no products of packed bytes (packed_4x8_integer_dot_product)`,
-      remedy: 'Leave int8 out',
-    };
   } catch (cause) {
     return {
       backend: 'webgpu',
       reason: `${name} gives no device (${cause instanceof Error ? cause.message : String(cause)})`,
       remedy: 'Close other programs that use the GPU, or update its driver',
     };
+  }
+  const traits = { ...readTraits(device, adapter.info, found.gpu), ...options.traits };
+  if (options.int8 && !traits.packedDot && !traits.int8Matrix) {
+    device.destroy();
+    return {
+      backend: 'webgpu',
+      reason: `${name} has no products of packed bytes (packed_4x8_integer_dot_product)`,
+      remedy: 'Leave int8 out',
+    };
+  }
+  try {
+    const kernels = await kernelsFor(traits, options.int8 !== undefined);
+    return new OpenDevice(device, adapter.info, found.gpu, { traits, kernels });
+  } catch (error) {
+    device.destroy();
+    throw error;
   }
 }
 

@@ -71,7 +71,7 @@ export class Tuner {
       node,
       context: contextOf(device, plan, inPlace),
     }));
-    const jobs = tuningJobs(nodes, speedsOf(device.vendor), without, this.rows);
+    const jobs = tuningJobs(nodes, speedsOf(device.vendor), { kernels: device.kernels, without }, this.rows);
     if (jobs.length === 0) return false;
     const buffers = new NoiseBuffers(device, plan);
     try {
@@ -120,7 +120,7 @@ async function measure(
   const alone: Plan = { ...plan, dispatches };
   const made: Recording[] = [];
   try {
-    const launches = planLaunches(alone, device.traits);
+    const launches = planLaunches(alone, device);
     const compiling = Promise.all(
       launches.map(({ shader, launch }) =>
         compilePipeline(device, { shader, kernel: launch.name, node: node.name }),

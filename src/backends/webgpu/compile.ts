@@ -33,7 +33,7 @@ export async function compileProgram(
       remedy: 'Plan for the target of the backend that compiles, and use its createWeights',
     });
   device.check();
-  const launches = planLaunches(plan, device.traits);
+  const launches = planLaunches(plan, device);
   const outputRequests = plainOutputs(plan);
   const uses = weightUses(plan, launches);
   for (const { request } of uses.values()) weights.checkRequest(request);
@@ -146,7 +146,7 @@ async function loadAndCompile(
 
 /** Begins to compile a plan's pipelines, those that pack its weights first; what goes wrong is said when they are needed. */
 export function warmPipelines(device: OpenDevice, plan: Plan, weights: WeightStore): void {
-  const launches = planLaunches(plan, device.traits);
+  const launches = planLaunches(plan, device);
   if (weights instanceof WebGpuWeights)
     weights.warm([...weightUses(plan, launches).values()].map(({ request }) => request));
   for (const planned of differentShaders(launches).values())

@@ -28,7 +28,7 @@ export function demandOf(
   plan: Plan,
   storedType: (tensor: string) => StoredDType,
 ): PlanDemand {
-  const launches = planLaunches(plan, device.traits);
+  const launches = planLaunches(plan, device);
   const weights = [...weightUses(plan, launches).values()];
   const arena = plan.arena.reduce((sum, bytes) => sum + padded(bytes), 0);
   return {

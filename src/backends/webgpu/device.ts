@@ -6,7 +6,7 @@
  */
 
 import { DeviceLostError, KernelError, OutOfMemoryError, type CalotypeError } from '../../errors.ts';
-import type { DeviceTraits } from '../../kernels/kernel.ts';
+import type { DeviceTraits, Kernel } from '../../kernels/kernel.ts';
 import { INT8_SHAPE, MATRIX_SHAPES, type MatrixShape } from '../../kernels/matrix-shape.ts';
 import { ByteMeter } from '../byte-meter.ts';
 import { meterBuffers } from './metered.ts';
@@ -22,6 +22,8 @@ export class OpenDevice {
   /** Whether it computes on the CPU. */
   readonly isSoftware: boolean;
   readonly traits: DeviceTraits;
+  /** What it can run, in order of preference. */
+  readonly kernels: readonly Kernel[];
   readonly limits: MemoryLimits;
   readonly uniformAlignment: number;
   /** Whether dispatches can be timed on the device. */
@@ -32,7 +34,12 @@ export class OpenDevice {
   readonly meter = new ByteMeter();
   #failure: CalotypeError | undefined;
 
-  constructor(gpu: GPUDevice, info: GPUAdapterInfo, origin: GPU, traits: Partial<DeviceTraits> = {}) {
+  constructor(
+    gpu: GPUDevice,
+    info: GPUAdapterInfo,
+    origin: GPU,
+    { traits, kernels }: Pick<OpenDevice, 'traits' | 'kernels'>,
+  ) {
     this.gpu = gpu;
     this.origin = origin;
     meterBuffers(gpu, this.meter);
@@ -40,7 +47,8 @@ export class OpenDevice {
     this.vendor = info.vendor;
     this.architecture = info.architecture;
     this.isSoftware = isSoftware(info);
-    this.traits = { ...readTraits(gpu, info, origin), ...traits };
+    this.traits = traits;
+    this.kernels = kernels;
     this.limits = {
       alignment: gpu.limits.minStorageBufferOffsetAlignment,
       maxBindingBytes: gpu.limits.maxStorageBufferBindingSize,
@@ -125,7 +133,12 @@ export function isSoftware(info: GPUAdapterInfo): boolean {
   return info.isFallbackAdapter || /swiftshader|llvmpipe|lavapipe|basic render/i.test(describeAdapter(info));
 }
 
-function readTraits(gpu: GPUDevice, info: GPUAdapterInfo, { wgslLanguageFeatures }: GPU): DeviceTraits {
+/** What kernels may know of a device. */
+export function readTraits(
+  gpu: GPUDevice,
+  info: GPUAdapterInfo,
+  { wgslLanguageFeatures }: GPU,
+): DeviceTraits {
   const { subgroupMinSize: least = 0, subgroupMaxSize: most = 0 } = info;
   return {
     // llvmpipe computes on the CPU too, but takes the kernels of GPUs better than SwiftShader's.

@@ -5,8 +5,9 @@
 
 import { KernelError } from '../../errors.ts';
 import type { ValueId } from '../../graph/op.ts';
+import { kernelWithId } from '../../graph/kernel-table.ts';
 import { inputsOf, type Node } from '../../graph/ops.ts';
-import { bufferTypes, kernelById, shaderOf } from '../../kernels/index.ts';
+import { bufferTypes, shaderOf } from '../../kernels/index.ts';
 import { elementCount, type DeviceTraits, type KernelContext, type Launch } from '../../kernels/kernel.ts';
 import type { Shader } from '../../kernels/wgsl.ts';
 import type { Place, Plan, PlannedDispatch, PlannedValue } from '../../plan/plan.ts';
@@ -25,6 +26,9 @@ export interface PlannedLaunch {
   readonly weights: ReadonlyMap<string, WeightRequest>;
 }
 
+/** What launches are made for. */
+type KernelDevice = Pick<OpenDevice, 'traits' | 'kernels'>;
+
 /** Launches by plan: plans are looked at, warmed up and compiled. */
 const plannedBefore = new WeakMap<
   Plan,
@@ -32,10 +36,11 @@ const plannedBefore = new WeakMap<
 >();
 
 /** All launches of a plan, in order. */
-export function planLaunches(plan: Plan, traits: DeviceTraits): readonly PlannedLaunch[] {
+export function planLaunches(plan: Plan, device: KernelDevice): readonly PlannedLaunch[] {
+  const { traits } = device;
   const known = plannedBefore.get(plan);
   if (known?.traits === traits) return known.launches;
-  const launches = makeLaunches(plan, traits);
+  const launches = makeLaunches(plan, device);
   plannedBefore.set(plan, { traits, launches });
   return launches;
 }
@@ -61,11 +66,11 @@ class ShaderTexts {
   }
 }
 
-function makeLaunches(plan: Plan, traits: DeviceTraits): PlannedLaunch[] {
+function makeLaunches(plan: Plan, { traits, kernels }: KernelDevice): PlannedLaunch[] {
   const shaders = new ShaderTexts();
   return plan.dispatches.flatMap((dispatch) => {
     const { node } = dispatch;
-    const kernel = kernelById(dispatch.kernel, node);
+    const kernel = kernelWithId('WebGPU', kernels, dispatch.kernel, node);
     const context: KernelContext = {
       traits,
       shapeOf: (value) => planned(plan, value, node).shape,

@@ -1,7 +1,7 @@
 /** @file The WebGPU backend: browsers, Deno, and Node through Dawn. */
 
 import { OptionError } from '../../errors.ts';
-import { KERNELS } from '../../kernels/index.ts';
+import { KERNEL_IDS } from '../../kernels/index.ts';
 import type { WeightHold } from '../../plan/stream.ts';
 import { FUSIONS } from '../../plan/target.ts';
 import type { Backend, BackendFactory } from '../backend.ts';
@@ -20,7 +20,7 @@ import { WebGpuWeights } from './weights.ts';
 export function webgpu(options: WebGpuOptions = {}): BackendFactory {
   const { fusions = [], kernels = [] } = options.without ?? {};
   checkNames('fusion', fusions, FUSIONS);
-  checkNames('kernel', kernels, [...new Set(KERNELS.map(({ id }) => id))]);
+  checkNames('kernel', kernels, KERNEL_IDS);
   return {
     name: 'webgpu',
     async open({ signal } = {}) {
@@ -44,10 +44,14 @@ function checkNames(what: string, names: readonly string[], known: readonly stri
 
 async function createBackend(device: OpenDevice, options: WebGpuOptions): Promise<Backend> {
   const { without, recorded, autotune, int8 } = options;
-  const { traits, limits, description } = device;
+  const { traits, kernels, limits, description } = device;
   const isReal = !device.isSoftware && options.traits === undefined;
   const tuner = isReal || (autotune ?? false) !== false ? await Tuner.open(device, autotune) : undefined;
-  const policy = { without: new Set(without?.kernels), tuned: tuner?.rows ?? new Map<string, string>() };
+  const policy = {
+    kernels,
+    without: new Set(without?.kernels),
+    tuned: tuner?.rows ?? new Map<string, string>(),
+  };
   const barred = new Set(without?.fusions);
   const fusions = new Set(FUSIONS.filter((fusion) => !barred.has(fusion)));
   return {
