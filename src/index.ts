@@ -18,7 +18,11 @@ export type {
   ContinuousBatch,
   ContinuousBatchOptions,
 } from './pipelines/batch/continuous-batch.ts';
-export type { LoadTextualInversionOptions, PipelineStream } from './pipelines/diffusion-pipeline.ts';
+export type {
+  LoadTextualInversionOptions,
+  PipelineBackend,
+  PipelineStream,
+} from './pipelines/diffusion-pipeline.ts';
 export type { Checkpoint } from './pipelines/checkpoint.ts';
 export type { PromptTokens } from './pipelines/prompt/count-tokens.ts';
 export type { AddedFileSource } from './pipelines/load/added-file.ts';
@@ -41,12 +45,13 @@ export type { UNetAdapterWeights } from './pipelines/ip-adapter/block-weights.ts
 export type { LoadLoraOptions, LoraMethods, UsedAdapter } from './pipelines/lora/lora-adapters.ts';
 export type { CallOptions, Seed, StepInfo, Tensor, TextOptions } from './pipelines/options/call-options.ts';
 export type { MemoryOption } from './pipelines/memory/memory-option.ts';
-export type { ComponentReport, MemoryReport } from './pipelines/memory/residency.ts';
+export type { ComponentReport, DeviceMemoryReport, MemoryReport } from './pipelines/memory/memory-report.ts';
 export type { PromptSyntax } from './text/prompt-tokens.ts';
 export type { VaeSettings } from './pipelines/image/vae.ts';
 export type { ProgressEvent, ProgressListener } from './pipelines/progress.ts';
 export type { RecommendedSettings } from './pipelines/load/recommended-settings.ts';
-export type { DenoisingStep, PipelineOutput, Timings, UsedMemory, UsedOptions } from './pipelines/draw.ts';
+export type { DenoisingStep, PipelineOutput, Timings, UsedOptions } from './pipelines/draw.ts';
+export type { ComponentMemory, UsedMemory } from './pipelines/memory/used-memory.ts';
 
 export type { Backend, BackendFactory, Peak } from './backends/backend.ts';
 export type { FloatDType } from './tensor/dtype.ts';
@@ -114,7 +119,9 @@ export const openSingleFile = async (
   (await import('./pipelines/load/from-single-file.ts')).openCheckpoint(platform, source, options, onNotice);
 export { readBytes } from './pipelines/memory/memory-option.ts';
 export { isWeightFile } from './pipelines/load/weight-file-name.ts';
-export { openBackend, type OpenBackendOptions } from './pipelines/load/from-pretrained.ts';
+export { openBackend, type OpenBackendOptions } from './pipelines/load/open-backend.ts';
+export type { ComponentBackends } from './pipelines/load/component-backends.ts';
+export type { ComponentName } from './pipelines/load/placement.ts';
 export { inspectModel, type ModelReport } from './pipelines/inspect/inspect-model.ts';
 export type { NetworkReport, ProgramReport } from './pipelines/inspect/inspect.ts';
 export { benchmarkModel, type ModelBenchmarkOptions } from './pipelines/inspect/benchmark-model.ts';

@@ -9,7 +9,7 @@ import type { NoiseCoefficients, Scheduler, StepCoefficients } from '../schedule
 import type { ImageShape } from '../tensor/layout.ts';
 import { CONTROL_SCALES } from './control/control-graph.ts';
 import type { DenoiseShape } from './denoise/denoise-parts.ts';
-import type { PipelineOutput, TextToImageParts, Timings } from './draw.ts';
+import type { DrawnOutput, TextToImageParts, Timings } from './draw.ts';
 import { guidanceEmbedding } from './guidance/guidance-embedding.ts';
 import { guidanceRows, type GuidanceRow } from './guidance/guidance-rows.ts';
 import { guidanceCoefficients, perturbedBlocks, perturbedInputs } from './guidance/perturbed-guidance.ts';
@@ -149,7 +149,7 @@ export async function finishCall(
   data: Float32Array,
   programs: ProgramOptions,
   watch: Stopwatch,
-): Promise<Omit<PipelineOutput, 'adapters' | 'memory'>> {
+): Promise<DrawnOutput> {
   const { vae, residency, fit } = parts;
   const latents: Tensor = { shape, data };
   const wantsLatents = options.outputType === 'latent' || options.returnLatents === true;

@@ -25,6 +25,7 @@ import type { Platform } from './load/from-pretrained.ts';
 import { checkOptionNames } from './options/option-names.ts';
 import { forgetTokens, learnTokens, type LearnOptions } from './prompt/textual-inversions.ts';
 import type { LoadedPipeline } from './load/loaded-pipeline.ts';
+import type { ComponentName } from './load/placement.ts';
 import { freeUScales, type FreeUOptions } from './guidance/freeu.ts';
 import { IpAdapters, type IpAdapterMethods } from './ip-adapter/ip-adapters.ts';
 import { promptLoras } from './lora/prompt-loras.ts';
@@ -43,8 +44,12 @@ import {
   type ReadyCall,
 } from './batch/continuous-batch.ts';
 import { draw, type DenoisingStep, type PipelineOutput, type TextToImageParts } from './draw.ts';
-import { reportPlan, type MemoryReport } from './memory/residency.ts';
+import type { MemoryReport } from './memory/memory-report.ts';
+import { usedMemory } from './memory/used-memory.ts';
 import { binnedSize, resizeAndCrop } from './families/resolution-bins.ts';
+
+/** What a pipeline tells of a backend. */
+export type PipelineBackend = Pick<Backend, 'name' | 'description' | 'memory'>;
 
 /** A running call: its steps as they are queued, and its result. */
 export interface PipelineStream extends AsyncGenerator<DenoisingStep, PipelineOutput, void> {
@@ -112,8 +117,10 @@ export interface DiffusionPipeline extends LoraMethods, IpAdapterMethods {
   readonly vae: VaeSettings;
   /** Its diffusers class. */
   readonly className: string;
-  /** The backend in use, and the bytes that it holds for this pipeline, where it counts them. */
-  readonly backend: Pick<Backend, 'name' | 'description' | 'memory'>;
+  /** The backend that denoises, and the bytes that it holds for this pipeline, where it counts them. */
+  readonly backend: PipelineBackend;
+  /** The backends of all components, by component; see `FromPretrainedOptions.componentBackends`. */
+  readonly componentBackends: Readonly<Record<ComponentName, PipelineBackend>>;
   /** Settings that the model's folder recommends (calotype.json); the library does not apply them by itself. */
   readonly recommended: RecommendedSettings;
   /** What was ignored or decided while loading, for people. */
@@ -176,7 +183,9 @@ export function makePipeline(
   platform: Platform,
   onProgress: ProgressListener | undefined,
 ): DiffusionPipeline {
-  const { className, unet, vae, denoiser, conditioner, backend } = loaded;
+  const { className, unet, vae, denoiser, conditioner, placement } = loaded;
+  const { backend } = denoiser.network;
+  const imageBackend = placement.of('imageEncoder');
   let { scheduler } = loaded;
   let freeU: readonly FreeUScales[] | undefined;
   let tail: Promise<unknown> = Promise.resolve();
@@ -221,8 +230,8 @@ export function makePipeline(
 
   const imageAdapters = new IpAdapters({
     platform,
-    backend,
-    budgeted: loaded.residency !== undefined,
+    backend: imageBackend,
+    budgeted: loaded.residency?.covers(imageBackend) ?? false,
     get unet() {
       return unetFor('loadIpAdapter');
     },
@@ -271,7 +280,6 @@ export function makePipeline(
   const readyCall = (options: CallOptions): ReadyCall => {
     const { task, control, checked, asked, additions } = readCall(options);
     const adapted = adapters.stateWith(promptLoras(checked));
-    const { memory } = backend;
     const { height, width } = asked;
     return {
       parts: {
@@ -283,15 +291,13 @@ export function makePipeline(
       adapterKey: JSON.stringify(adapters.used(adapted)),
       applyAdapters: async () => {
         await adapters.apply(adapted, checked.signal);
-        memory?.restart();
+        for (const { memory } of placement.devices.keys()) memory?.restart();
       },
       complete: (output) => ({
         ...output,
         options: { ...output.options, height, width },
         adapters: adapters.used(adapted),
-        ...(memory && {
-          memory: { peakDeviceBytes: memory.peakDeviceBytes, peakHostBytes: memory.peakHostBytes },
-        }),
+        ...usedMemory(backend, [...conditioner.components, denoiser, vae]),
       }),
     };
   };
@@ -370,10 +376,14 @@ export function makePipeline(
       });
     const { task, control, checked, additions } = readCall(options);
     const parts = partsFor(control, additions);
-    return reportPlan(residency.plan(phasesOf(parts, planCall(parts, task, checked).call)));
+    return residency.report(phasesOf(parts, planCall(parts, task, checked).call));
   };
 
   const { notices, recommended } = loaded;
+  const tell = (component: ComponentName): PipelineBackend => {
+    const { name, description, memory } = placement.of(component);
+    return { name, description, ...(memory && { memory }) };
+  };
   const properties = {
     stream,
     continuousBatch: (options?: ContinuousBatchOptions) =>
@@ -400,17 +410,20 @@ export function makePipeline(
     className,
     notices,
     recommended,
-    backend: {
-      name: backend.name,
-      description: backend.description,
-      ...(backend.memory && { memory: backend.memory }),
+    backend: tell('unet'),
+    componentBackends: {
+      unet: tell('unet'),
+      vae: tell('vae'),
+      textEncoder: tell('textEncoder'),
+      textEncoder2: tell('textEncoder2'),
+      imageEncoder: tell('imageEncoder'),
     },
     dispose: async (): Promise<void> => {
       await tail;
       tail = Promise.resolve();
       imageAdapters.dispose();
       loaded.dispose();
-      backend.dispose();
+      placement.dispose();
     },
     enableFreeU: (options: FreeUOptions) => {
       unetFor('enableFreeU');

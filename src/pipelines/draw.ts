@@ -21,6 +21,7 @@ import type { FreeUScales } from '../models/blocks/unet-blocks.ts';
 import type { PipelineClass } from '../loaders/configs/model-index.ts';
 import type { UNet2DConditionConfig } from '../loaders/configs/unet.ts';
 import type { Residency } from './memory/residency.ts';
+import type { CallMemory } from './memory/used-memory.ts';
 import type { Vae } from './image/vae.ts';
 
 /** Seconds that each phase of a call took. */
@@ -38,15 +39,8 @@ export type UsedOptions = Omit<CheckedOptions, 'signal' | 'callbackOnStepEnd' | 
   readonly seed: Seed | readonly Seed[];
 };
 
-/** Bytes that a call took. */
-export interface UsedMemory {
-  readonly peakDeviceBytes: number;
-  /** Of the host's memory, what the device reaches. */
-  readonly peakHostBytes: number;
-}
-
 /** Result of a call. */
-export interface PipelineOutput {
+export interface PipelineOutput extends CallMemory {
   /** For outputType 'image'. */
   readonly images: readonly CalotypeImage[];
   /** For outputType 'np': [images, height, width, 3], values in 0..1. */
@@ -57,12 +51,13 @@ export interface PipelineOutput {
   readonly options: UsedOptions;
   /** The LoRA adapters that were active. */
   readonly adapters: readonly UsedAdapter[];
-  /** The most bytes that the backend held during the call, where it counts them. */
-  readonly memory?: UsedMemory;
   /** Ends of prompts that were too long for the text encoder and had no effect. */
   readonly truncatedPrompts: readonly string[];
   readonly timings: Timings;
 }
+
+/** What of a result the phases of a call give. */
+export type DrawnOutput = Omit<PipelineOutput, 'adapters' | keyof CallMemory>;
 
 /** One step, queued on the device. */
 export interface DenoisingStep extends StepInfo {
@@ -113,7 +108,7 @@ export async function* draw(
   task: Task,
   options: CheckedOptions,
   programs: ProgramOptions,
-): AsyncGenerator<DenoisingStep, Omit<PipelineOutput, 'adapters' | 'memory'>, void> {
+): AsyncGenerator<DenoisingStep, DrawnOutput, void> {
   const { conditioner, denoiser, vae, residency } = parts;
   const { signal, numImagesPerPrompt } = options;
   const watch = new Stopwatch();

@@ -46,6 +46,8 @@ export interface PhaseDemand {
 export interface ResidencyLimits {
   /** Bytes on the device. */
   readonly budget: number;
+  /** The option that says so, for the error. Default: `memory.budget`. */
+  readonly field?: string;
   /** Of those, what the backend takes before anything is loaded. */
   readonly baseBytes: number;
   /** How the backend can hold weights otherwise than kernels read them. */
@@ -223,14 +225,14 @@ function placeComponents(candidate: Candidate, capacity: number): Map<string, Co
 
 function tooSmall(
   chosen: readonly { readonly phase: Phase; readonly least: number }[],
-  { budget, baseBytes }: ResidencyLimits,
+  { budget, baseBytes, field = 'memory.budget' }: ResidencyLimits,
 ): OutOfMemoryError {
   const needs = chosen.reduce((most, phase) => (phase.least > most.least ? phase : most));
   const smallest = needs.least + baseBytes;
   return new OutOfMemoryError(
     `${budget} bytes are too few: the phase "${needs.phase}" takes ${smallest} (${Math.ceil(smallest / 2 ** 20)} MiB)`,
     {
-      field: 'memory.budget',
+      field,
       remedy: `Give a budget of ${smallest} bytes or more, or ask for a smaller picture or batch`,
     },
   );

@@ -23,6 +23,7 @@ import type {
   FromWorker,
   LoadedModel,
   ToWorker,
+  WorkerBackend,
   WorkerCallOptions,
   WorkerCalls,
   WorkerFile,
@@ -131,7 +132,8 @@ export class WorkerHost {
 
   async #load(model: WorkerModel, options: WorkerLoadOptions, running: Running): Promise<LoadedModel> {
     await this.#dispose();
-    const { backends, controlnet, ...given } = options;
+    const { backends, componentBackends, controlnet, ...given } = options;
+    const openable = openableBackends();
     this.#progress = running.progress;
     const pipe = await this.#open(
       model,
@@ -139,7 +141,12 @@ export class WorkerHost {
         ...given,
         ...(controlnet && { controlnet: controlnet.map(openableNet) }),
         onProgress: (event) => this.#progress(event),
-        ...(backends && { backends: backends.map(openableBackend) }),
+        ...(backends && { backends: backends.map(openable) }),
+        ...(componentBackends && {
+          componentBackends: Object.fromEntries(
+            Object.entries(componentBackends).map(([component, name]) => [component, openable(name)]),
+          ),
+        }),
       },
       running.signal,
     );
@@ -283,9 +290,16 @@ async function kindOf(name: string, file: Blob): Promise<FileKind> {
   return (await import('./file-kind.ts')).fileKind(name, file);
 }
 
-function openableBackend(name: 'webgpu' | 'webgpu-software' | 'cpu'): BackendFactory {
-  if (name === 'cpu') return cpu();
-  return webgpu(name === 'webgpu-software' ? { adapter: 'software' } : {});
+/** Backends by name, each made once. */
+function openableBackends(): (name: WorkerBackend) => BackendFactory {
+  const made = new Map<WorkerBackend, BackendFactory>();
+  return (name) => {
+    const backend =
+      made.get(name) ??
+      (name === 'cpu' ? cpu() : webgpu(name === 'webgpu-software' ? { adapter: 'software' } : {}));
+    made.set(name, backend);
+    return backend;
+  };
 }
 
 /** Buffers of a result that need no copy. */

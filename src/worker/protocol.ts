@@ -7,6 +7,7 @@ import type { CalotypeImage } from '../image/image.ts';
 import type { Recipe } from '../image/recipe.ts';
 import type { StoreEstimate } from '../loaders/cache/chunk-store.ts';
 import type { CachedModel } from '../loaders/cache/model-cache.ts';
+import type { ComponentName } from '../pipelines/load/placement.ts';
 import type { DTypeOption } from '../pipelines/load/loaded-pipeline.ts';
 import type { CallOptions, StepInfo } from '../pipelines/options/call-options.ts';
 import type { AdapterWeight } from '../pipelines/lora/adapter-weights.ts';
@@ -41,13 +42,18 @@ export type WorkerModel =
   /** A checkpoint in the original layout: a picked file, a URL, or `owner/name/file.safetensors` on the Hub. */
   | { readonly name: string; readonly checkpoint: Blob | string };
 
+/** A backend as a page names it. */
+export type WorkerBackend = 'webgpu' | 'webgpu-software' | 'cpu';
+
 /** Options of loading. */
 export interface WorkerLoadOptions {
   readonly revision?: string;
   readonly variant?: string;
   readonly dtype?: DTypeOption;
   /** Tried in this order. Default: `webgpu`, then `cpu`. */
-  readonly backends?: readonly ('webgpu' | 'webgpu-software' | 'cpu')[];
+  readonly backends?: readonly WorkerBackend[];
+  /** Components on other backends than the rest; one that is named more than once is opened once. */
+  readonly componentBackends?: { readonly [Component in ComponentName]?: WorkerBackend };
   /** ControlNets for `controlImage`: for each a file or a diffusers folder. */
   readonly controlnet?: readonly (WorkerFile | WorkerFolder)[];
   /** How many bytes the pipeline may take. Default: as many as it needs to have everything on the device. */

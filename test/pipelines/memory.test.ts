@@ -100,6 +100,28 @@ describe.each([
     await pipe.dispose();
   });
 
+  it('keeps within it with nothing but the UNet there', async () => {
+    const elsewhere = cpu();
+    const placed = await DiffusionPipeline.fromPretrained(model, {
+      backends: [factory],
+      componentBackends: { vae: elsewhere, textEncoder: elsewhere },
+      memory: { budget: 1, componentBudgets: { vae: '1GB' } },
+    });
+    const budget = await smallestBudget(placed, call);
+    await placed.dispose();
+    const pipe = await DiffusionPipeline.fromPretrained(model, {
+      backends: [factory],
+      componentBackends: { vae: elsewhere, textEncoder: elsewhere },
+      memory: { budget, componentBudgets: { vae: '1GB' } },
+    });
+    const { latents, np, memory, otherMemory } = await pipe({ ...call, outputType: 'np' });
+    expect(latents!.data).toMatchNmse(expected.f32(`${folder}.plain`), 1e-6);
+    expect(np!.data.every(Number.isFinite)).toBe(true);
+    expect(memory!.peakDeviceBytes).toBeLessThanOrEqual(budget * 1.05);
+    expect(otherMemory).toMatchObject([{ backend: 'cpu' }]);
+    await pipe.dispose();
+  });
+
   it('holds weights as float8 where it may, as layerwise casting does', async () => {
     const roomy = await open(factory, { budget: '1GB', lossy: true }, model);
     const plan = roomy.memoryPlan(call);

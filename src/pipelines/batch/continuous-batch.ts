@@ -2,7 +2,7 @@
  * @file Continuous batching: calls join the steps that others are at, each at its own step, and leave when they are done.
  */
 
-import type { PipelineOutput, DenoisingStep, TextToImageParts } from '../draw.ts';
+import type { DenoisingStep, DrawnOutput, PipelineOutput, TextToImageParts } from '../draw.ts';
 import { draw, QUEUED_STEPS } from '../draw.ts';
 import { beginCall, finishCall, Stopwatch, type BegunCall } from '../call-phases.ts';
 import { previewLatents } from '../../image/preview.ts';
@@ -53,7 +53,7 @@ export interface ReadyCall {
   /** Brings the adapters onto the device. */
   applyAdapters(): Promise<void>;
   /** What the pipeline adds to a result. */
-  complete(output: Omit<PipelineOutput, 'adapters' | 'memory'>): PipelineOutput;
+  complete(output: DrawnOutput): PipelineOutput;
 }
 
 /** What a batch needs of its pipeline. */

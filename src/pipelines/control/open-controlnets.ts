@@ -1,5 +1,6 @@
 /** @file The option `controlnet`: finds ControlNets and reads their configurations. */
 
+import { asList } from '../../as-list.ts';
 import type { ModelSource } from '../../loaders/model-source.ts';
 import {
   controlNetFromFile,
@@ -17,7 +18,6 @@ export async function openControlNets(
   onNotice: (notice: string) => void,
 ): Promise<StandaloneControlNet[]> {
   const { controlnet = [] } = options;
-  const sources: readonly AddedFileSource[] = isList(controlnet) ? controlnet : [controlnet];
   const { signal } = options;
   const reader = {
     fromFile: controlNetFromFile,
@@ -26,15 +26,11 @@ export async function openControlNets(
   };
   const opened: StandaloneControlNet[] = [];
   try {
-    for (const source of sources)
+    for (const source of asList<AddedFileSource>(controlnet))
       opened.push(await openStandalone(platform, source, options, onNotice, reader));
     return opened;
   } catch (error) {
     for (const { weights } of opened) await weights.close();
     throw error;
   }
-}
-
-function isList<T>(value: T | readonly T[]): value is readonly T[] {
-  return Array.isArray(value);
 }

@@ -10,7 +10,7 @@ import type { GuidanceRow } from '../guidance/guidance-rows.ts';
 import type { ProgramOptions } from '../network.ts';
 import type { CheckedOptions, TextOptions } from '../options/call-options.ts';
 import { refuse, textList } from '../options/checks.ts';
-import type { Component } from '../memory/residency.ts';
+import type { Component } from '../memory/device-residency.ts';
 import type { T5TextEncoder } from '../prompt/t5-text-encoder.ts';
 
 /** Tokens of a prompt, padding included: section 3.1 of the paper. */

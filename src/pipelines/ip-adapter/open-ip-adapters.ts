@@ -1,5 +1,6 @@
 /** @file What `loadIpAdapter` opens: the adapters' files, checked against the model, and their image encoder. */
 
+import { asList } from '../../as-list.ts';
 import { FileFormatError, OptionError } from '../../errors.ts';
 import type { UNet2DConditionConfig } from '../../loaders/configs/unet.ts';
 import { readIpAdapter, type IpAdapterConfig } from '../../loaders/ip-adapter.ts';
@@ -99,7 +100,7 @@ function readPlaces(
   source: AddedFileSource | readonly AddedFileSource[],
   { weightName, subfolder, revision, signal }: LoadIpAdapterOptions,
 ): Place[] {
-  const lists = { source: listOf(source), weightName: listOf(weightName), subfolder: listOf(subfolder) };
+  const lists = { source: asList(source), weightName: asList(weightName), subfolder: asList(subfolder) };
   const count = Math.max(...Object.values(lists).map((list) => list.length));
   for (const [field, { length }] of Object.entries(lists))
     if (length !== count && length !== 1)
@@ -115,14 +116,6 @@ function readPlaces(
     revision,
     signal,
   }));
-}
-
-function listOf<T>(value: T | readonly T[]): readonly T[] {
-  return isList(value) ? value : [value];
-}
-
-function isList<T>(value: T | readonly T[]): value is readonly T[] {
-  return Array.isArray(value);
 }
 
 /** What a file holds; its tensors are checked against all that the UNet would read, whose names go into `names`. */

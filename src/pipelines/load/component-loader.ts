@@ -1,6 +1,5 @@
 /** @file Reads the files of a pipeline's components. */
 
-import type { Backend } from '../../backends/backend.ts';
 import type { Graph } from '../../graph/graph.ts';
 import { openWeights } from '../../loaders/component.ts';
 import { LORA_COMPONENTS, type LoraComponent } from '../../loaders/lora/layer-parts.ts';
@@ -10,6 +9,15 @@ import type { AddedVectors } from '../prompt/added-vectors.ts';
 import { loadNetwork, type Aliases, type ComponentDType } from './load-network.ts';
 import type { Network } from '../network.ts';
 import type { LoadPipelineOptions } from './loaded-pipeline.ts';
+import type { ComponentName, Placement } from './placement.ts';
+
+/** What the component in a folder is called where it is placed. */
+const PLACES = {
+  transformer: 'unet',
+  vae: 'vae',
+  text_encoder: 'textEncoder',
+  text_encoder_2: 'textEncoder2',
+} as const satisfies Readonly<Record<string, ComponentName>>;
 
 /** Reads one pipeline's files; keeps what must be closed or freed if loading fails half-way. */
 export class ComponentLoader {
@@ -18,13 +26,13 @@ export class ComponentLoader {
   /** See `LoadedPipeline`. */
   readonly besideUNet = new Map<string, WeightSource>();
   readonly source: ModelSource;
-  readonly backend: Backend;
+  readonly placement: Placement;
   readonly options: LoadPipelineOptions;
   readonly #cleanup: (() => void)[] = [];
 
-  constructor(source: ModelSource, backend: Backend, options: LoadPipelineOptions) {
+  constructor(source: ModelSource, placement: Placement, options: LoadPipelineOptions) {
     this.source = source;
-    this.backend = backend;
+    this.placement = placement;
     this.options = options;
     this.notices = options.notices;
   }
@@ -70,7 +78,7 @@ export class ComponentLoader {
 
   /** The weights of a subfolder, as a network that can run these graphs. */
   async network(
-    subfolder: string,
+    subfolder: keyof typeof PLACES,
     graphs: readonly Graph[],
     dtype: ComponentDType,
     extra: { readonly aliases?: Aliases; readonly upcast?: boolean; readonly added?: AddedVectors } = {},
@@ -78,7 +86,8 @@ export class ComponentLoader {
     const weights = await this.weights(subfolder);
     const { added, ...how } = extra;
     const stored = added ? added.over(weights) : weights;
-    const network = loadNetwork(subfolder, this.backend, stored, graphs, { dtype, ...how });
+    const backend = this.placement.of(PLACES[subfolder]);
+    const network = loadNetwork(subfolder, backend, stored, graphs, { dtype, ...how });
     const component = LORA_COMPONENTS.find((name) => name === subfolder);
     if (component) this.networks.set(component, network);
     return network;

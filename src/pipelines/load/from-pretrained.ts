@@ -1,14 +1,17 @@
 /** @file `DiffusionPipeline.fromPretrained`: a model and a backend become a pipeline. */
 
-import type { Backend, BackendFactory } from '../../backends/backend.ts';
-import { BackendUnavailableError, type BackendAttempt } from '../../errors.ts';
+import type { BackendFactory } from '../../backends/backend.ts';
+import type { BackendAttempt } from '../../errors.ts';
 import type { ByteSource } from '../../loaders/byte-source.ts';
 import type { ModelSource } from '../../loaders/model-source.ts';
 import type { StandaloneControlNet } from '../../loaders/single-file/standalone-controlnet.ts';
 import { makePipeline, type DiffusionPipeline as Pipeline } from '../diffusion-pipeline.ts';
 import type { AddedFileSource } from './added-file.ts';
+import type { ComponentBackends } from './component-backends.ts';
 import type { DTypeOption, LoadPipelineOptions } from './loaded-pipeline.ts';
 import { loadPipeline } from './load-pipeline.ts';
+import { openBackend } from './open-backend.ts';
+import { Placement, type ComponentName } from './placement.ts';
 import { readMemoryOption, type MemoryOption } from '../memory/memory-option.ts';
 import { checkOptionNames } from '../options/option-names.ts';
 import type { ProgressListener } from '../progress.ts';
@@ -40,6 +43,11 @@ export interface FromPretrainedOptions {
   readonly memory?: MemoryOption;
   /** Tried in order; the first that works is taken. Default: WebGPU on hardware, else the CPU. */
   readonly backends?: readonly BackendFactory[];
+  /**
+   * Backends of components that shall be on others than the rest: `{ vae: cpu(), textEncoder: webgpu() }`. What components
+   * give each other goes through the host, and pictures are the same.
+   */
+  readonly componentBackends?: ComponentBackends;
   readonly signal?: AbortSignal;
   readonly onProgress?: ProgressListener;
 }
@@ -52,6 +60,7 @@ const OPTIONS = [
   'controlnet',
   'memory',
   'backends',
+  'componentBackends',
   'signal',
   'onProgress',
 ] as const satisfies readonly (keyof FromPretrainedOptions)[];
@@ -74,41 +83,23 @@ export interface Platform {
   defaultBackends(): readonly BackendFactory[];
 }
 
-function isAttempt(opened: Backend | BackendAttempt): opened is BackendAttempt {
-  return 'reason' in opened;
-}
-
-/** Options of `openBackend`. */
-export interface OpenBackendOptions {
-  readonly signal?: AbortSignal | undefined;
-  /** Told of each backend that cannot be used, before the next is tried. */
-  readonly onSkipped?: (attempt: BackendAttempt) => void;
-}
-
-/**
- * Opens the first backend that works.
- * @throws BackendUnavailableError with every attempt's reason and remedy
- */
-export async function openBackend(
-  factories: readonly BackendFactory[],
-  { signal, onSkipped }: OpenBackendOptions = {},
-): Promise<Backend> {
-  const attempts: BackendAttempt[] = [];
-  for (const factory of factories) {
-    signal?.throwIfAborted();
-    const opened = await factory.open(signal ? { signal } : {});
-    if (!isAttempt(opened)) return opened;
-    attempts.push(opened);
-    onSkipped?.(opened);
+/** Opens the backends of a pipeline's components. */
+async function placeComponents(
+  platform: Platform,
+  { backends = platform.defaultBackends(), componentBackends, signal }: FromPretrainedOptions,
+  onNotice: (notice: string) => void,
+): Promise<Placement> {
+  const onSkipped = ({ backend, reason, remedy }: BackendAttempt, component?: ComponentName): void =>
+    onNotice(`${backend} is not used${component ? ` for ${component}` : ''}: ${reason}. ${remedy}`);
+  if (componentBackends !== undefined) {
+    const { openPlacement } = await import('./component-backends.ts');
+    return openPlacement(backends, componentBackends, { signal, onSkipped });
   }
-  const reasons = attempts.map(({ backend, reason, remedy }) => `${backend}: ${reason} (${remedy})`);
-  throw new BackendUnavailableError(`no backend can be used: ${reasons.join('; ') || 'none was given'}`, {
-    attempts,
-    remedy: 'Follow one of the remedies, or name another backend with the option `backends`',
-  });
+  const backend = await openBackend(backends, { signal, onSkipped });
+  return new Placement(() => backend);
 }
 
-/** Opens a backend and loads a model onto it. */
+/** Opens backends and loads a model onto them. */
 export async function startPipeline(
   platform: Platform,
   model: ModelSource,
@@ -122,17 +113,14 @@ export async function startPipeline(
   const vae =
     options.vae &&
     (await (await import('./vae-option.ts')).openVae(platform, options.vae, options, onNotice));
-  let backend: Backend | undefined;
+  let placement: Placement | undefined;
   let controlnets: readonly StandaloneControlNet[] = [];
   try {
     if (options.controlnet !== undefined) {
       const { openControlNets } = await import('../control/open-controlnets.ts');
       controlnets = await openControlNets(platform, options, onNotice);
     }
-    backend = await openBackend(options.backends ?? platform.defaultBackends(), {
-      signal,
-      onSkipped: ({ backend: name, reason, remedy }) => onNotice(`${name} is not used: ${reason}. ${remedy}`),
-    });
+    placement = await placeComponents(platform, options, onNotice);
     const load: LoadPipelineOptions = {
       notices,
       controlnets,
@@ -144,10 +132,12 @@ export async function startPipeline(
     const whole = vae
       ? (await import('../../loaders/single-file/standalone-vae.ts')).withVae(model, vae)
       : model;
-    const loaded = await loadPipeline(whole, backend, load);
+    const loaded = await loadPipeline(whole, placement, load);
+    if (options.componentBackends?.textEncoder2 && !loaded.networks.has('text_encoder_2'))
+      onNotice('componentBackends.textEncoder2 is not used: the model has no second text encoder');
     return makePipeline(loaded, platform, onProgress);
   } catch (error) {
-    backend?.dispose();
+    placement?.dispose();
     if (vae) await vae.close();
     for (const { weights } of controlnets) await weights.close();
     throw error;

@@ -35,6 +35,7 @@ const OPTIONS = [
   'config',
   'tokenizer',
   'backends',
+  'componentBackends',
   'signal',
   'onProgress',
 ] as const satisfies readonly (keyof FromSingleFileOptions)[];

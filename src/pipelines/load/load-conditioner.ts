@@ -20,7 +20,7 @@ async function loadTextEncoder(
   suffix: '' | '_2',
   projection: boolean,
 ): Promise<PromptEncoder> {
-  const folder = `text_encoder${suffix}`;
+  const folder = `text_encoder${suffix}` as const;
   const config = await loader.json(`${folder}/config.json`, parseCLIPTextConfig);
   const tokenizer = await Tokenizer.fromPretrained(
     loader.source,

@@ -72,7 +72,7 @@ export async function loadUNet(
   const paths = [...loader.besideUNet.keys()];
   const network = loadNetwork(
     'unet',
-    loader.backend,
+    loader.placement.of('unet'),
     joinWeights(await loader.weights('unet'), loader.besideUNet),
     [buildUNet2DCondition(config), ...nets.map((net, i) => buildControlNet(net.config, controlPath(i)))],
     {

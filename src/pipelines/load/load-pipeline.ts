@@ -1,6 +1,5 @@
-/** @file Loads the components of a pipeline's folder onto a backend. */
+/** @file Loads the components of a pipeline's folder onto their backends. */
 
-import type { Backend } from '../../backends/backend.ts';
 import { ConfigError } from '../../errors.ts';
 import { parseModelIndex, type ModelIndex, type PipelineClass } from '../../loaders/configs/model-index.ts';
 import type { ModelSource } from '../../loaders/model-source.ts';
@@ -9,9 +8,11 @@ import type { Scheduler } from '../../schedulers/scheduler.ts';
 import { checkFitsVae, refuseControlNets } from '../control/controlnet-option.ts';
 import { latentGranularity, latentModelOf, isPixArt } from '../denoise/denoiser-config.ts';
 import { parseRecommendedSettings, type RecommendedSettings } from './recommended-settings.ts';
-import { Residency, type Component } from '../memory/residency.ts';
+import type { Component } from '../memory/device-residency.ts';
+import { Residency } from '../memory/residency.ts';
 import { ComponentLoader } from './component-loader.ts';
 import type { LoadedPipeline, LoadPipelineOptions } from './loaded-pipeline.ts';
+import type { Placement } from './placement.ts';
 import { loadConditioner } from './load-conditioner.ts';
 import { loadControlNets, loadTransformer, loadUNet } from './load-denoiser.ts';
 import { loadVae } from './load-vae.ts';
@@ -50,10 +51,10 @@ async function readScheduler(
  */
 export async function loadPipeline(
   source: ModelSource,
-  backend: Backend,
+  placement: Placement,
   options: LoadPipelineOptions,
 ): Promise<LoadedPipeline> {
-  const loader = new ComponentLoader(source, backend, options);
+  const loader = new ComponentLoader(source, placement, options);
   try {
     const index = await readIndex(loader);
     const { className } = index;
@@ -94,16 +95,11 @@ export async function loadPipeline(
     const components: readonly Component[] = [...conditioner.components, denoiser, vae];
     const residency =
       options.memory &&
-      new Residency(
-        options.memory,
-        backend,
-        new Map(components.map((component) => [component.network.name, component])),
-        (notice) => void notices.push(notice),
-      );
+      new Residency(options.memory, placement, components, (notice) => void notices.push(notice));
     const controlnets = nets.map(({ config }) => config);
     return {
       className,
-      backend,
+      placement,
       unet,
       unetConfig: isPixArt(config) ? undefined : config,
       granularity: latentGranularity(config),

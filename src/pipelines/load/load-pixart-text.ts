@@ -18,7 +18,7 @@ async function loadT5TextEncoder(loader: ComponentLoader): Promise<T5TextEncoder
   const tokenizer = await Tokenizer.fromPretrained(loader.source, 'tokenizer', loader.options.signal);
   const network = loadNetwork(
     folder,
-    loader.backend,
+    loader.placement.of('textEncoder'),
     await loader.weights(folder),
     [buildT5Encoder(config)],
     {

@@ -1,6 +1,5 @@
 /** @file How a pipeline is loaded, and its parts. */
 
-import type { Backend } from '../../backends/backend.ts';
 import type { ControlNetConfig } from '../../loaders/configs/controlnet.ts';
 import type { PipelineClass } from '../../loaders/configs/model-index.ts';
 import type { UNet2DConditionConfig } from '../../loaders/configs/unet.ts';
@@ -13,6 +12,7 @@ import type { Denoiser } from '../denoise/denoiser.ts';
 import type { LatentModel } from '../denoise/denoiser-config.ts';
 import type { ComponentDType } from './load-network.ts';
 import type { Network } from '../network.ts';
+import type { Placement } from './placement.ts';
 import type { RecommendedSettings } from './recommended-settings.ts';
 import type { MemoryBudget } from '../memory/memory-option.ts';
 import type { Residency } from '../memory/residency.ts';
@@ -38,7 +38,7 @@ export interface LoadPipelineOptions {
 /** The parts of a pipeline. */
 export interface LoadedPipeline {
   readonly className: PipelineClass;
-  readonly backend: Backend;
+  readonly placement: Placement;
   /** What the network that denoises is. */
   readonly unet: LatentModel;
   /** Absent where it is a transformer. */

@@ -1,6 +1,8 @@
 /** @file The option `memory`: how many bytes of the device a pipeline may take. */
 
 import { OptionError } from '../../errors.ts';
+import { checkComponentNames } from '../load/component-names.ts';
+import { COMPONENT_NAMES, type ComponentName } from '../load/placement.ts';
 import { checkOptionNames } from '../options/option-names.ts';
 
 /** A budget of memory. */
@@ -12,6 +14,11 @@ export interface MemoryOption {
    * VAE works in tiles, which is reported.
    */
   readonly budget: number | string;
+  /**
+   * Budgets of devices that components were put on with `componentBackends`, by one of the components on each. Devices that
+   * are not named may take `budget` each.
+   */
+  readonly componentBudgets?: { readonly [Component in ComponentName]?: number | string };
   /** Whether weights of wider files may be held as float8 (e4m3), which changes pictures a little. Default false. */
   readonly lossy?: boolean;
 }
@@ -19,10 +26,11 @@ export interface MemoryOption {
 /** The option, checked. */
 export interface MemoryBudget {
   readonly bytes: number;
+  readonly componentBytes: ReadonlyMap<ComponentName, number>;
   readonly lossy: boolean;
 }
 
-const OPTIONS = ['budget', 'lossy'] as const satisfies readonly (keyof MemoryOption)[];
+const OPTIONS = ['budget', 'componentBudgets', 'lossy'] as const satisfies readonly (keyof MemoryOption)[];
 
 const UNITS: Readonly<Record<string, number>> = {
   '': 1,
@@ -44,10 +52,15 @@ export function readMemoryOption(option: MemoryOption | undefined): MemoryBudget
       remedy: "Give one with a budget, such as { budget: '4GB' }",
     });
   checkOptionNames('memory', option, OPTIONS);
-  const { budget, lossy = false } = option;
+  const { budget, componentBudgets = {}, lossy = false } = option;
   if (typeof lossy !== 'boolean')
     throw new OptionError('is neither true nor false', { field: 'memory.lossy', remedy: 'Give one of them' });
-  return { bytes: readBytes('memory.budget', budget), lossy };
+  checkComponentNames('memory.componentBudgets', componentBudgets);
+  const componentBytes = COMPONENT_NAMES.flatMap((component): [ComponentName, number][] => {
+    const value = componentBudgets[component];
+    return value === undefined ? [] : [[component, readBytes(`memory.componentBudgets.${component}`, value)]];
+  });
+  return { bytes: readBytes('memory.budget', budget), componentBytes: new Map(componentBytes), lossy };
 }
 
 /** A number of bytes, or one with a unit. Throws OptionError naming the field. */

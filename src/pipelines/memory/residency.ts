@@ -1,161 +1,73 @@
-/**
- * @file Keeps a pipeline's calls within a budget of memory: plans what is on the device when, and moves components
- * between the phases of a call.
- */
+/** @file The memory of one pipeline: a budget for each device that its components are on. */
 
 import type { Backend } from '../../backends/backend.ts';
-import {
-  planResidency,
-  type ComponentPlan,
-  type Phase,
-  type PhaseDemand,
-  type PhaseOption,
-  type ResidencyPlan,
-} from '../../plan/residency.ts';
+import { OptionError } from '../../errors.ts';
+import type { Phase, PhaseDemand } from '../../plan/residency.ts';
+import type { ComponentName, Placement } from '../load/placement.ts';
+import { DeviceResidency, type Component, type DeviceBudget } from './device-residency.ts';
 import type { MemoryBudget } from './memory-option.ts';
-import type { Network } from '../network.ts';
+import { reportPlan, type MemoryReport } from './memory-report.ts';
 
-/** A part of a pipeline that can leave the device. */
-export interface Component {
-  readonly network: Network;
-  /** Frees its programs and weights; the next use makes them again. */
-  release(): void;
-}
-
-/** What becomes of a component in a phase, for people. */
-export interface ComponentReport {
-  readonly name: string;
-  /** Whether its weights are `whole` on the device, held there as `float8`, or partly `streamed` from the host. */
-  readonly weights: 'whole' | 'float8' | 'streamed';
-  readonly weightBytes: number;
-  /** Activations and what else a program takes. */
-  readonly workBytes: number;
-  /** What is copied or converted each time that the network runs. */
-  readonly movedBytes: number;
-  /** Whether it stays on the device from call to call, and is not loaded again by each. */
-  readonly isKept: boolean;
-}
-
-/** A residency plan as plain data. */
-export interface MemoryReport {
-  readonly budget: number;
-  /** On the device at most, predicted. */
-  readonly peakBytes: number;
-  readonly phases: readonly {
-    readonly phase: Phase;
-    readonly how: string;
-    readonly kind: PhaseOption['kind'];
-    readonly peakBytes: number;
-    readonly components: readonly ComponentReport[];
-  }[];
-}
-
-const HOLDS = { host: 'streamed', float8: 'float8' } as const;
-
-/** A plan as plain data. */
-export function reportPlan({ budget, phases, kept, peakBytes }: ResidencyPlan): MemoryReport {
-  const report = (name: string, plan: ComponentPlan): ComponentReport => ({
-    name,
-    weights: plan.placement ? HOLDS[plan.placement.hold] : 'whole',
-    weightBytes: plan.weightBytes,
-    workBytes: plan.workBytes,
-    movedBytes: plan.movedBytes,
-    isKept: kept.has(name),
-  });
-  return {
-    budget,
-    peakBytes,
-    phases: phases.map(({ phase, option, components, peakBytes: bytes }) => ({
-      phase,
-      how: option.label,
-      kind: option.kind,
-      peakBytes: bytes,
-      components: [...components].map(([name, plan]) => report(name, plan)),
-    })),
-  };
-}
-
-/** The memory of one pipeline. */
+/** Keeps a pipeline's calls within its budgets. */
 export class Residency {
   readonly budget: MemoryBudget;
-  readonly #backend: Backend;
-  readonly #components: ReadonlyMap<string, Component>;
-  readonly #onNotice: (notice: string) => void;
-  readonly #noticed = new Set<string>();
-  /** Components that may be on the device. */
-  readonly #present = new Set<string>();
-  /** What the backend took before anything was loaded. */
-  readonly #baseBytes: number;
-  #plan: ResidencyPlan | undefined;
+  /** Those of the device that denoises, and of the others. */
+  readonly #first: DeviceResidency;
+  readonly #others: readonly DeviceResidency[];
 
+  /** Throws OptionError where two budgets are named for one device. */
   constructor(
     budget: MemoryBudget,
-    backend: Backend,
-    components: ReadonlyMap<string, Component>,
+    placement: Placement,
+    components: readonly Component[],
     onNotice: (notice: string) => void,
   ) {
     this.budget = budget;
-    this.#backend = backend;
-    this.#components = components;
-    this.#onNotice = onNotice;
-    this.#baseBytes = backend.memory?.deviceBytes ?? 0;
+    const [first, ...others] = [...placement.devices].map(([backend, placed]) => {
+      const own = components.filter(({ network }) => network.backend === backend);
+      const byName = new Map(own.map((component) => [component.network.name, component]));
+      return new DeviceResidency(budgetOf(budget, placed), backend, byName, onNotice);
+    });
+    this.#first = first;
+    this.#others = others;
   }
 
-  /** The plan of a call. Throws OutOfMemoryError naming the smallest budget that works; nothing is allocated. */
-  plan(phases: readonly PhaseDemand[]): ResidencyPlan {
-    const { holds = new Set() } = this.#backend;
-    return planResidency(phases, { budget: this.budget.bytes, baseBytes: this.#baseBytes, holds });
+  /** Whether calls are kept within a budget there. Image encoders have none, even beside components that do. */
+  covers(backend: Backend): boolean {
+    return [this.#first, ...this.#others].some(
+      (device) => device.backend === backend && device.hasComponents,
+    );
   }
 
-  /** Plans a call that begins now. What another kind of call left on the device goes. */
+  /** What a call would take. Throws OutOfMemoryError naming the smallest budget that works; nothing is allocated. */
+  report(phases: readonly PhaseDemand[]): MemoryReport {
+    const reportOf = (device: DeviceResidency) => reportPlan(device.backend.name, device.plan(phases));
+    return { ...reportOf(this.#first), others: this.#others.map(reportOf) };
+  }
+
+  /** Plans a call that begins now; throws what `report` throws. */
   async begin(phases: readonly PhaseDemand[]): Promise<void> {
-    const next = this.plan(phases);
-    if (this.#plan === undefined || !isSame(this.#plan, next)) await this.#release([...this.#present]);
-    this.#plan = next;
-    for (const { option } of next.phases)
-      if (option.kind !== 'exact' && !this.#noticed.has(option.label)) {
-        this.#noticed.add(option.label);
-        this.#onNotice(
-          `${option.label}: nothing that leaves the picture as it is fits in ${next.budget} bytes of memory`,
-        );
-      }
+    const planned = [this.#first, ...this.#others].map((device) => ({ device, plan: device.plan(phases) }));
+    for (const { device, plan } of planned) await device.begin(plan);
   }
 
   /** Makes room for a phase of the call. */
   async enter(phase: Phase): Promise<void> {
-    const planned = this.#plan?.phases.find((candidate) => candidate.phase === phase);
-    if (!this.#plan || !planned) return;
-    const { kept, budget, peakBytes } = this.#plan;
-    await this.#release(
-      [...this.#present].filter((name) => !kept.has(name) && !planned.components.has(name)),
-    );
-    planned.option.apply?.();
-    for (const [name, { placement, weightBytes }] of planned.components) {
-      this.#present.add(name);
-      const { network } = this.#components.get(name) ?? {};
-      network?.keepWithin({ placement, keepBases: weightBytes <= budget - peakBytes });
-      await network?.settle();
-    }
-  }
-
-  async #release(names: readonly string[]): Promise<void> {
-    if (names.length === 0) return;
-    await this.#backend.idle();
-    for (const name of names) {
-      this.#components.get(name)?.release();
-      this.#present.delete(name);
-    }
-    // Ranges are given back in the queue of the device's work.
-    await this.#backend.idle();
+    for (const device of [this.#first, ...this.#others]) await device.enter(phase);
   }
 }
 
-/** Whether what one plan left on the device serves another. */
-function isSame(a: ResidencyPlan, b: ResidencyPlan): boolean {
-  const summary = ({ kept, phases }: ResidencyPlan): string =>
-    JSON.stringify([
-      [...kept],
-      phases.map(({ option, components, peakBytes }) => [option.label, peakBytes, [...components.keys()]]),
-    ]);
-  return summary(a) === summary(b);
+/** The budget of a device with these components on it. */
+function budgetOf({ bytes, componentBytes }: MemoryBudget, placed: readonly ComponentName[]): DeviceBudget {
+  const named = placed.filter((component) => componentBytes.has(component));
+  const first = named.at(0);
+  if (first === undefined) return { bytes, field: 'memory.budget' };
+  const own = componentBytes.get(first) ?? bytes;
+  const other = named.find((component) => componentBytes.get(component) !== own);
+  if (other !== undefined)
+    throw new OptionError(`differs from that of ${first}, which is on the same device`, {
+      field: `memory.componentBudgets.${other}`,
+      remedy: 'Give one of them for both, or put them on devices of their own with componentBackends',
+    });
+  return { bytes: own, field: `memory.componentBudgets.${first}` };
 }

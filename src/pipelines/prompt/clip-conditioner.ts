@@ -7,7 +7,7 @@ import type { PromptReader } from './count-tokens.ts';
 import { encodePrompts, type TextReading } from './encode-prompts.ts';
 import type { GuidanceRow } from '../guidance/guidance-rows.ts';
 import type { ProgramOptions } from '../network.ts';
-import type { Component } from '../memory/residency.ts';
+import type { Component } from '../memory/device-residency.ts';
 import type { PromptEncoder } from './text-encoder.ts';
 
 /** Encodes prompts as its reading says; what else the UNet is told is for each class to add. */

@@ -4,7 +4,7 @@ import type { ComponentDemands } from '../../plan/residency.ts';
 import { forRows, type GuidanceRow } from '../guidance/guidance-rows.ts';
 import { MASKED } from '../../models/pixart-transformer.ts';
 import type { ProgramOptions } from '../network.ts';
-import type { Component } from '../memory/residency.ts';
+import type { Component } from '../memory/device-residency.ts';
 import type { PromptReader } from './count-tokens.ts';
 import type { PromptEncoder } from './text-encoder.ts';
 import type { CheckedOptions, TextOptions } from '../options/call-options.ts';

@@ -8,6 +8,7 @@ import { arrayOf, pictureOf } from '../pictures.ts';
 import {
   camelCased,
   drawTensor,
+  placed,
   schedulerSchema,
   setScheduler,
   type DrawnCases,
@@ -43,13 +44,12 @@ export const controlNetwork = (name: string): NamedNetwork => ({ name, ...networ
 export async function openControlled(
   model: Case['model'],
   nets: readonly NamedNetwork[],
-  { factory, dtype }: Setup,
+  setup: Setup,
 ): Promise<DiffusionPipeline> {
   const base = await nodeFolderSource(fixturePath(`pipelines/${model === 'sdxl' ? 'tiny-sdxl' : 'tiny-sd'}`));
   return DiffusionPipeline.fromPretrained(withNetworks(base, { unet: controlNetwork(model) }), {
     controlnet: nets.length === 1 ? networkSource(nets[0]) : nets.map(networkSource),
-    backends: [factory],
-    dtype,
+    ...placed(setup),
   });
 }
 

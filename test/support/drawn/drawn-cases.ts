@@ -7,6 +7,7 @@ import {
   SCHEDULERS,
   type BackendFactory,
   type CallOptions,
+  type ComponentBackends,
   type DiffusionPipeline,
   type Tensor,
 } from '../../../src/index.ts';
@@ -16,6 +17,13 @@ import { camelCase } from '../pictures.ts';
 export interface Setup {
   readonly factory: BackendFactory;
   readonly dtype: 'f32' | 'f16';
+  /** Components that are elsewhere. */
+  readonly componentBackends?: ComponentBackends;
+}
+
+/** The options of loading that say so. */
+export function placed({ factory, dtype, componentBackends }: Setup) {
+  return { backends: [factory], dtype, ...(componentBackends && { componentBackends }) };
 }
 
 /** The cases of a fixture. */

@@ -17,6 +17,7 @@ import { arrayOf, pictureOf } from '../pictures.ts';
 import {
   camelCased,
   drawTensor,
+  placed,
   schedulerSchema,
   setScheduler,
   type DrawnCases,
@@ -59,13 +60,12 @@ const network = (name: string) => ({ name, ...networks[name] });
 export async function openGuided(
   model: Case['model'],
   nets: readonly string[],
-  { factory, dtype }: Setup,
+  setup: Setup,
 ): Promise<DiffusionPipeline> {
   const base = await nodeFolderSource(fixturePath(`pipelines/${model === 'sdxl' ? 'tiny-sdxl' : 'tiny-sd'}`));
   return DiffusionPipeline.fromPretrained(withNetworks(base, { unet: network(model) }), {
     ...(nets.length > 0 && { controlnet: nets.map((net) => networkSource(network(net))) }),
-    backends: [factory],
-    dtype,
+    ...placed(setup),
   });
 }
 

@@ -4,7 +4,14 @@ import { DiffusionPipeline, type CallOptions, type ModelSource } from '../../../
 import { nodeFolderSource } from '../../../src/platform/node-file-source.ts';
 import { fixturePath, openTensorFixture, readFixtureJson, STARTER } from '../fixtures.ts';
 import { arrayOf, pictureOf } from '../pictures.ts';
-import { camelCased, drawTensor, schedulerSchema, setScheduler, type DrawnCases } from './drawn-cases.ts';
+import {
+  camelCased,
+  drawTensor,
+  placed,
+  schedulerSchema,
+  setScheduler,
+  type DrawnCases,
+} from './drawn-cases.ts';
 
 const caseSchema = v.looseObject({
   task: v.picklist(['image', 'inpaint']),
@@ -61,8 +68,8 @@ export const imageCases: DrawnCases = {
     Object.keys(cases).map((name) => `${model}.${name}`),
   ),
   expected: (name) => ({ shape: tensors.shape(name), data: tensors.f32(name) }),
-  open: async (name, { factory, dtype }) =>
-    DiffusionPipeline.fromPretrained(await openModel(name.split('.')[0]), { backends: [factory], dtype }),
+  open: async (name, setup) =>
+    DiffusionPipeline.fromPretrained(await openModel(name.split('.')[0]), placed(setup)),
   async draw(pipe, name) {
     const [model, ...rest] = name.split('.');
     const spec = models[model][rest.join('.')];

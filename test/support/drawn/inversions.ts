@@ -2,7 +2,7 @@
 import * as v from 'valibot';
 import { DiffusionPipeline } from '../../../src/index.ts';
 import { fixturePath, openTensorFixture, readFixtureJson } from '../fixtures.ts';
-import type { DrawnCases } from './drawn-cases.ts';
+import { placed, type DrawnCases } from './drawn-cases.ts';
 
 /** By model: files with their words, and prompts that use them. */
 export const inversions = readFixtureJson(
@@ -30,12 +30,9 @@ export const inversionCases: DrawnCases = {
     const stored = name.endsWith('.pooled') ? name : `${name}.prompt_embeds`;
     return { shape: tensors.shape(stored), data: tensors.f32(stored) };
   },
-  async open(name, { factory, dtype }) {
+  async open(name, setup) {
     const model = name.split('.')[0];
-    const pipe = await DiffusionPipeline.fromPretrained(fixturePath(`pipelines/${model}`), {
-      backends: [factory],
-      dtype,
-    });
+    const pipe = await DiffusionPipeline.fromPretrained(fixturePath(`pipelines/${model}`), placed(setup));
     // The table of words is on the device by then, and has to grow.
     await pipe.encodePrompt({ prompt: 'fox' });
     for (const [file, token] of inversions[model].words)

@@ -2,7 +2,7 @@
 import * as v from 'valibot';
 import { DiffusionPipeline, type AdapterWeight } from '../../../src/index.ts';
 import { fixturePath, openTensorFixture, readFixtureJson } from '../fixtures.ts';
-import { camelCased, drawTensor, type DrawnCases } from './drawn-cases.ts';
+import { camelCased, drawTensor, placed, type DrawnCases } from './drawn-cases.ts';
 
 const weight = v.custom<AdapterWeight>((value) => ['number', 'object'].includes(typeof value));
 const caseSchema = v.strictObject({
@@ -33,11 +33,8 @@ export const loraCases: DrawnCases = {
     ['base', ...Object.keys(cases)].map((name) => `${model}.${name}`),
   ),
   expected: (name) => ({ shape: tensors.shape(name), data: tensors.f32(name) }),
-  open: async (name, { factory, dtype }) =>
-    DiffusionPipeline.fromPretrained(fixturePath(`pipelines/${name.split('.')[0]}`), {
-      backends: [factory],
-      dtype,
-    }),
+  open: async (name, setup) =>
+    DiffusionPipeline.fromPretrained(fixturePath(`pipelines/${name.split('.')[0]}`), placed(setup)),
   async draw(pipe, name) {
     const [model, own] = name.split('.');
     const { load, set, weight: all, after = [] } = models[model][own] ?? { load: [] };

@@ -4,7 +4,14 @@ import { DiffusionPipeline, type CallOptions, type CalotypeImage, type Tensor } 
 import { openTensorFixture, readFixtureJson } from '../fixtures.ts';
 import { overlaidModel } from '../overlay.ts';
 import { arrayOf, pictureOf } from '../pictures.ts';
-import { camelCased, drawTensor, schedulerSchema, setScheduler, type DrawnCases } from './drawn-cases.ts';
+import {
+  camelCased,
+  drawTensor,
+  placed,
+  schedulerSchema,
+  setScheduler,
+  type DrawnCases,
+} from './drawn-cases.ts';
 
 const caseSchema = v.looseObject({
   class: v.string(),
@@ -43,10 +50,10 @@ export const modelCases: DrawnCases = {
     Object.keys(cases).map((name) => `${model}.${name}`),
   ),
   expected: (name) => ({ shape: tensors.shape(name), data: tensors.f32(name) }),
-  async open(name, { factory, dtype }) {
+  async open(name, setup) {
     const model = name.split('.')[0];
     const source = await overlaidModel(model, models[model].base);
-    return DiffusionPipeline.fromPretrained(source, { backends: [factory], dtype });
+    return DiffusionPipeline.fromPretrained(source, placed(setup));
   },
   async draw(pipe, name) {
     const [model, own] = name.split('.');

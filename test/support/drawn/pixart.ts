@@ -3,7 +3,14 @@ import * as v from 'valibot';
 import { DiffusionPipeline, type CallOptions, type ModelSource } from '../../../src/index.ts';
 import { nodeFolderSource } from '../../../src/platform/node-file-source.ts';
 import { fixturePath, openTensorFixture, readFixtureJson } from '../fixtures.ts';
-import { camelCased, drawTensor, schedulerSchema, setScheduler, type DrawnCases } from './drawn-cases.ts';
+import {
+  camelCased,
+  drawTensor,
+  placed,
+  schedulerSchema,
+  setScheduler,
+  type DrawnCases,
+} from './drawn-cases.ts';
 
 const caseSchema = v.looseObject({
   scheduler: schedulerSchema,
@@ -42,8 +49,8 @@ export const pixartCases: DrawnCases = {
     Object.keys(cases).map((name) => `${model}.${name}`),
   ),
   expected: (name) => ({ shape: pixartTensors.shape(name), data: pixartTensors.f32(name) }),
-  open: async (name, { factory, dtype }) =>
-    DiffusionPipeline.fromPretrained(await pixartModel(name.split('.')[0]), { backends: [factory], dtype }),
+  open: async (name, setup) =>
+    DiffusionPipeline.fromPretrained(await pixartModel(name.split('.')[0]), placed(setup)),
   async draw(pipe, name) {
     const [model, own] = name.split('.');
     const spec = pixartSpecs[model][own];

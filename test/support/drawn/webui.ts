@@ -2,7 +2,7 @@
 import * as v from 'valibot';
 import { DiffusionPipeline } from '../../../src/index.ts';
 import { fixturePath, openTensorFixture, readFixtureJson } from '../fixtures.ts';
-import { drawTensor, type DrawnCases } from './drawn-cases.ts';
+import { drawTensor, placed, type DrawnCases } from './drawn-cases.ts';
 
 const text = v.exactOptional(v.string());
 
@@ -33,10 +33,7 @@ export const webuiCases: DrawnCases = {
     shape: webuiTensors.shape(`${name}.latents`),
     data: webuiTensors.f32(`${name}.latents`),
   }),
-  open: async (name, { factory, dtype }) =>
-    DiffusionPipeline.fromPretrained(fixturePath(`pipelines/${webuiPrompts[name].model}`), {
-      backends: [factory],
-      dtype,
-    }),
+  open: async (name, setup) =>
+    DiffusionPipeline.fromPretrained(fixturePath(`pipelines/${webuiPrompts[name].model}`), placed(setup)),
   draw: async (pipe, name) => drawTensor(pipe, { ...WEBUI_CALL, ...webuiOptions(name) }),
 };

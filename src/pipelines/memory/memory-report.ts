@@ -1,0 +1,68 @@
+/** @file Residency plans as plain data, for people. */
+
+import type { ComponentPlan, Phase, PhaseOption, ResidencyPlan } from '../../plan/residency.ts';
+
+/** What becomes of a component in a phase, for people. */
+export interface ComponentReport {
+  readonly name: string;
+  /** Whether its weights are `whole` on the device, held there as `float8`, or partly `streamed` from the host. */
+  readonly weights: 'whole' | 'float8' | 'streamed';
+  readonly weightBytes: number;
+  /** Activations and what else a program takes. */
+  readonly workBytes: number;
+  /** What is copied or converted each time that the network runs. */
+  readonly movedBytes: number;
+  /** Whether it stays on the device from call to call, and is not loaded again by each. */
+  readonly isKept: boolean;
+}
+
+/** The residency plan of a device as plain data. */
+export interface DeviceMemoryReport {
+  /** The backend's name. */
+  readonly backend: string;
+  readonly budget: number;
+  /** On the device at most, predicted. */
+  readonly peakBytes: number;
+  readonly phases: readonly {
+    readonly phase: Phase;
+    readonly how: string;
+    readonly kind: PhaseOption['kind'];
+    readonly peakBytes: number;
+    readonly components: readonly ComponentReport[];
+  }[];
+}
+
+/** The plan of the device that denoises. */
+export interface MemoryReport extends DeviceMemoryReport {
+  /** Plans of the other devices that components are on, for the phases in which they take part. */
+  readonly others: readonly DeviceMemoryReport[];
+}
+
+const HOLDS = { host: 'streamed', float8: 'float8' } as const;
+
+/** A plan as plain data. */
+export function reportPlan(
+  backend: string,
+  { budget, phases, kept, peakBytes }: ResidencyPlan,
+): DeviceMemoryReport {
+  const report = (name: string, plan: ComponentPlan): ComponentReport => ({
+    name,
+    weights: plan.placement ? HOLDS[plan.placement.hold] : 'whole',
+    weightBytes: plan.weightBytes,
+    workBytes: plan.workBytes,
+    movedBytes: plan.movedBytes,
+    isKept: kept.has(name),
+  });
+  return {
+    backend,
+    budget,
+    peakBytes,
+    phases: phases.map(({ phase, option, components, peakBytes: bytes }) => ({
+      phase,
+      how: option.label,
+      kind: option.kind,
+      peakBytes: bytes,
+      components: [...components].map(([name, plan]) => report(name, plan)),
+    })),
+  };
+}

@@ -1,0 +1,46 @@
+/** @file The bytes that a call took, as its result tells them. */
+
+import type { Backend } from '../../backends/backend.ts';
+import type { Component } from './device-residency.ts';
+
+/** Bytes that a call took on a device. */
+export interface UsedMemory {
+  readonly peakDeviceBytes: number;
+  /** Of the host's memory, what the device reaches. */
+  readonly peakHostBytes: number;
+}
+
+/** Bytes that a call took where some of its components are. */
+export interface ComponentMemory extends UsedMemory {
+  /** The backend's name. */
+  readonly backend: string;
+  /** The components on it: `text_encoder`, `vae`. */
+  readonly components: readonly string[];
+}
+
+/** What backends held at most during a call, where they count it. */
+export interface CallMemory {
+  /** Of the backend that denoises. */
+  readonly memory?: UsedMemory;
+  /** Of the other backends that components are on, if there are some. */
+  readonly otherMemory?: readonly ComponentMemory[];
+}
+
+/** What the backends of these components held since their meters were restarted. */
+export function usedMemory(denoising: Backend, components: readonly Component[]): CallMemory {
+  const memory = peaksOf(denoising);
+  const backends = new Set(components.map(({ network }) => network.backend));
+  backends.delete(denoising);
+  const others = [...backends].flatMap((backend): ComponentMemory[] => {
+    const peaks = peaksOf(backend);
+    const own = components.filter(({ network }) => network.backend === backend);
+    return peaks
+      ? [{ backend: backend.name, components: own.map(({ network }) => network.name), ...peaks }]
+      : [];
+  });
+  return { ...(memory && { memory }), ...(others.length > 0 && { otherMemory: others }) };
+}
+
+function peaksOf({ memory }: Backend): UsedMemory | undefined {
+  return memory && { peakDeviceBytes: memory.peakDeviceBytes, peakHostBytes: memory.peakHostBytes };
+}
