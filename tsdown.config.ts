@@ -93,7 +93,7 @@ export default defineConfig([
     name: '@calotype/server',
     cwd: 'server',
     tsconfig: '../tsconfig.json',
-    entry: { index: 'src/index.ts', runner: 'src/runner.ts' },
+    entry: { index: 'src/index.ts', runner: 'src/runner.ts', 'encode-thread': 'src/runner/encode-thread.ts' },
     platform: 'node',
     target: 'node20',
     dts: true,

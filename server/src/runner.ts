@@ -1,6 +1,7 @@
 /** @file `@calotype/server/runner`: the program of a runner's process. It loads nothing of the web server. */
 import { sendError } from 'calotype';
 import type { DrawRequest } from './draw-request.ts';
+import { encodeInThread } from './runner/encoding-thread.ts';
 import { type HostOptions, PipelineHost } from './runner/pipeline-host.ts';
 import type { FromRunner, ToRunner } from './runner/protocol.ts';
 
@@ -12,7 +13,9 @@ export { type NamedSource, readSources } from './models.ts';
  * serialization 'advanced', as the server does.
  */
 export function runRunner(options: HostOptions): void {
-  const host = new PipelineHost(options);
+  // Both are built into one folder.
+  const encode = encodeInThread(new URL('./encode-thread.js', import.meta.url));
+  const host = new PipelineHost({ encode, ...options });
   const aborts = new Map<number, AbortController>();
 
   const draw = async (job: number, request: DrawRequest): Promise<void> => {

@@ -24,15 +24,11 @@ export function toUnitRange(value: number): number {
   return Math.min(1, Math.max(0, Math.fround(value * 0.5 + 0.5)));
 }
 
-/** 0..1 as 0..255: the product rounded to float32 and then to the nearest whole number, ties to even, as numpy does. */
-function toByte(value: number): number {
-  const scaled = Math.fround(value * 255);
-  const floor = Math.floor(scaled);
-  const rest = scaled - floor;
-  return rest > 0.5 || (rest === 0.5 && floor % 2 === 1) ? floor + 1 : floor;
-}
-
-/** Opaque pictures from a decoder's output. NaN becomes 0. Throws ConfigError unless there are three channels. */
+/**
+ * Opaque pictures from a decoder's output: 255 times its unit range, rounded to float32 as numpy does. What a clamped array
+ * stores is cut off at both ends and rounded to the nearest whole number, ties to even; NaN becomes 0.
+ * Throws ConfigError unless there are three channels.
+ */
 export function toImages({ shape, data }: DecodedPixels): CalotypeImage[] {
   const [images, height, width, channels] = shape;
   if (channels !== 3)
@@ -43,10 +39,11 @@ export function toImages({ shape, data }: DecodedPixels): CalotypeImage[] {
   const pixels = height * width;
   return Array.from({ length: images }, (_, image) => {
     const rgba = new Uint8ClampedArray(pixels * 4);
-    for (let p = 0; p < pixels; p++) {
-      const source = (image * pixels + p) * 3;
-      for (let c = 0; c < 3; c++) rgba[p * 4 + c] = toByte(toUnitRange(data[source + c]));
-      rgba[p * 4 + 3] = 255;
+    let source = image * pixels * 3;
+    for (let target = 0; target < rgba.length; target += 4) {
+      for (let c = 0; c < 3; c++)
+        rgba[target + c] = Math.fround(Math.fround(data[source++] * 0.5 + 0.5) * 255);
+      rgba[target + 3] = 255;
     }
     return { width, height, data: rgba };
   });

@@ -58,12 +58,12 @@ export async function encodePng(
         remedy: 'Give RGBA data, four bytes a pixel',
       },
     );
-  const opaque = data.every((value, i) => i % 4 !== 3 || value === 255);
+  const opaque = isOpaque(data);
   const header = new Uint8Array(13);
   new DataView(header.buffer).setUint32(0, width);
   new DataView(header.buffer).setUint32(4, height);
   header.set([8, opaque ? RGB : RGB_ALPHA], 8);
-  const pixels = filterPaeth(opaque ? dropAlpha(data) : data, width, height, opaque ? 3 : 4);
+  const pixels = filterPaeth(opaque ? dropAlpha(data) : new Uint8Array(data), width, height, opaque ? 3 : 4);
   return writePng([
     { type: 'IHDR', data: header },
     // Before the pixels, as Pillow does, so that a reader of the texts need not read those.
@@ -121,6 +121,11 @@ function refused(file: string, problem: string, remedy: string, cause?: unknown)
   return new FileFormatError(problem, { file, remedy, cause });
 }
 
+function isOpaque(rgba: Uint8ClampedArray): boolean {
+  for (let alpha = 3; alpha < rgba.length; alpha += 4) if (rgba[alpha] !== 255) return false;
+  return true;
+}
+
 function dropAlpha(rgba: Uint8ClampedArray): Uint8Array {
   const rgb = new Uint8Array((rgba.length / 4) * 3);
   for (let source = 0, target = 0; source < rgba.length; source += 4) {
@@ -131,29 +136,36 @@ function dropAlpha(rgba: Uint8ClampedArray): Uint8Array {
   return rgb;
 }
 
-/** Rows with a leading 4, each byte less its Paeth prediction (PNG, section 9.4). */
+/**
+ * Rows with a leading 4, each byte less its Paeth prediction (PNG, section 9.4). A pixel has nothing to its left in the
+ * first column, and nothing above it in the first row: the prediction is the other neighbour there.
+ */
 function filterPaeth(
-  pixels: Uint8Array | Uint8ClampedArray,
+  pixels: Uint8Array,
   width: number,
   height: number,
   channels: number,
 ): Uint8Array<ArrayBuffer> {
   const stride = width * channels;
   const out = new Uint8Array((stride + 1) * height);
-  for (let y = 0; y < height; y++) {
-    const row = y * stride;
-    const target = y * (stride + 1) + 1;
-    out[target - 1] = 4;
-    for (let x = 0; x < stride; x++) {
-      const left = x >= channels ? pixels[row + x - channels] : 0;
-      const up = y > 0 ? pixels[row + x - stride] : 0;
-      const corner = x >= channels && y > 0 ? pixels[row + x - stride - channels] : 0;
-      const toLeft = Math.abs(up - corner);
-      const toUp = Math.abs(left - corner);
-      const toCorner = Math.abs(left + up - 2 * corner);
-      const prediction = toLeft <= toUp && toLeft <= toCorner ? left : toUp <= toCorner ? up : corner;
-      out[target + x] = pixels[row + x] - prediction;
-    }
+  let target = 0;
+  for (let row = 0; row < pixels.length; row += stride) {
+    out[target++] = 4;
+    const second = row + channels;
+    const end = row + stride;
+    for (let i = row; i < second; i++) out[target++] = row > 0 ? pixels[i] - pixels[i - stride] : pixels[i];
+    if (row === 0) for (let i = second; i < end; i++) out[target++] = pixels[i] - pixels[i - channels];
+    else
+      for (let i = second; i < end; i++) {
+        const left = pixels[i - channels];
+        const up = pixels[i - stride];
+        const corner = pixels[i - stride - channels];
+        const toLeft = Math.abs(up - corner);
+        const toUp = Math.abs(left - corner);
+        const toCorner = Math.abs(left + up - 2 * corner);
+        const prediction = toLeft <= toUp && toLeft <= toCorner ? left : toUp <= toCorner ? up : corner;
+        out[target++] = pixels[i] - prediction;
+      }
   }
   return out;
 }

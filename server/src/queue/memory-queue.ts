@@ -1,5 +1,5 @@
 /** @file The queue inside the server's process: bounded, in the order of arrival; compatible jobs join those that are drawn. */
-import { batchKey, type DrawRequest, type DrawResult } from '../draw-request.ts';
+import { batchKey, type DrawRequest, type DrawResult, type DrawStep } from '../draw-request.ts';
 import { QueueFullError, RunnerDiedError, UnavailableError } from '../errors.ts';
 import type { Runner } from '../runner/runner.ts';
 import type { JobListener, JobQueue, QueueCounts } from './queue.ts';
@@ -27,10 +27,13 @@ interface Entry {
   overtaken: number;
 }
 
-/** A runner and what it draws; those jobs have equal keys. */
+/** A runner and its jobs. */
 interface Desk {
   readonly runner: Runner;
+  /** Those that have steps to go; they have equal keys. */
   readonly drawing: Set<Entry>;
+  /** Those whose pictures are decoded and encoded, beside the next ones' steps. */
+  readonly finishing: Set<Entry>;
 }
 
 /** Seconds that a job is taken to last before any has. */
@@ -48,7 +51,11 @@ export class MemoryQueue implements JobQueue {
 
   constructor(options: MemoryQueueOptions) {
     this.#options = options;
-    this.#desks = options.runners.map((runner) => ({ runner, drawing: new Set<Entry>() }));
+    this.#desks = options.runners.map((runner) => ({
+      runner,
+      drawing: new Set<Entry>(),
+      finishing: new Set<Entry>(),
+    }));
   }
 
   async submit(_id: string, request: DrawRequest, listener: JobListener): Promise<DrawResult> {
@@ -116,7 +123,7 @@ export class MemoryQueue implements JobQueue {
   }
 
   #active(): number {
-    return this.#desks.reduce((sum, { drawing }) => sum + drawing.size, 0);
+    return this.#desks.reduce((sum, { drawing, finishing }) => sum + drawing.size + finishing.size, 0);
   }
 
   #full(): QueueFullError {
@@ -146,36 +153,44 @@ export class MemoryQueue implements JobQueue {
     }
   }
 
-  /** An idle runner, else one whose pictures a job can join. */
+  /** An idle runner, else one whose last pictures need no more steps, else one whose pictures a job can join. */
   #deskFor({ key, request }: Entry): Desk | undefined {
-    const idle = this.#desks.find(({ drawing }) => drawing.size === 0);
+    const { maxBatch } = this.#options;
+    const free = this.#desks.filter(({ drawing, finishing }) => {
+      const isSame = [...finishing].every((entry) => entry.request.model === request.model);
+      return drawing.size === 0 && isSame && picturesOf(finishing) <= maxBatch;
+    });
+    const idle = free.find(({ finishing }) => finishing.size === 0) ?? free[0];
     if (idle || key === undefined) return idle;
     return this.#desks.find(({ drawing }) => {
-      const entries = [...drawing];
-      const pictures = entries.reduce((sum, entry) => sum + entry.request.seeds.length, 0);
-      return entries[0].key === key && pictures + request.seeds.length <= this.#options.maxBatch;
+      const [first] = drawing;
+      return first?.key === key && picturesOf(drawing) + request.seeds.length <= maxBatch;
     });
   }
 
-  async #run({ runner, drawing }: Desk, entry: Entry): Promise<void> {
+  async #run(desk: Desk, entry: Entry): Promise<void> {
+    const { runner, drawing, finishing } = desk;
     const { request, listener } = entry;
     const begin = performance.now();
     drawing.add(entry);
     entry.attempts++;
+    const onStep = (step: DrawStep): void => {
+      listener.onStep?.(step);
+      if (step.done < step.total || !drawing.delete(entry)) return;
+      finishing.add(entry);
+      this.#dispatch();
+    };
     try {
       listener.onStart?.();
-      const result = await runner.draw({
-        request,
-        signal: listener.signal,
-        onStep: (step) => listener.onStep?.(step),
-      });
-      const seconds = (performance.now() - begin) / 1000 / drawing.size;
+      const result = await runner.draw({ request, signal: listener.signal, onStep });
+      const seconds = (performance.now() - begin) / 1000 / (drawing.size + finishing.size);
       this.#jobSeconds += (seconds - this.#jobSeconds) / 8;
       entry.resolve(result);
     } catch (reason) {
       this.#retry(entry, reason);
     } finally {
       drawing.delete(entry);
+      finishing.delete(entry);
       this.#dispatch();
       this.#check();
     }
@@ -193,4 +208,8 @@ export class MemoryQueue implements JobQueue {
   #check(): void {
     if (this.#waiting.length === 0 && this.#active() === 0) this.#onEmpty();
   }
+}
+
+function picturesOf(entries: ReadonlySet<Entry>): number {
+  return [...entries].reduce((sum, { request }) => sum + request.seeds.length, 0);
 }

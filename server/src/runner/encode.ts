@@ -28,17 +28,20 @@ const webp = lazy(async () => {
 });
 
 /**
- * A picture as a file.
+ * Makes a file of a picture.
  * @param text what a PNG file says about itself; the others say nothing
  */
-export async function encodePicture(
+export type PictureEncoder = (
   image: CalotypeImage,
-  { format, quality }: OutputFile,
+  output: OutputFile,
   text: Readonly<Record<string, string>>,
-): Promise<Uint8Array> {
+) => Promise<Uint8Array>;
+
+/** Makes it in this thread. */
+export const encodePicture: PictureEncoder = async (image, { format, quality }, text) => {
   if (format === 'png') return encodePng(image, { text });
   const encode = await (format === 'jpeg' ? jpeg() : webp());
   const { width, height, data } = image;
   const pixels = { width, height, data: Uint8ClampedArray.from(data), colorSpace: 'srgb' as const };
   return new Uint8Array(await encode(pixels, { quality }));
-}
+};

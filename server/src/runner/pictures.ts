@@ -1,7 +1,7 @@
 /** @file PNG files in and out of a pipeline. */
-import { type CalotypeImage, decodePng, encodePng, recipeTexts } from 'calotype';
+import { type CalotypeImage, decodePng, recipeTexts } from 'calotype';
 import { type DrawRequest, type MaskFile, type Picture, PNG, type PngFile } from '../draw-request.ts';
-import { encodePicture } from './encode.ts';
+import type { PictureEncoder } from './encode.ts';
 import { version } from '../version.ts';
 import type { SharedSettings } from './call-options.ts';
 
@@ -20,49 +20,42 @@ export function readMask({ png, paint }: MaskFile): CalotypeImage {
 
 /** Pictures of a call, each with its recipe in the file. */
 export async function encodePictures(
-  request: DrawRequest,
+  { prompt, negativePrompt, scheduler, promptSyntax, seeds, output = PNG }: DrawRequest,
   images: readonly CalotypeImage[],
   settings: SharedSettings,
+  encode: PictureEncoder,
 ): Promise<Picture[]> {
-  const pictures: Picture[] = [];
-  for (const [i, seed] of request.seeds.entries())
-    pictures.push(await encodeOne(request, seed, images[i], settings));
-  return pictures;
-}
-
-async function encodeOne(
-  { prompt, negativePrompt, scheduler, promptSyntax, output = PNG }: DrawRequest,
-  seed: DrawRequest['seeds'][number],
-  image: CalotypeImage,
-  settings: SharedSettings,
-): Promise<Picture> {
-  const { width, height } = image;
-  const number = typeof seed === 'number' ? seed : seed.seed;
-  const text = recipeTexts({
-    ...settings,
-    calotype: version,
-    prompt,
-    ...(negativePrompt !== undefined && { negativePrompt }),
-    ...(scheduler !== undefined && { sampler: scheduler }),
-    ...(promptSyntax === 'webui' && { promptSyntax: 'webui' }),
-    seed: number,
-    ...(typeof seed === 'object' && { seedDevice: seed.device }),
-    width,
-    height,
+  const pictures = seeds.map(async (seed, i) => {
+    const { width, height } = images[i];
+    const number = typeof seed === 'number' ? seed : seed.seed;
+    const text = recipeTexts({
+      ...settings,
+      calotype: version,
+      prompt,
+      ...(negativePrompt !== undefined && { negativePrompt }),
+      ...(scheduler !== undefined && { sampler: scheduler }),
+      ...(promptSyntax === 'webui' && { promptSyntax: 'webui' }),
+      seed: number,
+      ...(typeof seed === 'object' && { seedDevice: seed.device }),
+      width,
+      height,
+    });
+    return {
+      file: await encode(images[i], output, text),
+      format: output.format,
+      width,
+      height,
+      seed: number,
+      parameters: text['parameters'],
+    };
   });
-  return {
-    file: await encodePicture(image, output, text),
-    format: output.format,
-    width,
-    height,
-    seed: number,
-    parameters: text['parameters'],
-  };
+  return Promise.all(pictures);
 }
 
 /** Previews as files. */
-export async function encodePreviews(previews: readonly CalotypeImage[]): Promise<PngFile[]> {
-  const encoded: PngFile[] = [];
-  for (const preview of previews) encoded.push(await encodePng(preview));
-  return encoded;
+export async function encodePreviews(
+  previews: readonly CalotypeImage[],
+  encode: PictureEncoder,
+): Promise<PngFile[]> {
+  return Promise.all(previews.map((preview) => encode(preview, PNG, {})));
 }

@@ -1,10 +1,17 @@
 /** @file Draws jobs in this process: their pipelines, LoRAs and batches. */
 import { setImmediate } from 'node:timers/promises';
-import { type ContinuousBatch, type DenoisingStep, NotFoundError, type Scheduler } from 'calotype';
-import type { DrawResult } from '../draw-request.ts';
+import {
+  type CalotypeImage,
+  type ContinuousBatch,
+  type DenoisingStep,
+  NotFoundError,
+  type Scheduler,
+} from 'calotype';
+import type { DrawResult, DrawStep } from '../draw-request.ts';
 import { findModel, type NamedSource } from '../models.ts';
 import { callOptions, schedulerOf, settingsOf } from './call-options.ts';
 import { type LoadOptions, LoadedModels, type LoadedModel } from './loaded-models.ts';
+import { encodePicture, type PictureEncoder } from './encode.ts';
 import { encodePictures, encodePreviews } from './pictures.ts';
 import type { RunnerJob } from './runner.ts';
 
@@ -15,6 +22,8 @@ export interface HostOptions extends LoadOptions {
   readonly loras?: readonly NamedSource[];
   /** Pictures that are drawn at a time, each at its own step; 1, the default, for one call after the other. */
   readonly maxBatch?: number;
+  /** Makes files of pictures; default in this thread. */
+  readonly encode?: PictureEncoder;
 }
 
 /** What a host keeps with a pipeline. */
@@ -32,12 +41,14 @@ const LORA_NAME = /<lora:([^:>]+)/g;
 export class PipelineHost {
   readonly #options: HostOptions;
   readonly #models: LoadedModels<Held>;
+  readonly #encode: PictureEncoder;
   /** Jobs are begun one after the other: a call has the scheduler and the adapters of the moment it is made. */
   #beginning: Promise<unknown> = Promise.resolve();
 
   constructor(options: HostOptions) {
     const { maxBatch = 1 } = options;
     this.#options = options;
+    this.#encode = options.encode ?? encodePicture;
     this.#models = new LoadedModels(options, (pipe) => ({
       batch: pipe.continuousBatch({ maxImages: maxBatch }),
       scheduler: pipe.scheduler,
@@ -59,12 +70,13 @@ export class PipelineHost {
     const before = this.#beginning;
     const begun = before.then(() => this.#begin(job));
     this.#beginning = begun.catch(() => undefined);
-    const { drawing, model, noticed, scheduler } = await begun;
+    const { drawing, model, noticed, reporter, scheduler } = await begun;
     try {
       const output = await drawing;
       const cut = output.truncatedPrompts.map((end) => `the model did not read: "${end}"`);
       const settings = settingsOf(output.options, scheduler, request.model);
-      const pictures = await encodePictures(request, output.images, settings);
+      const pictures = await encodePictures(request, output.images, settings, this.#encode);
+      await reporter.told;
       return { pictures, notices: [...noticed, ...cut], seconds: (performance.now() - begin) / 1000 };
     } finally {
       await model.release();
@@ -89,10 +101,11 @@ export class PipelineHost {
       const scheduler = schedulerOf(request.scheduler, held.scheduler);
       pipe.scheduler = scheduler;
       const options = { ...callOptions(request, pipe.recommended), signal };
-      const drawing = held.batch.draw(options, { onStep: stepReporter(request.previews, onStep) });
+      const reporter = new StepReporter(request.previews, onStep, this.#encode);
+      const drawing = held.batch.draw(options, { onStep: (step) => reporter.report(step) });
       // It is awaited a moment later.
       drawing.catch(() => undefined);
-      return { drawing, model, noticed, scheduler };
+      return { drawing, model, noticed, reporter, scheduler };
     } catch (error) {
       await model.release();
       throw error;
@@ -119,18 +132,41 @@ export class PipelineHost {
   }
 }
 
-/** Tells of steps as the device finishes them, while later ones are being queued. */
-function stepReporter(count: number, onStep: RunnerJob['onStep']) {
-  return async ({ index, total, finished, preview }: DenoisingStep): Promise<void> => {
-    const previews = isPreviewed(count, index, total) ? await encodePreviews(await preview()) : [];
-    // A step that fails also fails the call, which is where the error is handled.
-    finished.then(
-      () => onStep({ done: index + 1, total, previews }),
-      () => undefined,
-    );
+/** Tells of steps in their order, as the device finishes them, while later ones are being queued and previews encoded. */
+class StepReporter {
+  readonly #count: number;
+  readonly #onStep: RunnerJob['onStep'];
+  readonly #encode: PictureEncoder;
+  /** Resolves when all steps so far have been told of. */
+  told: Promise<void> = Promise.resolve();
+
+  /** @param count of previews */
+  constructor(count: number, onStep: RunnerJob['onStep'], encode: PictureEncoder) {
+    this.#count = count;
+    this.#onStep = onStep;
+    this.#encode = encode;
+  }
+
+  async report({ index, total, finished, preview }: DenoisingStep): Promise<void> {
+    const images = isPreviewed(this.#count, index, total) ? await preview() : [];
+    this.told = this.#tell(this.told, { done: index + 1, total }, images, finished);
     // A backend that computes on this thread would otherwise keep cancelling from being heard between steps.
     await setImmediate();
-  };
+  }
+
+  async #tell(
+    before: Promise<void>,
+    step: Omit<DrawStep, 'previews'>,
+    images: readonly CalotypeImage[],
+    finished: Promise<void>,
+  ): Promise<void> {
+    try {
+      const [previews] = await Promise.all([encodePreviews(images, this.#encode), finished, before]);
+      this.#onStep({ ...step, previews });
+    } catch {
+      // A step that fails also fails the call, which is where the error is handled.
+    }
+  }
 }
 
 /** Whether one of `count` previews, spread evenly over the steps before the last, falls on a step. */
