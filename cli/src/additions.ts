@@ -11,7 +11,7 @@ import {
 } from 'calotype';
 import { ADDITION_ENTRIES, type ADDITION_ARGS } from './addition-args.ts';
 import { argumentReader, listOf, type ArgumentReader } from './arguments.ts';
-import { readChoice, readInteger, readNumber, readSize } from './options.ts';
+import { readChoice, readInteger, readNumber, readSides, readSize } from './options.ts';
 import { readPicture } from './picture.ts';
 
 /** An IP-Adapter's place, as `loadIpAdapter` takes it. */
@@ -74,11 +74,11 @@ export function readAdditions(args: Readonly<Record<string, unknown>>): Addition
       hires,
       cacheInterval: read('cache-interval', (option, value) => readInteger(option, value, { min: 1 })),
       noiseLevel: read('noise-level', (option, value) => readInteger(option, value, { min: 0 })),
-      originalSize: read('original-size', readSides),
-      targetSize: read('target-size', readSides),
+      originalSize: read('original-size', readSizeCondition),
+      targetSize: read('target-size', readSizeCondition),
       cropsCoordsTopLeft: read('crops-coords', readCoordinates),
-      negativeOriginalSize: read('negative-original-size', readSides),
-      negativeTargetSize: read('negative-target-size', readSides),
+      negativeOriginalSize: read('negative-original-size', readSizeCondition),
+      negativeTargetSize: read('negative-target-size', readSizeCondition),
       negativeCropsCoordsTopLeft: read('negative-crops-coords', readCoordinates),
     }),
     refining: present({
@@ -143,9 +143,9 @@ function readFreeU(option: string, text: string): FreeUOptions {
   });
 }
 
-/** `WIDTHxHEIGHT` as diffusers' [height, width]. */
-function readSides(option: string, text: string): [number, number] {
-  const { width, height } = readSize(option, text);
+/** `WIDTHxHEIGHT` as diffusers' [height, width]; what SDXL is told may be any size. */
+function readSizeCondition(option: string, text: string): [number, number] {
+  const { width, height } = readSides(option, text);
   return [height, width];
 }
 

@@ -4,6 +4,7 @@ import {
   DiffusionPipeline,
   encodePng,
   isWeightFile,
+  OptionError,
   recipeTexts,
   type CallOptions,
   type PipelineOutput,
@@ -150,6 +151,11 @@ async function drawWith(
     ...(isBase && request.control && { controlnet: request.control.nets }),
   });
   try {
+    if (request.refiner && pipe.className !== 'StableDiffusionXLPipeline')
+      throw new OptionError(`'${model}' is a model for ${pipe.className}, and SDXL alone has refiners`, {
+        field: '--refiner',
+        remedy: 'Leave it out, or give an SDXL model and its refiner.',
+      });
     const loadSeconds = (performance.now() - begin) / 1000;
     if (request.scheduler)
       pipe.scheduler = SCHEDULER_PRESETS[request.scheduler].fromConfig(pipe.scheduler.config);

@@ -39,17 +39,31 @@ export function readNumber(
   return value;
 }
 
-/** `WIDTHxHEIGHT` in pixels, each a positive multiple of 8 (the autoencoders shrink by 8), or one number for both. */
-export function readSize(option: string, text: string): { readonly width: number; readonly height: number } {
-  const match = /^(\d{1,5})(?:[x×](\d{1,5}))?$/i.exec(text);
+/** Pixels. */
+interface Sides {
+  readonly width: number;
+  readonly height: number;
+}
+
+/** The largest side that the library takes. */
+const MOST_PIXELS = 65_536;
+
+/** `WIDTHxHEIGHT` in pixels, or one number for both. */
+export function readSides(option: string, text: string): Sides {
+  const match = /^(\d+)(?:[x×](\d+))?$/i.exec(text);
   const width = Number(match?.[1]);
   const height = Number(match?.[2] ?? match?.[1]);
-  if (!match || width < 8 || height < 8) {
-    throw new OptionError(`'${text}' is not a size`, {
-      field: option,
-      remedy: `Give WIDTHxHEIGHT in pixels, such as ${option} 256x256.`,
-    });
-  }
+  const remedy = `Give WIDTHxHEIGHT in pixels, such as ${option} 256x256.`;
+  if (!match || width < 1 || height < 1)
+    throw new OptionError(`'${text}' is not a size`, { field: option, remedy });
+  if (Math.max(width, height) > MOST_PIXELS)
+    throw new OptionError(`'${text}' is over ${MOST_PIXELS} pixels`, { field: option, remedy });
+  return { width, height };
+}
+
+/** The same where each must be a multiple of 8, because the autoencoders shrink by 8. */
+export function readSize(option: string, text: string): Sides {
+  const { width, height } = readSides(option, text);
   if (width % 8 !== 0 || height % 8 !== 0) {
     const near = (pixels: number): number => Math.max(8, Math.round(pixels / 8) * 8);
     throw new OptionError(`${text} is not a multiple of 8 each way`, {

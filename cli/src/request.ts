@@ -174,6 +174,13 @@ function readControl(nets: readonly string[], images: readonly string[]): Contro
 /** `FILE` or `FILE:WEIGHT`. */
 function readLora(text: string): Lora {
   const [, source = text, weight = '1'] = /^(.+):([-+]?(?:\d+\.?\d*|\.\d+))$/.exec(text) ?? [];
+  // What stands behind the name of a file can only be meant as its weight.
+  const [, rest] = /\.safetensors:([^/\\]*)$/i.exec(source) ?? [];
+  if (rest !== undefined)
+    throw new OptionError(`'${rest}' is not a weight`, {
+      field: '--lora',
+      remedy: `Give a number, such as --lora ${source.slice(0, source.length - rest.length)}0.8.`,
+    });
   const name = source
     .replace(/[/\\]+$/, '')
     .replace(/^.*[/\\]/, '')

@@ -208,7 +208,7 @@ export function readWorkerRequest(
   const { text, count } = readers(args);
   return {
     ...readRunnerRequest(args, rawArgs),
-    queue: readRedis(text('queue') ?? ''),
+    queue: readRedis(text('queue')),
     storage: readStorage(text('storage')),
     attempts: count('attempts', 1) ?? 2,
     lockSeconds: count('lock', 1, 3600) ?? 30,
@@ -222,9 +222,9 @@ function readers(args: Readonly<Record<string, unknown>>) {
   return { text, count };
 }
 
-function readRedis(url: string): string {
-  if (/^rediss?:\/\/./.test(url)) return url;
-  throw new OptionError(`'${url}' is no address of a Redis`, {
+function readRedis(url: string | undefined): string {
+  if (url !== undefined && /^rediss?:\/\/./.test(url)) return url;
+  throw new OptionError(url === undefined ? 'is missing' : `'${url}' is no address of a Redis`, {
     field: '--queue',
     remedy: 'Give --queue redis://host:port.',
   });

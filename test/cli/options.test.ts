@@ -59,9 +59,14 @@ describe('readSize', () => {
 
   it('offers the nearest multiple of 8', () => {
     expect(() => readSize('--size', '250x256')).toThrow(refused(/multiple of 8.*--size 248x256/));
+    expect(() => readSize('--size', '3')).toThrow(refused(/multiple of 8.*--size 8x8/));
   });
 
-  it.each(['256x', 'x256', '256x256x256', '-8x8', '0x8', '4', '256 x 256', '256*256', 'big'])(
+  it('says which are too large', () => {
+    expect(() => readSize('--size', '100000x8')).toThrow(refused(/'100000x8' is over 65536 pixels/));
+  });
+
+  it.each(['256x', 'x256', '256x256x256', '-8x8', '0x8', '256 x 256', '256*256', 'big'])(
     'refuses %j',
     (text) => {
       expect(() => readSize('--size', text)).toThrow(

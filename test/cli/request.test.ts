@@ -16,6 +16,14 @@ describe('LoRA files', () => {
     ],
     ['C:\\x\\y.safetensors', [{ source: 'C:\\x\\y.safetensors', name: 'y', weight: 1 }]],
   ])('reads %s', (text, loras) => expect(read({ lora: text }).loras).toEqual(loras));
+
+  it.each(['a.safetensors:strong', 'a.safetensors:', 'b.safetensors,a.safetensors:1.2.3'])(
+    'refuses the weight of %s',
+    (text) =>
+      expect(() => read({ lora: text })).toThrow(
+        /--lora: '[^']*' is not a weight. Give a number, such as --lora a.saf/,
+      ),
+  );
 });
 
 describe('ControlNets', () => {
@@ -49,7 +57,7 @@ describe('additions', () => {
       'pag-layers': 'mid,up_blocks.1',
       'hires-size': '640x512',
       'hires-upscaler': 'lanczos',
-      'original-size': '1024x768',
+      'original-size': '1023x767',
       'crops-coords': '8,16',
       'aesthetic-score': '7',
       freeu: '0.9,0.2,1.2,1.4',
@@ -61,7 +69,7 @@ describe('additions', () => {
         cacheInterval: 3,
         pagAppliedLayers: ['mid', 'up_blocks.1'],
         hires: { width: 640, height: 512, upscaler: 'lanczos' },
-        originalSize: [768, 1024],
+        originalSize: [767, 1023],
         cropsCoordsTopLeft: [8, 16],
       },
       refining: { aestheticScore: 7 },
