@@ -7,9 +7,9 @@
 /** What an error is about; the parts that are known are joined into the message. */
 export interface ErrorDetails {
   /** File, URL or repository path that is at fault. */
-  readonly file?: string;
+  readonly file?: string | undefined;
   /** Field, tensor, option or node inside it. */
-  readonly field?: string;
+  readonly field?: string | undefined;
   /** What the reader can do about it. */
   readonly remedy: string;
   readonly cause?: unknown;

@@ -37,6 +37,8 @@ const recipeSchema = v.looseObject({
 /** The options behind one picture. Other options of the call may be added under their own names. */
 export type Recipe = Readonly<v.InferOutput<typeof recipeSchema>>;
 
+const REMEDY = 'Give a recipe as calotype writes it into its pictures, or correct this field';
+
 /** Keywords of the two texts. */
 const PARAMETERS = 'parameters';
 const RECIPE = 'calotype';
@@ -52,7 +54,9 @@ export function recipeTexts(recipe: Recipe): Record<string, string> {
  */
 export function readRecipe(texts: ReadonlyMap<string, string>, file = 'the picture'): Recipe | undefined {
   const text = texts.get(RECIPE);
-  return text === undefined ? undefined : validate(recipeSchema, parseJson(text, file), { file });
+  return text === undefined
+    ? undefined
+    : validate(recipeSchema, parseJson(text, file), { file, remedy: REMEDY });
 }
 
 /** stable-diffusion-webui's form (modules/processing.py, create_infotext): prompt, negative prompt, one line of settings. */

@@ -10,6 +10,8 @@ export interface ConfigContext {
   readonly file: string;
   /** Told about what was ignored; nothing is told by default. */
   readonly onNotice?: (notice: string) => void;
+  /** What to do about a field that is wrong; by default what there is to do about a model's file. */
+  readonly remedy?: string;
 }
 
 const CORRECT = 'Correct this field, or use the file as it was published with the model';
@@ -22,17 +24,26 @@ export function validate<Output>(
   context: ConfigContext,
 ): Output {
   // valibot takes an array for an object, and with all fields optional it would pass.
+  const { file, remedy = CORRECT } = context;
   if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw new ConfigError('expected a JSON object', { file: context.file, remedy: CORRECT });
+    throw new ConfigError('expected a JSON object', { file, remedy });
   const result = v.safeParse(schema, value);
   if (result.success) return result.output;
   const [issue] = result.issues;
   const field = v.getDotPath(issue);
-  throw new ConfigError(issue.message, {
-    file: context.file,
+  throw new ConfigError(describeIssue(issue), {
+    file,
     ...(field === null ? {} : { field }),
-    remedy: issue.type === 'custom' ? UNSUPPORTED : CORRECT,
+    remedy: issue.type === 'custom' ? UNSUPPORTED : remedy,
   });
+}
+
+/** What is wrong with a value: valibot's own words are for those who write schemas. */
+export function describeIssue({ message, expected, received }: v.BaseIssue<unknown>): string {
+  if (expected === null || !message.startsWith('Invalid ')) return message;
+  if (received === 'undefined') return 'is missing';
+  if (expected === 'never') return 'there is no such field';
+  return `Expected ${expected}, but it is ${received}`;
 }
 
 /** ConfigError for fields that are valid alone but not together. */

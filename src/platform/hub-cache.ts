@@ -112,7 +112,12 @@ class CachedHubSource implements ModelSource {
       if (!(error instanceof InterruptedDownloadError)) throw error;
       const commit = this.#commit ?? (await this.#readRef());
       const file = commit === undefined ? undefined : await this.#cachedFile(commit, path);
-      if (file === undefined) throw error;
+      if (file === undefined)
+        throw new DownloadError(error.problem, {
+          file: error.file,
+          remedy: `${error.remedy}. For a folder on this machine write "./${this.name}"`,
+          cause: error,
+        });
       this.#commit = commit;
       this.#offline = true;
       this.#options.onNotice?.(`${error.message} Using the files of ${this.name} that are in the cache.`);

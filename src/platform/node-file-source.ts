@@ -25,19 +25,25 @@ export async function openNodeFile(path: string): Promise<ByteSource> {
   throw new NotFoundError('there is no such file', { file: path, remedy: 'Check the path and its spelling' });
 }
 
-async function openIfThere(path: string): Promise<ByteSource | undefined> {
-  let handle: FileHandle;
+/** What looking at a path gives; undefined where there is nothing. Throws FileFormatError where it may not be read. */
+export async function ifThere<T>(path: string, look: () => Promise<T>): Promise<T | undefined> {
   try {
-    handle = await open(path, 'r');
+    return await look();
   } catch (cause) {
     const code = systemErrorCode(cause);
-    if (ABSENT.has(code ?? '')) return undefined;
-    throw new FileFormatError(`could not be opened (${code})`, {
+    if (code === undefined) throw cause;
+    if (ABSENT.has(code)) return undefined;
+    throw new FileFormatError(`could not be read (${code})`, {
       file: path,
-      remedy: 'Check that you may read it',
+      remedy: 'Check the path, and that you may read it',
       cause,
     });
   }
+}
+
+async function openIfThere(path: string): Promise<ByteSource | undefined> {
+  const handle = await ifThere(path, () => open(path, 'r'));
+  if (handle === undefined) return undefined;
   const stats = await handle.stat();
   if (stats.isFile()) return new NodeFileSource(path, stats.size, handle);
   await handle.close();
@@ -81,10 +87,7 @@ class NodeFileSource implements ByteSource {
 
 /** A model folder on disk; links inside it are followed. Throws NotFoundError if there is no such folder. */
 export async function nodeFolderSource(folder: string): Promise<ModelSource> {
-  const stats = await stat(folder).catch((error: unknown) => {
-    if (ABSENT.has(systemErrorCode(error) ?? '')) return undefined;
-    throw error;
-  });
+  const stats = await ifThere(folder, () => stat(folder));
   if (stats?.isDirectory() !== true)
     throw new NotFoundError(stats === undefined ? 'there is no such folder' : 'is not a folder', {
       file: folder,
@@ -109,21 +112,11 @@ export async function nodeFolderSource(folder: string): Promise<ModelSource> {
 
 /** Whether there is a file (or a link to one) at a path. */
 export async function isFile(path: string): Promise<boolean> {
-  try {
-    return (await stat(path)).isFile();
-  } catch (error) {
-    if (ABSENT.has(systemErrorCode(error) ?? '')) return false;
-    throw error;
-  }
+  return (await ifThere(path, () => stat(path)))?.isFile() ?? false;
 }
 
 /** Names of the files in a folder, links included; none if there is no such folder. */
 export async function listFiles(folder: string): Promise<string[]> {
-  try {
-    const entries = await readdir(folder, { withFileTypes: true });
-    return entries.filter((entry) => !entry.isDirectory()).map(({ name }) => name);
-  } catch (error) {
-    if (ABSENT.has(systemErrorCode(error) ?? '')) return [];
-    throw error;
-  }
+  const entries = (await ifThere(folder, () => readdir(folder, { withFileTypes: true }))) ?? [];
+  return entries.filter((entry) => !entry.isDirectory()).map(({ name }) => name);
 }

@@ -7,14 +7,7 @@ import { hubRepository, hubSettings } from '../loaders/hub.ts';
 import type { ModelSource } from '../loaders/model-source.ts';
 import type { FromPretrainedOptions } from '../pipelines/load/from-pretrained.ts';
 import { cachedHubSource, hubCacheFolder } from './hub-cache.ts';
-import { isFile, nodeFolderSource, openNodeFile } from './node-file-source.ts';
-
-async function isFolder(path: string): Promise<boolean> {
-  return stat(path).then(
-    (found) => found.isDirectory(),
-    () => false,
-  );
-}
+import { ifThere, isFile, nodeFolderSource, openNodeFile } from './node-file-source.ts';
 
 /** Whether a name is written as a path, so that it cannot be meant as a Hub id. */
 function isWrittenAsPath(source: string): boolean {
@@ -29,13 +22,13 @@ export async function openLocalFile(source: string): Promise<ByteSource | undefi
   return isWrittenAsPath(source) || (await isFile(source)) ? openNodeFile(source) : undefined;
 }
 
-/** A folder that exists, or is written as a path; else a Hub repository. */
+/** What exists or is written as a path, which must be a folder; else a Hub repository. */
 export async function resolveNodeModel(
   source: string,
   { revision, onProgress }: FromPretrainedOptions,
   onNotice: (notice: string) => void,
 ): Promise<ModelSource> {
-  if (isWrittenAsPath(source) || (await isFolder(source))) return nodeFolderSource(source);
+  if (isWrittenAsPath(source) || (await ifThere(source, () => stat(source)))) return nodeFolderSource(source);
   return cachedHubSource(hubRepository(source, revision), {
     settings: hubSettings(process.env),
     cacheFolder: hubCacheFolder(process.env),

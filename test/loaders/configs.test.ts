@@ -103,7 +103,7 @@ describe('UNet2DConditionModel', () => {
     ['only_cross_attention', [true], /has 1 entries, but block_out_channels has 4 levels/],
     ['act_fn', 'mish', /supported: "silu", "swish"/],
     ['_class_name', 'UNet2DModel', /supported: "UNet2DConditionModel"/],
-    ['in_channels', '4', /Expected number/],
+    ['in_channels', '4', /Expected number, but it is "4"/],
     ['in_channels', 4.5, /safe integer/],
     ['in_channels', 0, />=1/],
     ['norm_num_groups', null, /Expected number/],
