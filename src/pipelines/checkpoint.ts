@@ -26,10 +26,10 @@ export function stepsDone(from: Checkpoint, total: number): number {
 }
 
 /** @throws OptionError for what no step gave. */
-export function checkCheckpoint(from: Checkpoint | undefined): void {
+export function checkCheckpoint(from: Checkpoint | null | undefined): void {
   if (from === undefined) return;
-  const counts = [from.done, from.total];
-  const fits = counts.every(Number.isInteger) && from.done > 0 && from.done <= from.total;
-  if (!fits || !(from.state instanceof Float32Array))
+  const { done = 0, total = 0, state } = from ?? {};
+  const fits = [done, total].every(Number.isInteger) && done > 0 && done <= total;
+  if (!fits || !(state instanceof Float32Array))
     refuse('resumeFrom', 'it is no checkpoint', 'Give what `checkpoint` of a step gave');
 }

@@ -12,6 +12,8 @@ import type { Scheduler } from '../schedulers/scheduler.ts';
 import type { CallOptions, OptionDefaults } from './options/call-options.ts';
 import { checkOptions } from './options/check-options.ts';
 import { refuse } from './options/checks.ts';
+import { checkEncodeOptions, checkSyntax } from './options/text-options.ts';
+import { CallQueue } from './call-queue.ts';
 import { taskDefaults, takesOption } from './families/families.ts';
 import { readControl, type Control } from './control/control.ts';
 import type { UNet2DConditionConfig } from '../loaders/configs/unet.ts';
@@ -22,7 +24,7 @@ import { type AddedFileSource, type FindFileOptions, openAddedFile } from './loa
 import { countPromptTokens, type PromptTokens } from './prompt/count-tokens.ts';
 import { EMBEDDING_FILE } from './prompt/embedding-file.ts';
 import type { Platform } from './load/from-pretrained.ts';
-import { checkOptionNames } from './options/option-names.ts';
+import { checkIsOptions, checkOptionNames } from '../option-names.ts';
 import { forgetTokens, learnTokens, type LearnOptions } from './prompt/textual-inversions.ts';
 import type { LoadedPipeline } from './load/loaded-pipeline.ts';
 import type { ComponentName } from './load/placement.ts';
@@ -141,6 +143,18 @@ const INVERSION_OPTIONS = [
   'signal',
 ] as const satisfies readonly (keyof LoadTextualInversionOptions)[];
 
+/** Throws OptionError for what is no scheduler: a name, or a class in place of what its `fromConfig` makes. */
+function checkScheduler(value: unknown): void {
+  const isScheduler =
+    typeof value === 'object' && value !== null && 'setTimesteps' in value && 'steps' in value;
+  if (!isScheduler)
+    refuse(
+      'scheduler',
+      'it is no scheduler',
+      'Assign one that was made, such as EulerDiscreteScheduler.fromConfig(pipe.scheduler.config)',
+    );
+}
+
 /** A promise to be settled from outside; rejections that nobody looks at are not reported as unhandled. */
 function deferred<T>(): {
   promise: Promise<T>;
@@ -188,39 +202,16 @@ export function makePipeline(
   const imageBackend = placement.of('imageEncoder');
   let { scheduler } = loaded;
   let freeU: readonly FreeUScales[] | undefined;
-  let tail: Promise<unknown> = Promise.resolve();
-  /** Calls that wait for those before them. */
-  let behind = 0;
+  const queue = new CallQueue();
   const refines = conditioner.microConditions === 5;
+  const member = { className, refines };
   const granularity = vae.scaleFactor * loaded.granularity;
-  const isTaken = (option: string): boolean => takesOption({ className, refines }, option);
-
-  /** Waits for what was begun before; call the result when done. */
-  const turn = async (): Promise<() => void> => {
-    const before = tail;
-    let release = (): void => undefined;
-    tail = new Promise<void>((resolve) => (release = resolve));
-    behind++;
-    await before;
-    behind--;
-    return release;
-  };
-
-  /** Does something when all that was begun before is done. */
-  const inTurn = async <T>(work: () => T | Promise<T>): Promise<T> => {
-    const release = await turn();
-    try {
-      return await work();
-    } finally {
-      release();
-    }
-  };
 
   const adapters = new LoraAdapters({
     platform,
     networks: loaded.networks,
     onNotice: (notice) => void loaded.notices.push(notice),
-    enqueue: inTurn,
+    enqueue: (work) => queue.run(work),
   });
 
   /** The UNet's configuration. Throws OptionError for models with a transformer. */
@@ -239,11 +230,12 @@ export function makePipeline(
     mounts: loaded.besideUNet,
     forget: (tensors) => denoiser.forget(tensors),
     onNotice: (notice) => void loaded.notices.push(notice),
-    enqueue: inTurn,
+    enqueue: (work) => queue.run(work),
   });
 
   /** A call's options, checked. */
   const readCall = (options: CallOptions) => {
+    checkIsOptions(className, options);
     const task = readTask(options, {
       latentChannels: vae.kind.config.latentChannels,
       inpaints: isInpaintingUNet(unet),
@@ -251,7 +243,7 @@ export function makePipeline(
       refines,
     });
     const control = readControl(options, loaded.controlnets, task, className === 'StableDiffusionXLPipeline');
-    const asked = checkOptions(options, defaultsOf(loaded, task, control), granularity, isTaken);
+    const asked = checkOptions(options, defaultsOf(loaded, task, control), granularity, member);
     const binned = asked.useResolutionBinning === true && binnedSize(asked, unet.sampleSize?.[0] ?? 64);
     const checked = binned ? { ...asked, ...binned } : asked;
     const additions = { freeU, imagePrompts: imageAdapters.promptsOf(checked) };
@@ -307,9 +299,8 @@ export function makePipeline(
   async function* runPass(options: CallOptions): AsyncGenerator<DenoisingStep, PipelineOutput, void> {
     const call = readyCall(options);
     const { signal } = call.options;
-    const release = await turn();
+    const release = await queue.turn(signal);
     try {
-      signal?.throwIfAborted();
       await call.applyAdapters();
       return call.complete(yield* draw(call.parts, call.task, call.options, programsWith(signal)));
     } finally {
@@ -318,7 +309,8 @@ export function makePipeline(
   }
 
   async function* run(options: CallOptions): AsyncGenerator<DenoisingStep, PipelineOutput, void> {
-    if (options.hires === undefined || !isTaken('hires')) return yield* runPass(options);
+    checkIsOptions(className, options);
+    if (options.hires === undefined || !takesOption(member, 'hires')) return yield* runPass(options);
     const { hiresPasses, withFirstPass } = await import('./image/hires.ts');
     const passes = hiresPasses(options, options.hires, vae.scaleFactor);
     const first = yield* runPass(passes.first);
@@ -361,7 +353,7 @@ export function makePipeline(
       notices.push(notice),
     );
     try {
-      return await inTurn(() => learnTokens(conditioner.encoders, file, options));
+      return await queue.run(() => learnTokens(conditioner.encoders, file, options), options.signal);
     } finally {
       await file.close();
     }
@@ -388,24 +380,35 @@ export function makePipeline(
     stream,
     continuousBatch: (options?: ContinuousBatchOptions) =>
       openContinuousBatch(
-        { denoiser, ready: readyCall, stream: run, turn, isWanted: () => behind > 0, programs: programsWith },
+        {
+          denoiser,
+          ready: readyCall,
+          stream: run,
+          turn: () => queue.turn(),
+          isWanted: () => queue.isWanted,
+          programs: programsWith,
+        },
         options,
       ),
-    encodePrompt: (options: EncodePromptOptions) => {
+    encodePrompt: async (options: EncodePromptOptions) => {
+      checkEncodeOptions(options, member);
       const adapted = adapters.stateWith(promptLoras(options));
-      return inTurn(async () => {
+      return queue.run(async () => {
         await loaded.residency?.begin([textPhase(conditioner, options)]);
         await loaded.residency?.enter('text');
         await adapters.apply(adapted, options.signal);
-        return encodePrompt(conditioner, options, isTaken, { signal: options.signal, onProgress });
-      });
+        return encodePrompt(conditioner, options, programsWith(options.signal));
+      }, options.signal);
     },
     memoryPlan,
-    countTokens: (prompt: string, syntax: PromptSyntax = 'plain') =>
-      countPromptTokens(conditioner.reader, prompt, syntax),
+    countTokens: (prompt: string, syntax: PromptSyntax = 'plain') => {
+      checkSyntax(syntax);
+      if (typeof prompt !== 'string') refuse('prompt', 'it is no text', 'Give one prompt as a string');
+      return countPromptTokens(conditioner.reader, prompt, syntax);
+    },
     loadTextualInversion,
     unloadTextualInversion: (tokens?: string | readonly string[]) =>
-      inTurn(() => forgetTokens(conditioner.encoders, tokens === undefined ? undefined : [tokens].flat())),
+      queue.run(() => forgetTokens(conditioner.encoders, tokens === undefined ? undefined : [tokens].flat())),
     vae,
     className,
     notices,
@@ -418,13 +421,12 @@ export function makePipeline(
       textEncoder2: tell('textEncoder2'),
       imageEncoder: tell('imageEncoder'),
     },
-    dispose: async (): Promise<void> => {
-      await tail;
-      tail = Promise.resolve();
-      imageAdapters.dispose();
-      loaded.dispose();
-      placement.dispose();
-    },
+    dispose: () =>
+      queue.close(() => {
+        imageAdapters.dispose();
+        loaded.dispose();
+        placement.dispose();
+      }),
     enableFreeU: (options: FreeUOptions) => {
       unetFor('enableFreeU');
       freeU = freeUScales(options);
@@ -440,6 +442,7 @@ export function makePipeline(
   Object.defineProperty(pipeline, 'scheduler', {
     get: () => scheduler,
     set: (next: Scheduler) => {
+      checkScheduler(next);
       scheduler = next;
     },
     enumerable: true,

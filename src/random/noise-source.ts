@@ -26,6 +26,11 @@ export interface NoiseSource {
 /** The number of elements of a shape; throws OptionError for a dimension that is no count or for over 2^31 - 1 in all. */
 export function elementCount(shape: readonly number[]): number {
   let count = 1;
+  if (!Array.isArray(shape))
+    throw new OptionError('it is no list of whole numbers', {
+      field: 'shape',
+      remedy: 'Give one, such as [1, 4, 64, 64]',
+    });
   for (const dim of shape) {
     if (!Number.isInteger(dim) || dim < 0)
       throw new OptionError(`[${shape.join(', ')}] has a dimension that is not a whole number`, {

@@ -20,7 +20,7 @@ const HIGHEST = 2n ** 64n - 1n;
  * @throws OptionError when the seed is no integer or out of range.
  */
 export function seedWords(seed: number | bigint): SeedWords {
-  if (typeof seed === 'number' && !Number.isSafeInteger(seed))
+  if (typeof seed !== 'bigint' && !Number.isSafeInteger(seed))
     throw new OptionError(`${seed} is not an integer that a number holds exactly`, {
       field: 'seed',
       remedy: 'Give an integer between -2^53 and 2^53, or a bigint for a larger one',

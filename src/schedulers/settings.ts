@@ -4,7 +4,7 @@
  */
 import * as v from 'valibot';
 import { ConfigError, OptionError } from '../errors.ts';
-import { flag, list, supported, whole } from '../loaders/config.ts';
+import { describeIssue, flag, list, supported, whole } from '../loaders/config.ts';
 import type { BetaSchedule } from './betas.ts';
 import type { SchedulerConfig } from './scheduler.ts';
 import type { SigmaSpacing } from './sigmas.ts';
@@ -103,6 +103,7 @@ export function resolveSettings<const E extends Entries>(
   overrides: Overrides<E>,
   file?: string,
 ): Resolved<E> {
+  checkConfig(className, config);
   const defaulted: unknown = config[DEFAULTED];
   const record = Object.fromEntries(
     Object.entries(config).filter(
@@ -131,6 +132,15 @@ export function resolveSettings<const E extends Entries>(
   };
 }
 
+/** A scheduler in place of its configuration would be read as one without any setting. */
+function checkConfig(className: string, config: unknown): void {
+  if (typeof config === 'object' && config !== null && !('setTimesteps' in config)) return;
+  throw new OptionError('what was given is no configuration of a scheduler', {
+    field: `${className}.fromConfig`,
+    remedy: `Give that of another, as in ${className}.fromConfig(pipe.scheduler.config), or {} for the defaults`,
+  });
+}
+
 function settingsError(
   issue: v.BaseIssue<unknown>,
   overridden: ReadonlyMap<string, string>,
@@ -139,8 +149,8 @@ function settingsError(
   const field = v.getDotPath(issue) ?? '';
   const option = overridden.get(field.split('.')[0]);
   if (option !== undefined)
-    return new OptionError(issue.message, { field: option, remedy: 'Correct this option' });
-  return new ConfigError(issue.message, {
+    return new OptionError(describeIssue(issue), { field: option, remedy: 'Correct this option' });
+  return new ConfigError(describeIssue(issue), {
     ...(file === undefined ? {} : { file }),
     field,
     remedy: 'Correct this field in the scheduler configuration, or choose another scheduler',

@@ -74,13 +74,19 @@ export class Tokenizer {
 
   /**
    * Reads the tokenizer in a folder of a model (`tokenizer`, `tokenizer_2`, or '' for the model's own folder).
-   * Throws NotFoundError if it has no tokenizer.json, no vocab.json with merges.txt and no spiece.model, and what `fromFiles` throws.
+   * Throws NotFoundError if it has no tokenizer.json, no vocab.json with merges.txt and no spiece.model, OptionError for what is no
+   * ModelSource (`openModel` makes one of a folder's name), and what `fromFiles` throws.
    */
   static async fromPretrained(
     source: Pick<ModelSource, 'name' | 'open'>,
     subfolder = '',
     signal?: AbortSignal,
   ): Promise<Tokenizer> {
+    if (typeof source !== 'object' || !('open' in source))
+      throw new OptionError(`a value of the type ${typeof source} is no ModelSource`, {
+        field: 'source',
+        remedy: 'Open it first: await openModel(folder)',
+      });
     const open = async <T>(name: string, use: (file: ByteSource) => Promise<T>): Promise<T | undefined> => {
       const file = await source.open(joinPath(subfolder, name), signal);
       if (file === undefined) return undefined;

@@ -2,11 +2,14 @@
 
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import {
+  cpu,
   DiffusionPipeline,
+  EulerDiscreteScheduler,
   OptionError,
   reference,
   type CallOptions,
   type CalotypeImage,
+  webgpu,
 } from '../../src/index.ts';
 import { fixturePath } from '../support/fixtures.ts';
 import '../support/nmse.ts';
@@ -63,11 +66,37 @@ describe('bad options', () => {
     ['clipSkip', { clipSkip: -1 }, /-1/],
     ['clipSkip', { clipSkip: 40 }, /only \d+ layers/],
     ['guidenceScale', { guidenceScale: 4 }, /Did you mean guidanceScale/],
-    ['prompt2', { prompt2: 'only SDXL takes it' }, /no such option/],
+    [
+      'prompt2',
+      { prompt2: 'only SDXL takes it' },
+      /no such option.*use a model for StableDiffusionXLPipeline/,
+    ],
     ['prompt', { prompt: 7 }, /neither a string nor a list/],
     ['prompt', { prompt: undefined }, /exactly one of prompt and promptEmbeds/],
     ['outputType', { outputType: 'pil' }, /"pil" is not an output type/],
-    ['seed', { seed: 1.5 }, /./],
+    ['originalInferenceSteps', { originalInferenceSteps: 4 }, /a model for LatentConsistencyModelPipeline/],
+    ['aestheticScore', { aestheticScore: 6 }, /a model for SDXL's refiner/],
+    ['seed', { seed: 1.5 }, /1\.5 is no seed/],
+    ['seed', { seed: '7' }, /"7" is no seed/],
+    ['seed', { seed: null }, /null is no seed/],
+    ['seed', { seed: [] }, /\[\] is no seed/],
+    ['seed', { seed: { seed: 7, device: 'mps' } }, /"mps"} is no seed/],
+    ['timesteps', { timesteps: [] }, /no list of numbers/],
+    ['sigmas', { sigmas: [1, Number.NaN] }, /no list of numbers/],
+    ['callbackOnStepEnd', { callbackOnStepEnd: 'show' }, /type string/],
+    ['signal', { signal: {} }, /no AbortSignal/],
+    ['returnLatents', { returnLatents: 'yes' }, /neither true nor false/],
+    ['resumeFrom', { resumeFrom: null }, /no checkpoint/],
+    ['latents', { latents: null }, /no shape/],
+    [
+      'latents',
+      { latents: { shape: [1, 4, 8, 8], data: new Float32Array(256).fill(NaN) } },
+      /not all finite/,
+    ],
+    ['promptEmbeds', { prompt: undefined, promptEmbeds: {} }, /no shape/],
+    ['hires.height', { hires: { height: 100, width: 128 } }, /100 is not a multiple of 8\. Use 104/],
+    ['hires.strength', { hires: { scale: 2, strength: 2 } }, /2 is not a number from 0 to 1/],
+    ['hires.scale', { hires: { scale: '2' } }, /"2" is not over 1/],
     ['seed', { seed: [1, 2] }, /2 seeds for 1 images/],
     ['latents', { latents: tensor(1, 4, 9, 8) }, /need.*\[1, 4, 8, 8\]/],
     ['latents', { latents: { shape: [1, 4, 8, 8], data: new Float32Array(3) } }, /256 float32 values/],
@@ -101,7 +130,7 @@ describe('bad options', () => {
     ['image', { image: { shape: 3, data: new Float32Array(3) } }, /list of positive whole numbers/],
     ['image', { image: { shape: [1, 2, 2, 3], data: new Float32Array(3) } }, /12 float32 values/],
     ['image', { image: { shape: [1, 1, 1, 3], data: Float32Array.of(0, 255, 0) } }, /it holds 255/],
-    ['image', { image: { shape: [1, 1, 1, 3], data: Float32Array.of(0, NaN, 0) } }, /it holds NaN/],
+    ['image', { image: { shape: [1, 1, 1, 3], data: Float32Array.of(0, NaN, 0) } }, /not all finite/],
     ['image', { image: tensor(1, 4, 9, 8) }, /latents of 9 x 8 are not those of 64 x 64/],
     ['image', { image: [picture(64, 64), picture(64, 64)] }, /2 of them cannot be dealt/],
     ['maskImage', { image: picture(64, 64), maskImage: tensor(1, 64, 64, 3) }, /shape is/],
@@ -117,6 +146,65 @@ describe('bad options', () => {
     await expect(run).rejects.toBeInstanceOf(OptionError);
     await expect(run).rejects.toMatchObject({ field });
     await expect(run).rejects.toThrow(message);
+  });
+
+  it.each<[string, unknown]>([
+    ['nothing', undefined],
+    ['null', null],
+    ['a prompt by itself', 'a red apple'],
+    ['a list', [small]],
+  ])('%s is no options', async (_what, options) => {
+    // As a program without types would call it.
+    const call: (options: unknown) => Promise<unknown> = Function.prototype.call.bind(pipe, undefined);
+    for (const refused of [call(options), pipe.stream(options as CallOptions).next()])
+      await expect(refused).rejects.toMatchObject({ code: 'option', field: 'StableDiffusionPipeline' });
+  });
+
+  it.each<[string, unknown]>([
+    ['a name', 'euler'],
+    ['a class', EulerDiscreteScheduler],
+    ['nothing', undefined],
+  ])('%s is no scheduler', (_what, scheduler) => {
+    const before = pipe.scheduler;
+    expect(() => Reflect.set(pipe, 'scheduler', scheduler)).toThrow(/scheduler: it is no scheduler/);
+    expect(pipe.scheduler).toBe(before);
+  });
+
+  it.each<[string, object, RegExp]>([
+    ['dtype', { dtype: 'float16' }, /"float16" is no type\. Use one of auto, f16, bf16, f32/],
+    ['dtype.vae', { dtype: { vae: 'half' } }, /"half" is no type/],
+    ['textEncoder2', { dtype: { textEncoder2: 'f32' } }, /Did you mean textEncoder\?/],
+    ['backends', { backends: 'cpu' }, /no list of backends/],
+    ['backends', { backends: [reference] }, /no list of backends/],
+    ['onProgress', { onProgress: true }, /type boolean/],
+    ['signal', { signal: 'now' }, /no AbortSignal/],
+    ['revision', { revision: 3 }, /no text/],
+  ])('%s of fromPretrained is refused', async (field, options, message) => {
+    const load = DiffusionPipeline.fromPretrained(fixturePath('pipelines/tiny-sd'), options);
+    await expect(load).rejects.toMatchObject({ code: 'option', field });
+    await expect(load).rejects.toThrow(message);
+  });
+
+  it.each<[string, (source: never) => Promise<unknown>]>([
+    ['fromPretrained', (source) => DiffusionPipeline.fromPretrained(source)],
+    ['fromSingleFile', (source) => DiffusionPipeline.fromSingleFile(source)],
+    ['loadLoraWeights', (source) => pipe.loadLoraWeights(source)],
+    ['loadTextualInversion', (source) => pipe.loadTextualInversion(source)],
+    ['loadIpAdapter', (source) => pipe.loadIpAdapter(source)],
+  ])('%s wants to know of what', async (_name, load) => {
+    for (const source of [undefined, null, 3, '', {}])
+      await expect(load(source as never)).rejects.toMatchObject({ code: 'option', field: 'source' });
+  });
+
+  it('of backends are refused', () => {
+    const misspelt: object = { thread: 2 };
+    expect(() => cpu(misspelt)).toThrow(/thread: cpu has no such option\. Did you mean threads\?/);
+    expect(() => cpu({ simd: 'avx' as never })).toThrow(/simd: "avx" is no build/);
+    expect(() => cpu({ memoryLimit: -1 })).toThrow(/memoryLimit: -1 is no number of bytes/);
+    const adapter: object = { adapter: 'cpu' };
+    expect(() => webgpu(adapter)).toThrow(/adapter: "cpu" is none of its values/);
+    const power: object = { power: 'low' };
+    expect(() => webgpu(power)).toThrow(/webgpu has no such option/);
   });
 
   it('of fromPretrained are refused too', async () => {

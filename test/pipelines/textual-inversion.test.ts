@@ -110,7 +110,7 @@ describe('learned words', () => {
     ['another width', 'birb', {}, FileFormatError, /vectors of 768 numbers, the text encoder of 24/],
     ['SDXL', 'xl', { token: '<s>' }, FileFormatError, /two text encoders of SDXL/],
     ['another encoder', 'cat', { textEncoder: 'text_encoder_2' }, OptionError, /no text_encoder_2/],
-    ['an unknown option', 'cat', { name: 'x' }, OptionError, /Did you mean token\?/],
+    ['an unknown option', 'cat', { tokens: 'x' }, OptionError, /Did you mean token\?/],
     ['no file', 'dog', {}, NotFoundError, /dog\.safetensors/],
   ])('%s is refused', async (_name, name, options, type, message) => {
     const loading = pipe.loadTextualInversion(file(name), options);

@@ -4,6 +4,7 @@
  */
 
 import { OptionError } from '../../errors.ts';
+import { checkOptionNames } from '../../option-names.ts';
 import type { BackendFactory } from '../backend.ts';
 import type { SimdBuild } from './module.ts';
 
@@ -20,13 +21,27 @@ export interface CpuOptions {
   readonly memoryLimit?: number;
 }
 
-/** The CPU backend as a factory; see `CpuOptions`. */
+const OPTIONS = ['threads', 'simd', 'memoryLimit'] as const satisfies readonly (keyof CpuOptions)[];
+const BUILDS: readonly SimdBuild[] = ['simd128', 'relaxed-simd'];
+
+/** The CPU backend as a factory; see `CpuOptions`. Throws OptionError for an option that there is not, or out of range. */
 export function cpu(options: CpuOptions = {}): BackendFactory {
-  const { threads } = options;
+  checkOptionNames('cpu', options, OPTIONS);
+  const { threads, simd, memoryLimit } = options;
   if (threads !== undefined && !(Number.isInteger(threads) && threads >= 0 && threads <= 256))
     throw new OptionError(`${threads} is not a whole number from 0 to 256`, {
       field: 'threads',
       remedy: 'Leave it out to use all cores',
+    });
+  if (simd !== undefined && !BUILDS.includes(simd))
+    throw new OptionError(`${JSON.stringify(simd)} is no build`, {
+      field: 'simd',
+      remedy: `Use one of ${BUILDS.join(', ')}, or leave it out`,
+    });
+  if (memoryLimit !== undefined && !(Number.isInteger(memoryLimit) && memoryLimit > 0))
+    throw new OptionError(`${JSON.stringify(memoryLimit)} is no number of bytes`, {
+      field: 'memoryLimit',
+      remedy: 'Give a positive whole number, or leave it out',
     });
   return {
     name: 'cpu',

@@ -2,6 +2,7 @@
 
 import { OptionError } from '../../errors.ts';
 import { KERNEL_IDS } from '../../kernels/index.ts';
+import { checkOptionNames } from '../../option-names.ts';
 import type { WeightHold } from '../../plan/stream.ts';
 import { FUSIONS } from '../../plan/target.ts';
 import type { Backend, BackendFactory } from '../backend.ts';
@@ -15,9 +16,14 @@ import { WebGpuWeights } from './weights.ts';
 
 /**
  * The WebGPU backend as a factory; see `WebGpuOptions`. It takes GPUs only, unless told otherwise.
- * @throws OptionError for a name in `without` that is no fusion's or no kernel's
+ * @throws OptionError for an option that there is not, a value that is none of its choices, and a name in `without` that is
+ * no fusion's or no kernel's
  */
 export function webgpu(options: WebGpuOptions = {}): BackendFactory {
+  checkOptionNames('webgpu', options, OPTIONS);
+  for (const [option, choices] of Object.entries(CHOICES))
+    checkChoice(option, Reflect.get(options, option), choices);
+  checkOptionNames('without', options.without ?? {}, ['fusions', 'kernels']);
   const { fusions = [], kernels = [] } = options.without ?? {};
   checkNames('fusion', fusions, FUSIONS);
   checkNames('kernel', kernels, KERNEL_IDS);
@@ -32,6 +38,33 @@ export function webgpu(options: WebGpuOptions = {}): BackendFactory {
 }
 
 const HOLDS: ReadonlySet<WeightHold> = new Set(['host', 'float8']);
+
+const OPTIONS = [
+  'gpu',
+  'adapter',
+  'powerPreference',
+  'toggles',
+  'without',
+  'recorded',
+  'int8',
+  'autotune',
+  'traits',
+] as const satisfies readonly (keyof WebGpuOptions)[];
+
+/** What options may be that are names. */
+const CHOICES = {
+  adapter: ['hardware', 'software', 'any'],
+  powerPreference: ['high-performance', 'low-power'],
+  int8: ['dynamic'],
+} as const satisfies { readonly [Name in keyof WebGpuOptions]?: readonly WebGpuOptions[Name][] };
+
+function checkChoice(option: string, value: unknown, choices: readonly string[]): void {
+  if (value !== undefined && !choices.some((choice) => choice === value))
+    throw new OptionError(`${JSON.stringify(value)} is none of its values`, {
+      field: option,
+      remedy: `Use one of ${choices.join(', ')}, or leave it out`,
+    });
+}
 
 function checkNames(what: string, names: readonly string[], known: readonly string[]): void {
   for (const name of names)

@@ -8,7 +8,7 @@ import { beginCall, finishCall, Stopwatch, type BegunCall } from '../call-phases
 import { previewLatents } from '../../image/preview.ts';
 import type { Denoiser } from '../denoise/denoiser.ts';
 import type { ProgramOptions } from '../network.ts';
-import { checkOptionNames } from '../options/option-names.ts';
+import { checkIsOptions, checkOptionNames } from '../../option-names.ts';
 import type { CallOptions, CheckedOptions, StepInfo, Tensor } from '../options/call-options.ts';
 import { refuse } from '../options/checks.ts';
 import type { Task } from '../options/image-options.ts';
@@ -124,13 +124,34 @@ class BatchLoop implements ContinuousBatch {
   }
 
   async draw(options: CallOptions, listener: BatchListener = {}): Promise<PipelineOutput> {
+    checkIsOptions('draw', options);
     if (options.hires !== undefined) return drain(this.#host.stream(options), listener);
     const call = this.#host.ready(options);
-    call.options.signal?.throwIfAborted();
-    return new Promise<PipelineOutput>((resolve, reject) => {
-      this.#waiting.push({ call, listener, watch: new Stopwatch(), resolve, reject });
-      if (!this.#isActive) void this.#run();
+    const { signal } = call.options;
+    signal?.throwIfAborted();
+    let leave = (): void => undefined;
+    const drawn = new Promise<PipelineOutput>((resolve, reject) => {
+      const entry = { call, listener, watch: new Stopwatch(), resolve, reject };
+      leave = () => {
+        this.#forget(entry);
+        reject(signal?.reason);
+      };
+      this.#waiting.push(entry);
     });
+    // Who waits is let go at once; who is being drawn leaves at the next step.
+    signal?.addEventListener('abort', leave);
+    if (!this.#isActive) void this.#run();
+    try {
+      return await drawn;
+    } finally {
+      signal?.removeEventListener('abort', leave);
+    }
+  }
+
+  /** Takes a call out of those that wait. */
+  #forget(entry: Entry): void {
+    const at = this.#waiting.indexOf(entry);
+    if (at >= 0) this.#waiting.splice(at, 1);
   }
 
   /** Works until nothing is left, or the pipeline is wanted for something else. */
@@ -162,7 +183,7 @@ class BatchLoop implements ContinuousBatch {
     for (let [entry] = this.#waiting; entry !== undefined; [entry] = this.#waiting) {
       const outcome = await this.#begin(entry);
       if (outcome === 'waits') break;
-      this.#waiting.shift();
+      this.#forget(entry);
       if (outcome) this.#running.push({ entry, member: outcome });
       // What was drawn alone may have kept others waiting for long.
       else if (this.#host.isWanted()) break;

@@ -3,6 +3,7 @@
 import type { PipelineClass } from '../../loaders/configs/model-index.ts';
 import { IMAGE_PROMPT_OPTIONS } from '../ip-adapter/image-prompt-options.ts';
 import type { CallOptions, OptionDefaults } from '../options/call-options.ts';
+import { checkIsOptions, checkOptionNames } from '../../option-names.ts';
 import { refuse } from '../options/checks.ts';
 import type { Task } from '../options/image-options.ts';
 
@@ -157,13 +158,44 @@ export interface FamilyMember {
   readonly refines: boolean;
 }
 
+const isAmong = (options: Iterable<string>, option: string): boolean => [...options].includes(option);
+
+function familyTakes({ has, lacks, only }: PipelineFamily, option: string): boolean {
+  if (only) return isAmong(only, option);
+  return SPECIAL.has(option) ? isAmong(has, option) : !isAmong(lacks, option);
+}
+
 /** Whether a model's pipeline takes an option that exists. */
 export function takesOption({ className, refines }: FamilyMember, option: string): boolean {
-  const { has, lacks, only } = FAMILIES[className];
-  const among = (options: Iterable<string>): boolean => [...options].includes(option);
-  if (only) return among(only);
-  if (refines && among(REFINER_OPTIONS)) return true;
-  return SPECIAL.has(option) ? among(has) : !among(lacks);
+  return familyTakes(FAMILIES[className], option) || (refines && isAmong(REFINER_OPTIONS, option));
+}
+
+/**
+ * Checks the names of options.
+ * @param known options of calls, whichever pipelines take them
+ * @param own options that all pipelines take
+ * @throws OptionError for an option that there is not, and, naming pipelines that have it, for one that this one lacks
+ */
+export function checkTaken(
+  member: FamilyMember,
+  options: unknown,
+  known: readonly string[],
+  own: readonly string[] = [],
+): void {
+  const { className } = member;
+  checkIsOptions(className, options);
+  for (const name of Object.keys(options)) {
+    if (!known.includes(name) || takesOption(member, name)) continue;
+    const takers = isAmong(REFINER_OPTIONS, name)
+      ? ["SDXL's refiner"]
+      : Object.entries(FAMILIES).flatMap(([taker, family]) => (familyTakes(family, name) ? [taker] : []));
+    refuse(
+      name,
+      `${className} has no such option`,
+      `Leave it out, or use a model for ${takers.join(' or ')}`,
+    );
+  }
+  checkOptionNames(className, options, [...known.filter((name) => takesOption(member, name)), ...own]);
 }
 
 /**

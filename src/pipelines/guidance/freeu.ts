@@ -1,7 +1,7 @@
 /** @file `pipe.enableFreeU`: its options as factors of the first up blocks. */
 
 import type { FreeUScales } from '../../models/blocks/unet-blocks.ts';
-import { checkOptionNames } from '../options/option-names.ts';
+import { checkOptionNames } from '../../option-names.ts';
 import { refuse } from '../options/checks.ts';
 
 /** FreeU's factors, named as in diffusers: for the first and the second up block. */

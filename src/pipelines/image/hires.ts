@@ -6,9 +6,9 @@
 
 import { resizeLatents, type LatentMode } from '../../image/resize-latents.ts';
 import { HIRES_UPSCALERS, type HiresOptions, type HiresUpscaler } from './hires-options.ts';
-import { checkOptionNames } from '../options/option-names.ts';
+import { checkOptionNames } from '../../option-names.ts';
 import type { CallOptions, Tensor } from '../options/call-options.ts';
-import { refuse } from '../options/checks.ts';
+import { checkSide, inRange, refuse } from '../options/checks.ts';
 import type { PipelineOutput } from '../draw.ts';
 import { randomSeed } from '../noise.ts';
 
@@ -78,7 +78,9 @@ export function hiresPasses(options: CallOptions, hires: HiresOptions, granulari
   const { upscaler = 'latent', strength = STRENGTH, numInferenceSteps = call.numInferenceSteps } = hires;
   if (!HIRES_UPSCALERS.includes(upscaler))
     refuse('hires.upscaler', `"${upscaler}" is none`, `Use ${HIRES_UPSCALERS.join(', ')}`);
-  checkSize(hires);
+  checkSize(hires, granularity);
+  inRange('hires.strength', hires.strength, 0, 1, false);
+  inRange('hires.numInferenceSteps', hires.numInferenceSteps, 1, 10000, true);
   const seed = call.seed ?? randomSeed();
   const { outputType: _outputType, returnLatents: _returnLatents, ...drawn } = call;
   return {
@@ -101,15 +103,23 @@ export function hiresPasses(options: CallOptions, hires: HiresOptions, granulari
   };
 }
 
-/** What a call of two passes gives: the second's pictures, the options of the call, and the time of both. */
+/** What a call of two passes gives: the second's pictures, the options of the call, and time and memory of both. */
 export function withFirstPass(
   second: PipelineOutput,
   first: PipelineOutput,
   { hires, outputType = 'image' }: CallOptions,
 ): PipelineOutput {
   const [before, after] = [first.timings, second.timings];
+  const [memory, memoryBefore] = [second.memory, first.memory];
   return {
     ...second,
+    ...(memory &&
+      memoryBefore && {
+        memory: {
+          peakDeviceBytes: Math.max(memory.peakDeviceBytes, memoryBefore.peakDeviceBytes),
+          peakHostBytes: Math.max(memory.peakHostBytes, memoryBefore.peakHostBytes),
+        },
+      }),
     options: { ...first.options, outputType, ...(hires && { hires }) },
     timings: {
       compile: before.compile + after.compile,
@@ -124,15 +134,17 @@ function isFirstOnly(name: string): boolean {
   return FIRST_ONLY.some((other) => other === name);
 }
 
-/** Values that checks of the passes themselves do not see. */
-function checkSize({ scale, height, width }: HiresOptions): void {
+/** Before the first pass is drawn: the second one's own checks would come too late. */
+function checkSize({ scale, height, width }: HiresOptions, granularity: number): void {
   const sizes = [height, width].filter((side) => side !== undefined);
   if (sizes.length === 1) refuse('hires', 'of height and width only one was given', 'Give both, or a scale');
+  for (const [field, side] of Object.entries({ height, width }))
+    checkSide(`hires.${field}`, side, granularity);
   if (scale === undefined) return;
   if (sizes.length > 0)
     refuse('hires.scale', 'it was given together with height and width', 'Give one of them');
-  if (!(scale > 1 && scale <= 16))
-    refuse('hires.scale', `${scale} is not over 1 and up to 16`, 'Give a number such as 2');
+  if (typeof scale !== 'number' || !(scale > 1 && scale <= 16))
+    refuse('hires.scale', `${JSON.stringify(scale)} is not over 1 and up to 16`, 'Give a number such as 2');
 }
 
 interface PictureSize {

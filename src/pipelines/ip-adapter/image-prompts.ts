@@ -197,8 +197,8 @@ function embedsPrompt(adapter: IpAdapterConfig, tensor: Tensor): Prompt {
   const { embedding } = adapter.projection;
   const axes = readsEmbedding(adapter) ? 3 : 4;
   const forms = `[2, pictures, ${axes === 4 ? 'tokens, ' : ''}${embedding}]`;
-  const { shape, data } = tensor;
   checkTensor(field, tensor);
+  const { shape, data } = tensor;
   const [halves, images] = shape;
   if (shape.length !== axes || shape[axes - 1] !== embedding || data.length === 0)
     refuse(

@@ -7,7 +7,7 @@ import { readIpAdapter, type IpAdapterConfig } from '../../loaders/ip-adapter.ts
 import { joinPath, type ModelSource } from '../../loaders/model-source.ts';
 import { expectTensor, type WeightSource } from '../../loaders/weight-source.ts';
 import { openAddedFile, type AddedFileSource } from '../load/added-file.ts';
-import { checkOptionNames } from '../options/option-names.ts';
+import { checkOptionNames } from '../../option-names.ts';
 import { isWeightFile } from '../load/weight-file-name.ts';
 import { adapterTensors } from './adapter-tensors.ts';
 import { type ImageEncoder, loadImageEncoder } from './image-encoder.ts';

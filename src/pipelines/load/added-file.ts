@@ -8,6 +8,7 @@ import { CONVERT_REMEDY } from '../../loaders/file-sniff.ts';
 import type { ModelSource } from '../../loaders/model-source.ts';
 import { openSafetensors, type SafetensorsFile } from '../../loaders/safetensors.ts';
 import type { Platform } from './from-pretrained.ts';
+import { checkSource } from './check-load-options.ts';
 import { isWeightFile } from './weight-file-name.ts';
 
 /** Where such a file can be. */
@@ -76,6 +77,11 @@ async function openBytes(
   options: FindFileOptions,
   onNotice: (notice: string) => void,
 ): Promise<ByteSource> {
+  checkSource(
+    source,
+    ['open', 'read', 'arrayBuffer'],
+    'Give a file, folder, Hub id or URL, or a ModelSource, ByteSource or Blob',
+  );
   const { revision, signal } = options;
   const resolving = { ...(revision !== undefined && { revision }), ...(signal && { signal }) };
   if (typeof source === 'string') {

@@ -7,13 +7,13 @@ import type { ModelSource } from '../../loaders/model-source.ts';
 import type { StandaloneControlNet } from '../../loaders/single-file/standalone-controlnet.ts';
 import { makePipeline, type DiffusionPipeline as Pipeline } from '../diffusion-pipeline.ts';
 import type { AddedFileSource } from './added-file.ts';
+import { checkLoadOptions, checkSource } from './check-load-options.ts';
 import type { ComponentBackends } from './component-backends.ts';
 import type { DTypeOption, LoadPipelineOptions } from './loaded-pipeline.ts';
 import { loadPipeline } from './load-pipeline.ts';
 import { openBackend } from './open-backend.ts';
 import { Placement, type ComponentName } from './placement.ts';
 import { readMemoryOption, type MemoryOption } from '../memory/memory-option.ts';
-import { checkOptionNames } from '../options/option-names.ts';
 import type { ProgressListener } from '../progress.ts';
 
 /** Options of `fromPretrained`. */
@@ -147,7 +147,8 @@ export async function startPipeline(
 /** Makes `fromPretrained` for a platform. */
 export function fromPretrainedOn(platform: Platform) {
   return async (source: string | ModelSource, options: FromPretrainedOptions = {}): Promise<Pipeline> => {
-    checkOptionNames('fromPretrained', options, OPTIONS);
+    checkLoadOptions('fromPretrained', options, OPTIONS);
+    checkSource(source, ['open'], 'Give a folder, a Hub id, a URL or a ModelSource');
     const notices: string[] = [];
     const model =
       typeof source === 'string'

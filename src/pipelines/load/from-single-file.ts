@@ -8,8 +8,8 @@ import { openSafetensors, type SafetensorsFile } from '../../loaders/safetensors
 import { readCheckpoint } from '../../loaders/single-file/checkpoint.ts';
 import { checkpointSource } from '../../loaders/single-file/checkpoint-source.ts';
 import type { DiffusionPipeline as Pipeline } from '../diffusion-pipeline.ts';
+import { checkLoadOptions, checkSource } from './check-load-options.ts';
 import { startPipeline, type FromPretrainedOptions, type Platform } from './from-pretrained.ts';
-import { checkOptionNames } from '../options/option-names.ts';
 
 /** Options of `fromSingleFile`: those of `fromPretrained` but `variant`, and where to find what the file lacks. */
 export interface FromSingleFileOptions extends Omit<FromPretrainedOptions, 'variant'> {
@@ -88,7 +88,8 @@ export async function openCheckpoint(
 /** Makes `fromSingleFile` for a platform. */
 export function fromSingleFileOn(platform: Platform) {
   return async (source: string | ByteSource, options: FromSingleFileOptions = {}): Promise<Pipeline> => {
-    checkOptionNames('fromSingleFile', options, OPTIONS);
+    checkLoadOptions('fromSingleFile', options, OPTIONS);
+    checkSource(source, ['read'], 'Give a path, a URL, owner/name/file.safetensors or a ByteSource');
     const notices: string[] = [];
     const checkpoint = await openCheckpoint(platform, source, options, (notice) => notices.push(notice));
     try {

@@ -10,7 +10,7 @@ import { LORA_COMPONENTS, type LoraComponent, type Modules } from '../../loaders
 import type { PromptLora } from '../../text/webui/networks.ts';
 import type { Platform } from '../load/from-pretrained.ts';
 import type { Network } from '../network.ts';
-import { checkOptionNames } from '../options/option-names.ts';
+import { checkOptionNames } from '../../option-names.ts';
 import type { ProgressListener } from '../progress.ts';
 import {
   activeAdapters,

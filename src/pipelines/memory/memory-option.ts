@@ -1,9 +1,9 @@
 /** @file The option `memory`: how many bytes of the device a pipeline may take. */
 
 import { OptionError } from '../../errors.ts';
+import { checkOptionNames } from '../../option-names.ts';
 import { checkComponentNames } from '../load/component-names.ts';
 import { COMPONENT_NAMES, type ComponentName } from '../load/placement.ts';
-import { checkOptionNames } from '../options/option-names.ts';
 
 /** A budget of memory. */
 export interface MemoryOption {

@@ -4,8 +4,18 @@ import { checkCheckpoint } from '../checkpoint.ts';
 import { CONTROL_OPTIONS } from '../control/control-options.ts';
 import { IMAGE_PROMPT_OPTIONS } from '../ip-adapter/image-prompt-options.ts';
 import type { CallOptions, CheckedOptions, OptionDefaults } from './call-options.ts';
-import { checkFlag, checkPair, checkTensor, inRange, refuse } from './checks.ts';
-import { checkOptionNames } from './option-names.ts';
+import {
+  checkFlag,
+  checkFunction,
+  checkNumbers,
+  checkPair,
+  checkSide,
+  checkSignal,
+  checkTensor,
+  inRange,
+  refuse,
+} from './checks.ts';
+import { checkTaken, type FamilyMember } from '../families/families.ts';
 import { checkTextOptions, TEXT_OPTIONS } from './text-options.ts';
 
 /** Every option that exists; which of them a pipeline class takes is its own choice. */
@@ -56,15 +66,16 @@ const KNOWN = [
 /**
  * Checks a call's options and fills in defaults, before anything is allocated.
  * @param granularity pixels that sizes must be a multiple of
+ * @param member whose pipeline is called
  * @throws OptionError naming the option and the remedy
  */
 export function checkOptions(
   options: CallOptions,
   defaults: OptionDefaults,
   granularity: number,
-  isTaken: (option: string) => boolean,
+  member: FamilyMember,
 ): CheckedOptions {
-  checkOptionNames('this pipeline', options, KNOWN.filter(isTaken));
+  checkTaken(member, options, KNOWN);
   const { maxNoiseLevel = 0, ...callDefaults } = defaults;
   const checked: CheckedOptions = {
     numInferenceSteps: 50,
@@ -76,12 +87,8 @@ export function checkOptions(
     ...Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)),
   };
   for (const field of ['height', 'width'] as const) {
-    inRange(field, checked[field], granularity, 65536, true);
     // A picture of any size can be cut out of one of a trained size.
-    if (checked.useResolutionBinning !== true && checked[field] % granularity !== 0) {
-      const near = Math.max(granularity, Math.round(checked[field] / granularity) * granularity);
-      refuse(field, `${checked[field]} is not a multiple of ${granularity}`, `Use ${near}`);
-    }
+    checkSide(field, checked[field], granularity, checked.useResolutionBinning === true ? 1 : granularity);
   }
   checkFlag('useResolutionBinning', checked.useResolutionBinning);
   inRange('numInferenceSteps', checked.numInferenceSteps, 1, 10000, true);
@@ -101,6 +108,12 @@ export function checkOptions(
   inRange('negativeAestheticScore', checked.negativeAestheticScore, -1e4, 1e4, false);
   inRange('numImagesPerPrompt', checked.numImagesPerPrompt, 1, 1024, true);
   checkTensor('latents', checked.latents);
+  checkSeed(checked.seed);
+  checkNumbers('timesteps', checked.timesteps);
+  checkNumbers('sigmas', checked.sigmas);
+  checkFlag('returnLatents', checked.returnLatents);
+  checkFunction('callbackOnStepEnd', checked.callbackOnStepEnd);
+  checkSignal(checked.signal);
   checkCheckpoint(checked.resumeFrom);
   checkTextOptions(checked);
   for (const field of [
@@ -117,6 +130,23 @@ export function checkOptions(
   if (checked.timesteps !== undefined && checked.sigmas !== undefined)
     refuse('timesteps', 'it was given together with sigmas', 'Give one of the two');
   return checked;
+}
+
+/** @throws OptionError unless it is a seed or a list of some. How many there must be is known with the prompts. */
+function checkSeed(seed: unknown): void {
+  if (seed === undefined) return;
+  const seeds: readonly unknown[] = Array.isArray(seed) ? seed : [seed];
+  const isSeed = (value: unknown): boolean => {
+    if (typeof value !== 'object' || value === null) return Number.isSafeInteger(value);
+    const device: unknown = Reflect.get(value, 'device');
+    return Number.isSafeInteger(Reflect.get(value, 'seed')) && (device === 'cpu' || device === 'cuda');
+  };
+  if (seeds.length === 0 || !seeds.every(isSeed))
+    refuse(
+      'seed',
+      `${JSON.stringify(seed)} is no seed`,
+      "Give a whole number between -2^53 and 2^53, { seed, device: 'cpu' or 'cuda' }, or a list with one for each image",
+    );
 }
 
 /** The shares of the schedule between which a run works. */

@@ -1,9 +1,9 @@
 /** @file Checks on what is to be drawn, in words or as embeddings. */
 
-import { PROMPT_SYNTAXES } from '../../text/prompt-tokens.ts';
+import { PROMPT_SYNTAXES, type PromptSyntax } from '../../text/prompt-tokens.ts';
+import { checkTaken, type FamilyMember } from '../families/families.ts';
 import type { TextOptions } from './call-options.ts';
-import { checkFlag, checkTensor, checkTexts, inRange, refuse } from './checks.ts';
-import { checkOptionNames } from './option-names.ts';
+import { checkFlag, checkSignal, checkTensor, checkTexts, inRange, refuse } from './checks.ts';
 
 const EMBEDDINGS = [
   'promptEmbeds',
@@ -21,7 +21,7 @@ const TEXTS = [
   'negativePrompt',
   'negativePrompt2',
 ] as const satisfies readonly (keyof TextOptions)[];
-/** Options about text, for `isTaken` to choose from. */
+/** Options about text, for `checkTaken` to choose from. */
 export const TEXT_OPTIONS = [
   ...TEXTS,
   'promptSyntax',
@@ -42,8 +42,7 @@ export function checkTextOptions(options: TextOptions): void {
     refuse('cleanCaption', 'captions cannot be cleaned as BeautifulSoup and ftfy do', 'Leave it out');
   inRange('clipSkip', options.clipSkip, 0, 1024, true);
   const { promptSyntax = 'plain', prompt, promptEmbeds } = options;
-  if (!PROMPT_SYNTAXES.includes(promptSyntax))
-    refuse('promptSyntax', `it is ${JSON.stringify(promptSyntax)}`, "Use 'plain' or 'webui'");
+  checkSyntax(promptSyntax);
   if ((prompt === undefined) === (promptEmbeds === undefined))
     refuse(
       'prompt',
@@ -58,13 +57,24 @@ export function checkTextOptions(options: TextOptions): void {
       refuse(field, 'it was given together with negativePromptEmbeds', 'Give one of the two');
 }
 
+/** @throws OptionError */
+export function checkSyntax(syntax: PromptSyntax): void {
+  if (!PROMPT_SYNTAXES.includes(syntax))
+    refuse('promptSyntax', `it is ${JSON.stringify(syntax)}`, "Use 'plain' or 'webui'");
+}
+
+/** What `encodePrompt` takes. */
+interface EncodeOptions extends TextOptions {
+  readonly numImagesPerPrompt?: number;
+  readonly doClassifierFreeGuidance?: boolean;
+  readonly signal?: AbortSignal;
+}
+
 /** @throws OptionError for options of `encodePrompt` that are unknown or out of range. */
-export function checkEncodeOptions(
-  options: TextOptions & { readonly numImagesPerPrompt?: number },
-  isTaken: (option: string) => boolean,
-): void {
-  const own = ['numImagesPerPrompt', 'doClassifierFreeGuidance', 'signal'];
-  checkOptionNames('this pipeline', options, [...TEXT_OPTIONS.filter(isTaken), ...own]);
+export function checkEncodeOptions(options: EncodeOptions, member: FamilyMember): void {
+  checkTaken(member, options, TEXT_OPTIONS, ['numImagesPerPrompt', 'doClassifierFreeGuidance', 'signal']);
   checkTextOptions(options);
   inRange('numImagesPerPrompt', options.numImagesPerPrompt, 1, 1024, true);
+  checkFlag('doClassifierFreeGuidance', options.doClassifierFreeGuidance);
+  checkSignal(options.signal);
 }

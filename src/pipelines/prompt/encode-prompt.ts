@@ -6,7 +6,6 @@ import { stack } from './conditioning.ts';
 import type { ProgramOptions } from '../network.ts';
 import type { Tensor, TextOptions } from '../options/call-options.ts';
 import { refuse } from '../options/checks.ts';
-import { checkEncodeOptions } from '../options/text-options.ts';
 
 /** Options of `encodePrompt`. */
 export interface EncodePromptOptions extends TextOptions {
@@ -34,16 +33,14 @@ export interface PromptEmbeddings {
 const ANY_STEPS = 100_000;
 
 /**
- * Encodes prompts as a call would.
- * @throws OptionError for options that do not exist or fit, and for prompts that change from step to step
+ * Encodes prompts as a call would; the options were checked.
+ * @throws OptionError for prompts that change from step to step
  */
 export async function encodePrompt(
   conditioner: Conditioner,
   options: EncodePromptOptions,
-  isTaken: (option: string) => boolean,
   programs: ProgramOptions,
 ): Promise<PromptEmbeddings> {
-  checkEncodeOptions(options, isTaken);
   refuseSchedules(options);
   const { numImagesPerPrompt = 1, doClassifierFreeGuidance: guided = true } = options;
   const { positive, negative } = await conditioner.encode({ options, guided, steps: 1, order: 1 }, programs);
