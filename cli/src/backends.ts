@@ -10,6 +10,7 @@ import {
   type WebGpuOptions,
 } from 'calotype';
 import { cuda, hasNvidiaDriver } from 'calotype/node';
+import type { ComponentChoices } from './component-backends.ts';
 import { readChoice, readInteger } from './options.ts';
 import { prepareAdapters } from './prepare.ts';
 import { lacksVulkanLoader } from './vulkan-loader.ts';
@@ -29,6 +30,8 @@ export interface BackendChoice {
   readonly int8: boolean;
   /** Whether they are computed on floats of eight bits, on CUDA. */
   readonly fp8?: true;
+  /** Number of the NVIDIA card, where one was given. */
+  readonly device?: number;
   /** Of the CPU backend, where they were given. */
   readonly cpu: CpuOptions;
 }
@@ -62,6 +65,11 @@ export const BACKEND_ARGS = {
     type: 'boolean',
     description:
       'Compute them on floats of eight bits on --backend cuda: for Hopper; changes the picture more',
+  },
+  device: {
+    type: 'string',
+    valueHint: 'n',
+    description: 'Number of the card for --backend cuda; `calotype doctor` lists them (0)',
   },
   threads: {
     type: 'string',
@@ -101,6 +109,12 @@ export function readBackend(args: Readonly<Record<string, unknown>>): BackendCho
       field: '--fp8',
       remedy: 'Give --backend cuda with it, or leave it out.',
     });
+  const device = read('device', (option, text) => readInteger(option, text, { min: 0, max: 255 }));
+  if (device !== undefined && name !== 'cuda')
+    throw new OptionError('is of NVIDIA cards', {
+      field: '--device',
+      remedy: 'Give --backend cuda with it, or leave it out.',
+    });
   const threads = read('threads', (option, text) => readInteger(option, text, { min: 0, max: 256 }));
   const simd = read('simd', (option, text) => readChoice(option, text, SIMD));
   const ofCpu = { ...(threads !== undefined && { threads }), ...(simd !== undefined && { simd }) };
@@ -116,6 +130,7 @@ export function readBackend(args: Readonly<Record<string, unknown>>): BackendCho
     ...(typeof autotune === 'boolean' && { autotune }),
     int8,
     ...(fp8 && { fp8 }),
+    ...(device !== undefined && { device }),
     cpu: ofCpu,
   };
 }
@@ -125,7 +140,7 @@ export function readBackend(args: Readonly<Record<string, unknown>>): BackendCho
  * software adapter, which is slower than the CPU backend.
  */
 export function backendsOf(
-  { name, adapter, autotune, int8, fp8, cpu: cpuOptions }: BackendChoice,
+  { name, adapter, autotune, int8, fp8, device, cpu: cpuOptions }: BackendChoice,
   switches: WebGpuOptions = {},
 ): readonly BackendFactory[] {
   const webgpuOptions: WebGpuOptions = {
@@ -137,7 +152,13 @@ export function backendsOf(
     case 'auto':
       return [...(hasNvidiaDriver() ? [cuda()] : []), webgpu(webgpuOptions), cpu()];
     case 'cuda':
-      return [cuda({ ...(int8 && { int8: 'dynamic' }), ...(fp8 && { fp8: 'dynamic' }) })];
+      return [
+        cuda({
+          ...(device !== undefined && { device }),
+          ...(int8 && { int8: 'dynamic' }),
+          ...(fp8 && { fp8: 'dynamic' }),
+        }),
+      ];
     case 'webgpu':
       return [webgpu({ ...webgpuOptions, adapter })];
     case 'cpu':
@@ -151,8 +172,11 @@ export function backendsOf(
  * Does what must be done before a backend can be opened; it may restart the program, with SwiftShader where that was
  * asked for, and where only the loader that comes with it is missing to see a GPU.
  */
-export async function prepareBackend({ name, adapter }: BackendChoice): Promise<void> {
-  const wantsGpu = name === 'auto' || name === 'webgpu';
+export async function prepareBackend(
+  { name, adapter }: BackendChoice,
+  components: ComponentChoices = new Map(),
+): Promise<void> {
+  const wantsGpu = name === 'auto' || [name, ...components.values()].includes('webgpu');
   if (adapter === 'software' || (wantsGpu && lacksVulkanLoader())) await prepareAdapters();
 }
 

@@ -1,5 +1,13 @@
 /** @file `--budget` and `--lossy`: how much memory a model may take, and the plan that follows, for people. */
-import { OptionError, type ComponentReport, type Peak, type MemoryOption, type MemoryReport } from 'calotype';
+import {
+  OptionError,
+  type ComponentReport,
+  type DeviceMemoryReport,
+  type MemoryOption,
+  type MemoryReport,
+  type Peak,
+} from 'calotype';
+import { readByComponent } from './component-backends.ts';
 import { binaryBytes, table } from './table.ts';
 
 /** Arguments of the commands that load models. */
@@ -8,6 +16,11 @@ export const BUDGET_ARGS = {
     type: 'string',
     valueHint: 'bytes',
     description: 'Memory of the device that may be used, such as 4GB (as much as is needed)',
+  },
+  'component-budget': {
+    type: 'string',
+    valueHint: 'component=bytes',
+    description: 'Another budget where that component is: vae=16GB (what --budget says, for each device)',
   },
   lossy: {
     type: 'boolean',
@@ -19,10 +32,17 @@ export const BUDGET_ARGS = {
 export function readBudget(args: Readonly<Record<string, unknown>>): MemoryOption | undefined {
   const { budget } = args;
   const lossy = args['lossy'] === true || args['lossy'] === 'true';
-  if (typeof budget === 'string') return { budget, lossy };
-  if (lossy)
-    throw new OptionError('there is no budget that it could help to keep', {
-      field: '--lossy',
+  const text = args['component-budget'];
+  const componentBudgets = readByComponent(
+    '--component-budget',
+    typeof text === 'string' ? text : undefined,
+    'vae=16GB',
+  );
+  const others = componentBudgets.size > 0 && { componentBudgets: Object.fromEntries(componentBudgets) };
+  if (typeof budget === 'string') return { budget, ...others, lossy };
+  if (lossy || others)
+    throw new OptionError('there is no budget that it could belong to', {
+      field: lossy ? '--lossy' : '--component-budget',
       remedy: 'Give one, such as --budget 4GB.',
     });
   return undefined;
@@ -54,9 +74,13 @@ export function slowdownOf(
   return 1 + seconds / (flops / (REACHED * peak.flops));
 }
 
-/** A plan as text. */
-export function formatPlan(
-  { budget, peakBytes, phases }: MemoryReport,
+/** A plan as text, those of other devices below it. */
+export function formatPlan({ others, ...plan }: MemoryReport, slowdown: number | undefined): string {
+  return [formatDevice(plan, slowdown), ...others.map((other) => formatDevice(other, undefined))].join('\n');
+}
+
+function formatDevice(
+  { backend, budget, peakBytes, phases }: DeviceMemoryReport,
   slowdown: number | undefined,
 ): string {
   const rows = phases.flatMap(({ phase, peakBytes: bytes, components }) =>
@@ -76,7 +100,7 @@ export function formatPlan(
   const header = ['phase', 'component', 'weights', 'bytes', 'work', 'moved a run', 'peak'];
   const how = phases.flatMap(({ kind, how: label }) => (kind === 'exact' ? [] : [`${label} (${kind})`]));
   return [
-    `\nmemory: at most ${binaryBytes(peakBytes)} of ${binaryBytes(budget)}`,
+    `\nmemory of ${backend}: at most ${binaryBytes(peakBytes)} of ${binaryBytes(budget)}`,
     table([header, ...rows], [0, 1, 2]).replaceAll(/^/gm, '  '),
     '  attention: its kernels hold no scores, so there is nothing to slice',
     ...how.map((line) => `  not as it would be without a budget: ${line}`),

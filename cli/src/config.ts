@@ -28,6 +28,7 @@ const ARGUMENTS: Readonly<Record<string, string>> = {
   variant: 'variant',
   dtype: 'dtype',
   budget: 'budget',
+  componentBudgets: 'component-budget',
   lossy: 'lossy',
   prompt: 'prompt',
   prompt2: 'prompt-2',

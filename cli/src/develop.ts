@@ -7,12 +7,14 @@ import {
   OptionError,
   recipeTexts,
   type CallOptions,
+  type MemoryOption,
   type PipelineOutput,
   type ProgressEvent,
   SCHEDULER_PRESETS,
 } from 'calotype';
 import { applyAdditions } from './additions.ts';
 import { backendsOf } from './backends.ts';
+import { componentBackendsOf, formatByComponent, type ComponentChoices } from './component-backends.ts';
 import type { Advance } from './progress.ts';
 import type { GenerateRequest } from './request.ts';
 import { version } from './version.ts';
@@ -36,8 +38,9 @@ export interface Developed {
   readonly backend: string;
   readonly phases: readonly { readonly name: string; readonly seconds: number }[];
   readonly notices: readonly string[];
-  /** What was taken at most, where it is counted. */
+  /** What was taken at most, where it is counted: on the device that denoises, and on others. */
   readonly memory: PipelineOutput['memory'];
+  readonly otherMemory: NonNullable<PipelineOutput['otherMemory']>;
 }
 
 /** What the library calls a phase, and what people see. */
@@ -99,6 +102,7 @@ export async function develop(request: DevelopRequest): Promise<Developed> {
     phases: PHASE_NAMES.map((name) => ({ name, seconds: seconds(name) })),
     notices: runs.flatMap(({ notices }) => notices),
     memory: mostMemory(runs.flatMap(({ output }) => output.memory ?? [])),
+    otherMemory: runs.flatMap(({ output }) => output.otherMemory ?? []),
   };
 }
 
@@ -142,6 +146,7 @@ async function drawWith(
   const load = isWeightFile(model) ? DiffusionPipeline.fromSingleFile : DiffusionPipeline.fromPretrained;
   const pipe = await load(model, {
     backends: backendsOf(request.backend),
+    ...(request.components.size > 0 && { componentBackends: componentBackendsOf(request.components) }),
     dtype,
     ...(request.memory && { memory: request.memory }),
     signal,
@@ -167,13 +172,22 @@ async function drawWith(
       output,
       recommended: pipe.recommended,
       phases: { load: loadSeconds, ...output.timings },
-      backend: `${pipe.backend.name}, ${pipe.backend.description}`,
+      backend: describeBackends(pipe, request.components),
       scheduler: String(pipe.scheduler.config['_class_name']),
       notices: [...pipe.notices, ...output.truncatedPrompts.map((end) => `the model did not read: "${end}"`)],
     };
   } finally {
     await pipe.dispose();
   }
+}
+
+/** What denoised, and what components were put elsewhere. */
+function describeBackends(
+  { backend, componentBackends }: DiffusionPipeline,
+  components: ComponentChoices,
+): string {
+  const elsewhere = [...components.keys()].map((name) => `${name} on ${componentBackends[name].name}`);
+  return [`${backend.name}, ${backend.description}`, ...elsewhere].join('; ');
 }
 
 /** Loads what --embedding and --lora name. */
@@ -217,7 +231,7 @@ function loadingOf({
     ...(loras.length > 0 && {
       loras: loras.map(({ source, weight }) => `${source}:${weight}`).join(','),
     }),
-    ...(memory && { budget: String(memory.budget), ...(memory.lossy === true && { lossy: 'true' }) }),
+    ...(memory && budgetEntries(memory)),
     ...(control && { controlnet: control.nets.join(','), controlImage: control.images.join(',') }),
     ...(settings.controlnetConditioningScale && {
       controlnetConditioningScale: settings.controlnetConditioningScale.join(','),
@@ -225,6 +239,14 @@ function loadingOf({
     ...(settings.controlGuidanceStart && { controlGuidanceStart: settings.controlGuidanceStart.join(',') }),
     ...(settings.controlGuidanceEnd && { controlGuidanceEnd: settings.controlGuidanceEnd.join(',') }),
     ...(settings.guessMode && { guessMode: 'true' }),
+  };
+}
+
+function budgetEntries({ budget, componentBudgets, lossy }: MemoryOption): Record<string, string> {
+  return {
+    budget: String(budget),
+    ...(componentBudgets && { componentBudgets: formatByComponent(componentBudgets) }),
+    ...(lossy === true && { lossy: 'true' }),
   };
 }
 

@@ -4,6 +4,7 @@ import { readAdditions, type Additions } from './additions.ts';
 import { argumentReader, listOf } from './arguments.ts';
 import { readBackend, type BackendChoice } from './backends.ts';
 import { readBudget } from './budget.ts';
+import { readComponentBackends, type ComponentChoices } from './component-backends.ts';
 import { readChoice, readInteger, readNumber, readSize } from './options.ts';
 
 /** Storage types by the names that --dtype takes. */
@@ -22,6 +23,7 @@ export interface GenerateRequest {
   readonly variant: string | undefined;
   readonly dtype: (typeof DTYPES)[number];
   readonly backend: BackendChoice;
+  readonly components: ComponentChoices;
   /** For each model. */
   readonly memory: MemoryOption | undefined;
   readonly scheduler: SchedulerPreset | undefined;
@@ -132,6 +134,7 @@ export function readGenerateRequest(args: GenerateArguments): GenerateRequest {
     variant: text('variant'),
     dtype: read('dtype', (option, value) => readChoice(option, value, DTYPES)) ?? 'auto',
     backend: readBackend(args),
+    components: readComponentBackends(args),
     memory: readBudget(args),
     scheduler: read('scheduler', (option, value) => readChoice(option, value, SCHEDULER_PRESET_NAMES)),
     seed: read('seed', (option, value) => readInteger(option, value, { min: 0 })),

@@ -2,8 +2,15 @@
 import { runRunner } from '@calotype/server/runner';
 import { parseArgs } from 'citty';
 import { backendsOf } from './backends.ts';
+import { componentBackendsOf } from './component-backends.ts';
 import { readRunnerRequest, SERVE_ARGS, WORKER_ARGS } from './serve-request.ts';
 
 const rawArgs = process.argv.slice(2);
 const request = readRunnerRequest(parseArgs(rawArgs, { ...SERVE_ARGS, ...WORKER_ARGS }), rawArgs);
-runRunner({ ...request, backends: () => backendsOf(request.backend) });
+runRunner({
+  ...request,
+  backends: () => backendsOf(request.backend),
+  ...(request.components.size > 0 && {
+    componentBackends: () => componentBackendsOf(request.components),
+  }),
+});

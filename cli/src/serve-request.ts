@@ -5,6 +5,7 @@ import type { Limits, NamedSource } from '@calotype/server';
 import { readSources } from '@calotype/server/runner';
 import { argumentReader, listOf } from './arguments.ts';
 import { BACKEND_ARGS, readBackend, type BackendChoice } from './backends.ts';
+import { COMPONENT_ARGS, readComponentBackends, type ComponentChoices } from './component-backends.ts';
 import { readChoice, readInteger } from './options.ts';
 import { starterModel } from './starter.ts';
 
@@ -16,6 +17,7 @@ export interface RunnerRequest {
   readonly models: readonly NamedSource[];
   readonly loras: readonly NamedSource[];
   readonly backend: BackendChoice;
+  readonly components: ComponentChoices;
   readonly dtype: (typeof DTYPES)[number];
   /** Models in memory at once, in each runner; default one, or what the budget holds. */
   readonly held?: number;
@@ -90,6 +92,7 @@ const RUNNER_ARGS = {
       'Pictures that a process draws at a time, each at its own step; 1 for one after the other (4)',
   },
   ...BACKEND_ARGS,
+  ...COMPONENT_ARGS,
 } as const;
 
 const STORAGE_ARG = {
@@ -263,6 +266,7 @@ export function readRunnerRequest(
     models: models.length > 0 ? models : [{ name: 'emoji-starter', source: starterModel() }],
     loras: readSources('--lora', everyValue(rawArgs, ['--lora'])),
     backend,
+    components: readComponentBackends(args),
     dtype: readChoice('--dtype', typeof dtype === 'string' ? dtype : 'auto', DTYPES),
     ...(held !== undefined && { held }),
     ...(memory !== undefined && { memoryBytes: readBytes('--memory', memory) }),

@@ -29,6 +29,11 @@ describe('--backend and --adapter', () => {
       { name: 'cpu', adapter: 'hardware', int8: false, cpu: { threads: 3, simd: 'simd128' } },
       ['cpu'],
     ],
+    [
+      { backend: 'cuda', device: '2' },
+      { name: 'cuda', adapter: 'hardware', int8: false, device: 2, cpu: {} },
+      ['cuda'],
+    ],
     [{ backend: 'cuda' }, { name: 'cuda', adapter: 'hardware', int8: false, cpu: {} }, ['cuda']],
     [
       { backend: 'cuda', fp8: true },
@@ -52,6 +57,8 @@ describe('--backend and --adapter', () => {
     expect(() => readBackend({ backend: 'cpu', adapter: 'hardware' })).toThrow(OptionError);
     expect(() => readBackend({ int8: true })).toThrow(/--int8: is of WebGPU and CUDA only/);
     expect(() => readBackend({ backend: 'webgpu', fp8: true })).toThrow(/--fp8: is of CUDA only/);
+    expect(() => readBackend({ device: '1' })).toThrow(/--device: is of NVIDIA cards/);
+    expect(() => readBackend({ backend: 'cuda', device: 'GPU' })).toThrow(/--device: 'GPU'/);
     expect(() => readBackend({ threads: '2' })).toThrow(/--threads: is of the CPU backend only/);
     expect(() => readBackend({ backend: 'webgpu', simd: 'simd128' })).toThrow(/--simd: is of the CPU/);
     expect(() => readBackend({ backend: 'cpu', threads: '-1' })).toThrow(/--threads: '-1'/);

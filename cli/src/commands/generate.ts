@@ -4,6 +4,7 @@ import { defineCommand } from 'citty';
 import { ADDITION_ARGS } from '../addition-args.ts';
 import { BACKEND_ARGS, prepareBackend } from '../backends.ts';
 import { BUDGET_ARGS } from '../budget.ts';
+import { COMPONENT_ARGS } from '../component-backends.ts';
 import { readConfig } from '../config.ts';
 import { develop, type Developed } from '../develop.ts';
 import { interruptible } from '../interrupt.ts';
@@ -48,6 +49,7 @@ export const generate = defineCommand({
       description: 'Storage of weights, and of activations where the device computes in f16 (auto)',
     },
     ...BACKEND_ARGS,
+    ...COMPONENT_ARGS,
     ...BUDGET_ARGS,
     negative: { type: 'string', alias: 'n', valueHint: 'text', description: 'What to steer away from' },
     'prompt-2': { type: 'string', valueHint: 'text', description: "For SDXL's second text encoder" },
@@ -141,7 +143,7 @@ export const generate = defineCommand({
       ...(image !== undefined && { image: await readPicture('--image', image) }),
       ...(mask !== undefined && { maskImage: await readPicture('--mask', mask) }),
     };
-    await prepareBackend(request.backend);
+    await prepareBackend(request.backend, request.components);
 
     const progress = new Progress();
     try {
@@ -167,11 +169,16 @@ function given(args: Readonly<Record<string, unknown>>): Record<string, unknown>
 }
 
 /** Where the picture is, what made it, and how long each phase took. */
-function summarize(output: string, { width, height, seed, backend, phases, memory }: Developed): string {
+function summarize(output: string, developed: Developed): string {
+  const { width, height, seed, backend, phases, memory, otherMemory } = developed;
   const total = phases.reduce((sum, { seconds }) => sum + seconds, 0);
   const parts = phases.map(({ name, seconds }) => `${name} ${duration(seconds)}`).join(', ');
   const bytes = memory
     ? `\nat most ${binaryBytes(memory.peakDeviceBytes)} on the device, ${binaryBytes(memory.peakHostBytes)} of the host's memory beside it`
     : '';
-  return `${output}: ${width}x${height}, seed ${seed}\n${backend}: ${duration(total)} (${parts})${bytes}`;
+  const others = otherMemory.map(
+    ({ backend: name, components, peakDeviceBytes }) =>
+      `\nat most ${binaryBytes(peakDeviceBytes)} on ${name} (${components.join(', ')})`,
+  );
+  return `${output}: ${width}x${height}, seed ${seed}\n${backend}: ${duration(total)} (${parts})${bytes}${others.join('')}`;
 }

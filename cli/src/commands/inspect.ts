@@ -1,5 +1,7 @@
 /** @file `calotype inspect`: what a model will do: programs, fusions made and refused, memory, FLOPs. No weights are read. */
 import {
+  type Backend,
+  type BackendFactory,
   DiffusionPipeline,
   inspectModel,
   isWeightFile,
@@ -14,6 +16,7 @@ import {
 import { defineCommand } from 'citty';
 import { BUDGET_ARGS, formatPlan, readBudget, slowdownOf } from '../budget.ts';
 import { BACKEND_ARGS, backendsOf, describeAttempt, prepareBackend, readBackend } from '../backends.ts';
+import { COMPONENT_ARGS, componentBackendsOf, readComponentBackends } from '../component-backends.ts';
 import { readChoice, readInteger, readSize } from '../options.ts';
 import { starterModel } from '../starter.ts';
 import { binaryBytes, decimal, table } from '../table.ts';
@@ -38,6 +41,7 @@ export const inspect = defineCommand({
       description: 'Storage of weights, and of activations where the device computes in f16 (f16 if it does)',
     },
     ...BACKEND_ARGS,
+    ...COMPONENT_ARGS,
     ...BUDGET_ARGS,
     graph: { type: 'boolean', description: 'Also list every dispatch with its shape and place' },
   },
@@ -45,24 +49,36 @@ export const inspect = defineCommand({
     const size = args.size === undefined ? {} : readSize('--size', args.size);
     const steps = args.steps === undefined ? {} : { steps: readInteger('--steps', args.steps, { min: 1 }) };
     const choice = readBackend(args);
+    const components = readComponentBackends(args);
     const memory = readBudget(args);
     const dtype = args.dtype === undefined ? undefined : readChoice('--dtype', args.dtype, ['f16', 'f32']);
-    await prepareBackend(choice);
+    await prepareBackend(choice, components);
     const { source, close } = await openSource(args.model ?? starterModel());
-    const backend = await openBackend(backendsOf(choice), {
-      onSkipped: (attempt) => process.stderr.write(`note: ${describeAttempt(attempt)}\n`),
-    });
-    try {
+    const opened: Backend[] = [];
+    const open = async (factories: readonly BackendFactory[], title: string) => {
+      const backend = await openBackend(factories, {
+        onSkipped: (attempt) => process.stderr.write(`note: ${describeAttempt(attempt)}\n`),
+      });
+      opened.push(backend);
       const storage = dtype ?? (backend.dtypes.includes('f16') ? 'f16' : 'f32');
-      const target = backend.target(storage);
-      const report = await inspectModel(source, { target, ...size, ...steps });
-      process.stdout.write(`for ${backend.name} (${backend.description}), ${storage}\n`);
+      process.stdout.write(`${title} ${backend.name} (${backend.description}), ${storage}\n`);
+      return { backend, storage, target: backend.target(storage) };
+    };
+    try {
+      const { backend, storage, target } = await open(backendsOf(choice), 'for');
+      const componentBackends = componentBackendsOf(components);
+      const elsewhere: [component: string, target: typeof target][] = [];
+      for (const [component, factory] of Object.entries(componentBackends))
+        elsewhere.push([component, (await open([factory], `${component} on`)).target]);
+      const componentTargets = Object.fromEntries(elsewhere);
+      const report = await inspectModel(source, { target, componentTargets, ...size, ...steps });
       process.stdout.write(`${formatModel(report, args.graph === true)}\n`);
       if (memory) {
         const pipe = await DiffusionPipeline.fromPretrained(source, {
           memory,
           dtype: storage,
           backends: backendsOf(choice),
+          ...(components.size > 0 && { componentBackends }),
         });
         try {
           const plan = pipe.memoryPlan({
@@ -80,7 +96,7 @@ export const inspect = defineCommand({
         }
       }
     } finally {
-      backend.dispose();
+      for (const backend of opened) backend.dispose();
       await close();
     }
   },

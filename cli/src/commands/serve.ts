@@ -13,7 +13,7 @@ export const serve = defineCommand({
   args: SERVE_ARGS,
   async run({ args, rawArgs }) {
     const request = readServeRequest(args, rawArgs);
-    await prepareBackend(request.backend);
+    await prepareBackend(request.backend, request.components);
     // Only now: the other commands need no web server.
     const library = await import('@calotype/server');
     const { redis, storage, keys, limits, capacity, maxBatch, attempts } = request;

@@ -10,7 +10,7 @@ export const worker = defineCommand({
   args: WORKER_ARGS,
   async run({ args, rawArgs }) {
     const request = readWorkerRequest(args, rawArgs);
-    await prepareBackend(request.backend);
+    await prepareBackend(request.backend, request.components);
     // Only now: the other commands need neither.
     const library = await import('@calotype/server');
     const stopped = untilStopped();

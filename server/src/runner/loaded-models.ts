@@ -1,13 +1,15 @@
 /** @file The models of a runner that are in memory: loaded when a job first asks, let go by a budget of bytes. */
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type BackendFactory, DiffusionPipeline, isWeightFile } from 'calotype';
+import { type BackendFactory, type ComponentBackends, DiffusionPipeline, isWeightFile } from 'calotype';
 import type { NamedSource } from '../models.ts';
 
 /** How models are loaded, and how many. */
 export interface LoadOptions {
   /** Backends to try, made anew for each model. */
   readonly backends: () => readonly BackendFactory[];
+  /** Components on other backends, made anew likewise. */
+  readonly componentBackends?: () => ComponentBackends;
   readonly dtype?: 'auto' | 'f16' | 'f32';
   /** Models to hold at once; default 1, or as many as the budget holds where there is one. */
   readonly held?: number;
@@ -73,10 +75,15 @@ export class LoadedModels<T> {
   }
 
   async #load({ name, source }: NamedSource, signal: AbortSignal): Promise<Entry<T>> {
-    const { backends, dtype = 'auto' } = this.#options;
+    const { backends, componentBackends, dtype = 'auto' } = this.#options;
     await this.#makeRoom(this.#measured.get(name) ?? (await storedBytes(source)), 1);
     const load = isWeightFile(source) ? DiffusionPipeline.fromSingleFile : DiffusionPipeline.fromPretrained;
-    const pipe = await load(source, { backends: backends(), dtype, signal });
+    const pipe = await load(source, {
+      backends: backends(),
+      ...(componentBackends && { componentBackends: componentBackends() }),
+      dtype,
+      signal,
+    });
     const entry = { pipe, held: this.#hold(pipe), users: 1 };
     this.#entries.set(name, entry);
     return entry;
@@ -98,7 +105,7 @@ export class LoadedModels<T> {
   }
 }
 
-/** What a pipeline's backend holds now; 0 where it does not count. */
+/** What the backend that denoises holds now; 0 where it does not count. */
 function bytesOf({ backend }: DiffusionPipeline): number {
   return backend.memory?.deviceBytes ?? 0;
 }

@@ -16,6 +16,7 @@ import { selectOutputs } from '../../models/select-outputs.ts';
 import { withF32Arithmetic, type Target } from '../../plan/target.ts';
 import { isPixArt, latentModelOf, type DenoiserConfig } from '../denoise/denoiser-config.ts';
 import { inspectDenoiser, inspectNetwork, type NetworkReport } from './inspect.ts';
+import type { ComponentName } from '../load/placement.ts';
 import { MAX_SEQUENCE_LENGTH } from '../families/pixart-alpha.ts';
 
 /** What a model is made of. */
@@ -30,6 +31,8 @@ export interface ModelReport {
 /** What to plan for. */
 export interface InspectOptions {
   readonly target: Target;
+  /** Targets of components that are elsewhere; the second text encoder goes with the first unless it is named. */
+  readonly componentTargets?: { readonly [Component in ComponentName]?: Target };
   /** Pixels; default the size the model was trained at. */
   readonly height?: number;
   readonly width?: number;
@@ -49,7 +52,7 @@ export async function inspectModel(source: ModelSource, options: InspectOptions)
       file: `${source.name}/${path}`,
       onNotice: (notice) => notices.push(notice),
     });
-  const { target, steps = 50 } = options;
+  const { target, componentTargets: targets = {}, steps = 50 } = options;
   const index: ModelIndex | undefined = (await source.exists('model_index.json', options.signal))
     ? await read('model_index.json', parseModelIndex)
     : undefined;
@@ -65,10 +68,12 @@ export async function inspectModel(source: ModelSource, options: InspectOptions)
   for (const suffix of ['', '_2'] as const) {
     const className = index?.components.get(`text_encoder${suffix}`);
     if (className === undefined) continue;
+    const encoderTarget =
+      (suffix === '_2' ? targets.textEncoder2 : undefined) ?? targets.textEncoder ?? target;
     if (className === 'T5EncoderModel') {
       const t5 = await read('text_encoder/config.json', parseT5EncoderConfig);
       const tokens = MAX_SEQUENCE_LENGTH;
-      networks.push(inspectNetwork(buildT5Encoder(t5), { tokens }, withF32Arithmetic(target)));
+      networks.push(inspectNetwork(buildT5Encoder(t5), { tokens }, withF32Arithmetic(encoderTarget)));
       continue;
     }
     const config = await read(`text_encoder${suffix}/config.json`, parseCLIPTextConfig);
@@ -78,7 +83,7 @@ export async function inspectModel(source: ModelSource, options: InspectOptions)
     );
     const name = `text_encoder${suffix}`;
     networks.push({
-      ...inspectNetwork(graph, { batch: 1, tokens: config.maxPositionEmbeddings }, target),
+      ...inspectNetwork(graph, { batch: 1, tokens: config.maxPositionEmbeddings }, encoderTarget),
       name,
     });
   }
@@ -96,8 +101,15 @@ export async function inspectModel(source: ModelSource, options: InspectOptions)
     !isPixArt(config) && config.additionEmbed ? (index?.requiresAestheticsScore ? 5 : 6) : 0;
   const structure = { guided: true, rescale: false, slots: 1, noise: false, microConditions };
   const tokens = isPixArt(config) ? MAX_SEQUENCE_LENGTH : 77;
-  networks.push(inspectDenoiser(config, { ...structure, images: 1, height, width, tokens }, steps, target));
+  networks.push(
+    inspectDenoiser(
+      config,
+      { ...structure, images: 1, height, width, tokens },
+      steps,
+      targets.unet ?? target,
+    ),
+  );
   const decoder = kl ? buildAutoencoderKLDecoder(kl) : tiny ? buildAutoencoderTinyDecoder(tiny) : undefined;
-  if (decoder) networks.push(inspectNetwork(decoder, { batch: 1, height, width }, target));
+  if (decoder) networks.push(inspectNetwork(decoder, { batch: 1, height, width }, targets.vae ?? target));
   return { name: source.name, className: index?.className ?? alone, networks, notices };
 }
