@@ -25,6 +25,7 @@ async function open(gpu: EmulatedGpu, name = ''): Promise<Backend> {
   const opened = await webgpu({
     gpu: emulatedGpu(gpu),
     autotune: false,
+    submitMs: Infinity,
     ...(name.includes('int8') && { int8: 'dynamic' }),
   }).open();
   if ('reason' in opened) throw new Error(opened.reason);
@@ -187,7 +188,12 @@ describe('a broken kernel is found:', () => {
     const { matrices: _, ...without } = gpu;
     const other = { ...without, matrices: [{ ...gpu.matrices[0], resultComponentType: 'f16' }] };
     const traits = { subgroupMatrices: MATRIX_SHAPES.slice(0, 1) };
-    const opened = await webgpu({ gpu: emulatedGpu(other), traits, autotune: false }).open();
+    const opened = await webgpu({
+      gpu: emulatedGpu(other),
+      traits,
+      autotune: false,
+      submitMs: Infinity,
+    }).open();
     if ('reason' in opened) throw new Error(opened.reason);
     await expect(computeCase(opened, 'f16', caseNamed('linear/1 row'))).rejects.toThrow(/has no matrices of/);
   });

@@ -5,9 +5,11 @@
 
 import { create } from 'webgpu';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { shaderOfPart } from '../../src/backends/webgpu/launch-parts.ts';
 import { contextOf } from '../../src/backends/webgpu/target.ts';
 import { KERNEL_IDS, shaderOf } from '../../src/kernels/index.ts';
 import type { DeviceTraits, Kernel } from '../../src/kernels/kernel.ts';
+import type { Shader } from '../../src/kernels/wgsl.ts';
 import { MATRIX_SHAPES } from '../../src/kernels/matrix-shape.ts';
 import { deviceTypes } from '../../src/plan/planner.ts';
 import { caseGraph, type OpCase } from '../cases/case.ts';
@@ -114,11 +116,14 @@ async function problems(code: string): Promise<string[]> {
   return messages.length === 0 && error ? [error.message] : messages;
 }
 
-/** The shaders that all kernels which support the case would run, by name. */
-function variants(testCase: OpCase, config: (typeof DEVICES)[number]): Map<string, string> {
+/** The shaders that all kernels which support the case would run, by their text. */
+function variants(
+  testCase: OpCase,
+  config: (typeof DEVICES)[number],
+): Map<string, { readonly name: string; readonly shader: Shader }> {
   const graph = caseGraph(testCase);
   const types = deviceTypes(graph, config);
-  const found = new Map<string, string>();
+  const found = new Map<string, { readonly name: string; readonly shader: Shader }>();
   for (const node of graph.nodes)
     for (const kernel of ALL_KERNELS)
       for (const inPlace of [undefined, 'any'] as const) {
@@ -126,8 +131,10 @@ function variants(testCase: OpCase, config: (typeof DEVICES)[number]): Map<strin
         if (!kernel.supports(node, context)) continue;
         used.add(kernel);
         const placed = { ...context, inPlace: inPlace && kernel.inPlace(node, context) };
-        for (const launch of kernel.launches(node, placed))
-          found.set(shaderOf(launch, node, placed).code, launch.name);
+        for (const launch of kernel.launches(node, placed)) {
+          const shader = shaderOf(launch, node, placed);
+          found.set(shader.code, { name: launch.name, shader });
+        }
       }
   return found;
 }
@@ -140,7 +147,10 @@ describe.each(DEVICES)('shaders for $name', (config) => {
         .flatMap((testCase) => [...variants(testCase, config)]),
     );
     const failures: string[] = [];
-    for (const [code, name] of shaders)
+    // Of each kernel one that runs in parts, too.
+    const parts = new Map([...shaders.values()].map(({ name, shader }) => [name, shaderOfPart(shader).code]));
+    const all = [...shaders].map(([code, { name }]) => [name, code]);
+    for (const [name, code] of [...all, ...parts])
       for (const problem of await problems(code))
         if (failures.length < 5) failures.push(`${name}:${problem}\n${code}`);
     expect(failures.join('\n\n')).toBe('');

@@ -31,6 +31,12 @@ export interface WebGpuOptions {
    * ships no rows for.
    */
   readonly autotune?: boolean | { readonly seconds: number };
+  /**
+   * The most milliseconds of work that the device gets at once, as far as that can be foreseen: drivers of desktops reset
+   * devices that are held for 2 seconds, and screens stand still meanwhile. Default 500 on GPUs; no limit on software
+   * adapters. What is computed does not depend on it.
+   */
+  readonly submitMs?: number;
   /** What kernels are told of the device instead of the truth: tests run the kernels of GPUs on software adapters. */
   readonly traits?: Partial<DeviceTraits>;
 }
@@ -110,7 +116,7 @@ export async function acquireDevice(options: WebGpuOptions = {}): Promise<OpenDe
   }
   try {
     const kernels = await kernelsFor(traits, options.int8 !== undefined);
-    return new OpenDevice(device, adapter.info, found.gpu, { traits, kernels });
+    return new OpenDevice(device, adapter.info, found.gpu, { traits, kernels }, options.submitMs);
   } catch (error) {
     device.destroy();
     throw error;

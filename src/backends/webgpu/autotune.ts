@@ -15,6 +15,7 @@ import { openTuningStore, type TuningStore } from '../../platform/tuning-store.t
 import type { WebGpuOptions } from './acquire.ts';
 import type { OpenDevice } from './device.ts';
 import { BUFFER_USAGE } from './flags.ts';
+import { workOf } from './pace.ts';
 import { compilePipeline } from './pipelines.ts';
 import { planLaunches, record, type BufferSource, type Recording, type WeightRange } from './recording.ts';
 import { timeRepeats } from './stopwatch.ts';
@@ -75,10 +76,12 @@ export class Tuner {
     if (jobs.length === 0) return false;
     const buffers = new NoiseBuffers(device, plan);
     try {
+      if (device.pace.rate === undefined && device.pace.limit < Infinity)
+        await learnPace(device, plan, buffers, jobs, this.#budgetMs);
       const found = await tune(jobs, {
         measure: (job, candidate, leftMs) => measure(device, plan, buffers, job, candidate, leftMs),
         now: () => performance.now(),
-        budgetMs: this.#budgetMs,
+        budgetMs: this.#budgetMs - (performance.now() - begin),
       });
       for (const [key, row] of found) this.rows.set(key, row);
       if (found.size > 0) await this.#store.write(this.rows);
@@ -98,6 +101,24 @@ function contextOf({ traits }: OpenDevice, plan: Plan, inPlace: string | undefin
     dtypeOf: (id) => valueOf(id).dtype,
     inPlace,
   };
+}
+
+/** Learns how fast a device is by the heaviest node that even the slowest would be done with in time. */
+async function learnPace(
+  device: OpenDevice,
+  plan: Plan,
+  buffers: NoiseBuffers,
+  jobs: readonly TuningJob[],
+  leftMs: number,
+): Promise<void> {
+  const valueOf = (id: ValueId): PlannedValue => plan.values.get(id)!;
+  for (const job of jobs) {
+    const work = workOf(job.node, valueOf);
+    if (work > device.pace.limit) continue;
+    const ms = await measure(device, plan, buffers, job, job.candidates[0], leftMs);
+    if (typeof ms === 'number') device.pace.learn(work, ms);
+    return;
+  }
 }
 
 /** Milliseconds of a candidate; undefined if the device cannot run it, `late` if the driver takes longer than is left to compile it. */
@@ -121,6 +142,8 @@ async function measure(
   const made: Recording[] = [];
   try {
     const launches = planLaunches(alone, device);
+    // What would hold the device for too long is not measured; there the kernels' own choice stays.
+    if (launches.some(({ work }) => work > device.pace.limit)) return undefined;
     const compiling = Promise.all(
       launches.map(({ shader, launch }) =>
         compilePipeline(device, { shader, kernel: launch.name, node: node.name }),

@@ -6,6 +6,7 @@ import type { CompileOptions, CompileProgress, WeightStore } from '../backend.ts
 import { loadRequests } from '../weight-loading.ts';
 import type { OpenDevice } from './device.ts';
 import { BUFFER_USAGE } from './flags.ts';
+import { splitLaunches } from './launch-parts.ts';
 import { compilePipeline, type CompiledPipeline, type PipelineRequest } from './pipelines.ts';
 import { WebGpuProgram } from './program.ts';
 import { planLaunches, record, type PlannedLaunch, type Recording, type WeightRange } from './recording.ts';
@@ -33,9 +34,11 @@ export async function compileProgram(
       remedy: 'Plan for the target of the backend that compiles, and use its createWeights',
     });
   device.check();
-  const launches = planLaunches(plan, device);
+  const planned = planLaunches(plan, device);
+  // Before anything was measured nothing is known to be slow, and parts take pipelines of their own.
+  const launches = device.pace.rate === undefined ? planned : splitLaunches(planned, device.pace.limit);
   const outputRequests = plainOutputs(plan);
-  const uses = weightUses(plan, launches);
+  const uses = weightUses(plan, planned);
   for (const { request } of uses.values()) weights.checkRequest(request);
   const { placement } = options;
   const stream = placement && (await WeightStream.open({ device, plan, weights, uses, placement }));

@@ -10,6 +10,7 @@ import type { DeviceTraits, Kernel } from '../../kernels/kernel.ts';
 import { INT8_SHAPE, MATRIX_SHAPES, type MatrixShape } from '../../kernels/matrix-shape.ts';
 import { ByteMeter } from '../byte-meter.ts';
 import { meterBuffers } from './metered.ts';
+import { Pace, SUBMIT_MS } from './pace.ts';
 import type { MemoryLimits } from './target.ts';
 
 /** A device in use by a backend, its programs and its weights. */
@@ -32,13 +33,19 @@ export class OpenDevice {
   readonly origin: GPU;
   /** Bytes of its buffers. */
   readonly meter = new ByteMeter();
+  /** How fast it was. */
+  readonly pace: Pace;
   #failure: CalotypeError | undefined;
 
+  /**
+   * @param submitMs the most milliseconds of work that it gets at once; nothing watches over what runs on the CPU
+   */
   constructor(
     gpu: GPUDevice,
     info: GPUAdapterInfo,
     origin: GPU,
     { traits, kernels }: Pick<OpenDevice, 'traits' | 'kernels'>,
+    submitMs = isSoftware(info) ? Infinity : SUBMIT_MS,
   ) {
     this.gpu = gpu;
     this.origin = origin;
@@ -47,6 +54,7 @@ export class OpenDevice {
     this.vendor = info.vendor;
     this.architecture = info.architecture;
     this.isSoftware = isSoftware(info);
+    this.pace = new Pace(submitMs);
     this.traits = traits;
     this.kernels = kernels;
     this.limits = {

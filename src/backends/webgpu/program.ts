@@ -15,6 +15,7 @@ import type { DeviceTensor, DispatchTime, Program, RunTime } from '../backend.ts
 import type { OpenDevice } from './device.ts';
 import { BUFFER_USAGE, MAP_READ } from './flags.ts';
 import { profileOnDevice, profileOnHost } from './profile.ts';
+import { cutRun, type Pace } from './pace.ts';
 import { encodeDispatches, type Recording } from './recording.ts';
 import { RunTimer } from './run-timer.ts';
 import type { WeightStream } from './weight-stream.ts';
@@ -38,16 +39,22 @@ export interface ProgramParts {
   readonly stream?: WeightStream | undefined;
 }
 
-/** A compiled plan; `run` encodes one compute pass and returns. */
+/** A compiled plan; `run` encodes its compute passes, one where the device is fast enough, and returns. */
 export class WebGpuProgram implements Program {
   readonly plan: Plan;
   readonly #parts: ProgramParts;
+  readonly #pace: Pace;
+  /** Of all launches of a run. */
+  readonly #work: number;
+  #cut: { readonly most: number; readonly submits: readonly Submit[] } | undefined;
   #timer: RunTimer | undefined;
   #disposed = false;
 
   constructor(parts: ProgramParts) {
     this.plan = parts.plan;
     this.#parts = parts;
+    this.#pace = parts.device.pace.ofProgram();
+    this.#work = parts.recording.work.reduce((sum, work) => sum + work, 0);
   }
 
   tensor(name: string): DeviceTensor {
@@ -82,32 +89,30 @@ export class WebGpuProgram implements Program {
   #submit(recording: Recording): void {
     const { device, stream } = this.#parts;
     const { gpu } = device;
-    if (stream) return this.#submitSegments(recording, stream);
-    const encoder = gpu.createCommandEncoder();
-    const timestampWrites = this.#timer?.next();
-    const pass = encoder.beginComputePass(timestampWrites && { timestampWrites });
-    encodeDispatches(pass, recording);
-    pass.end();
-    gpu.queue.submit([encoder.finish()]);
-  }
-
-  /** One submit a segment. The next segment's weights go into their slot before this one's kernels are queued. */
-  #submitSegments(recording: Recording, stream: WeightStream): void {
-    const { gpu } = this.#parts.device;
-    const times = this.#timer?.next();
-    const { segments } = stream;
-    let launch = 0;
-    for (const [i, { to }] of segments.entries()) {
+    const learning = this.#timer ? undefined : this.#pace.begin(device, this.#work);
+    const times = (this.#timer ?? learning?.timer)?.next();
+    const submits = this.#submits(recording);
+    for (const [i, { from, to, fills }] of submits.entries()) {
       const encoder = gpu.createCommandEncoder();
-      if (i === 0) stream.fill(encoder, 0);
-      if (i + 1 < segments.length) stream.fill(encoder, i + 1);
-      const pass = encoder.beginComputePass(times && segmentTimes(times, i, segments.length));
-      const first = launch;
-      while (launch < recording.names.length && recording.names[launch].dispatch < to) launch++;
-      encodeDispatches(pass, recording, first, launch);
+      for (const segment of fills) stream?.fill(encoder, segment);
+      const pass = encoder.beginComputePass(times && submitTimes(times, i, submits.length));
+      encodeDispatches(pass, recording, from, to);
       pass.end();
       gpu.queue.submit([encoder.finish()]);
     }
+    learning?.end();
+  }
+
+  /** The submits of a run, as the device's pace is by now. */
+  #submits({ names, work }: Recording): readonly Submit[] {
+    const most = Math.min(this.#pace.limit, this.#work);
+    if (this.#cut?.most === most) return this.#cut.submits;
+    const { segments } = this.#parts.stream ?? {};
+    const submits = segments
+      ? submitsOfSegments(segments, names, work, most)
+      : cutRun(work, 0, names.length, most).map((range) => ({ ...range, fills: [] }));
+    this.#cut = { most, submits };
+    return submits;
   }
 
   timeRuns(count: number): () => Promise<readonly RunTime[]> {
@@ -197,16 +202,39 @@ export class WebGpuProgram implements Program {
   }
 }
 
+/** Launches that are submitted together, behind the weights that are brought into slots first. */
+interface Submit {
+  readonly from: number;
+  readonly to: number;
+  readonly fills: readonly number[];
+}
+
+/** The next segment's weights go into their slot before the kernels of a segment are queued. */
+function submitsOfSegments(
+  segments: readonly { readonly to: number }[],
+  names: Recording['names'],
+  work: Float64Array,
+  most: number,
+): Submit[] {
+  let to = 0;
+  return segments.flatMap((segment, i) => {
+    const from = to;
+    while (to < names.length && names[to].dispatch < segment.to) to++;
+    const fills = [i, i + 1].filter((slot) => (slot > i || i === 0) && slot < segments.length);
+    return cutRun(work, from, to, most).map((range, k) => ({ ...range, fills: k === 0 ? fills : [] }));
+  });
+}
+
 /** A run's begin and end are written by its first and its last pass. */
-function segmentTimes(
+function submitTimes(
   { querySet, ...indices }: GPUComputePassTimestampWrites,
-  segment: number,
+  submit: number,
   count: number,
 ): GPUComputePassDescriptor | undefined {
   const { beginningOfPassWriteIndex: begin, endOfPassWriteIndex: end } = indices;
   const times = {
-    ...(segment === 0 && begin !== undefined && { beginningOfPassWriteIndex: begin }),
-    ...(segment === count - 1 && end !== undefined && { endOfPassWriteIndex: end }),
+    ...(submit === 0 && begin !== undefined && { beginningOfPassWriteIndex: begin }),
+    ...(submit === count - 1 && end !== undefined && { endOfPassWriteIndex: end }),
   };
   return Object.keys(times).length > 0 ? { timestampWrites: { querySet, ...times } } : undefined;
 }

@@ -13,6 +13,7 @@ import type { Shader } from '../../kernels/wgsl.ts';
 import type { Place, Plan, PlannedDispatch, PlannedValue } from '../../plan/plan.ts';
 import type { OpenDevice } from './device.ts';
 import { BUFFER_USAGE } from './flags.ts';
+import { workOf } from './pace.ts';
 import type { CompiledPipeline } from './pipelines.ts';
 import { padded } from './tensor.ts';
 import type { WeightRequest } from './weights.ts';
@@ -24,6 +25,8 @@ export interface PlannedLaunch {
   readonly shader: Shader;
   /** Weights that the launch binds, by the node's input name. */
   readonly weights: ReadonlyMap<string, WeightRequest>;
+  /** See `workOf`; that of its node, since nodes with several launches have most of it in one. */
+  readonly work: number;
 }
 
 /** What launches are made for. */
@@ -95,7 +98,9 @@ function makeLaunches(plan: Plan, { traits, kernels }: KernelDevice): PlannedLau
         weights.set(name, { weight, shape: stored, dtype, packing });
       } else if (packing.kind !== 'plain') throw bug(node, `needs ${name} to be a stored weight`);
     }
+    const work = workOf(node, (value) => planned(plan, value, node));
     return kernel.launches(node, context).map((launch): PlannedLaunch => ({
+      work,
       dispatch,
       launch,
       shader: shaders.of(launch, node, context),
@@ -138,6 +143,8 @@ export interface Recording {
   readonly bindGroups: readonly GPUBindGroup[];
   /** Workgroups, three numbers a dispatch. */
   readonly workgroups: Uint32Array;
+  /** What each launch is to the device; see `workOf`. */
+  readonly work: Float64Array;
   /** Kernel of each launch, and which of the plan's dispatches it belongs to. */
   readonly names: readonly { readonly kernel: string; readonly dispatch: number }[];
   /** The `Dims` of all dispatches. */
@@ -187,6 +194,7 @@ export function record(
       pipelines: pipelines.map(({ pipeline }) => pipeline),
       bindGroups,
       workgroups,
+      work: Float64Array.from(launches, ({ work }) => work),
       names: launches.map(({ launch, dispatch }) => ({
         kernel: launch.name,
         dispatch: plan.dispatches.indexOf(dispatch),

@@ -16,8 +16,8 @@ import { WebGpuWeights } from './weights.ts';
 
 /**
  * The WebGPU backend as a factory; see `WebGpuOptions`. It takes GPUs only, unless told otherwise.
- * @throws OptionError for an option that there is not, a value that is none of its choices, and a name in `without` that is
- * no fusion's or no kernel's
+ * @throws OptionError for an option that there is not, a value that is none of its choices or no time, and a name in
+ * `without` that is no fusion's or no kernel's
  */
 export function webgpu(options: WebGpuOptions = {}): BackendFactory {
   checkOptionNames('webgpu', options, OPTIONS);
@@ -27,6 +27,12 @@ export function webgpu(options: WebGpuOptions = {}): BackendFactory {
   const { fusions = [], kernels = [] } = options.without ?? {};
   checkNames('fusion', fusions, FUSIONS);
   checkNames('kernel', kernels, KERNEL_IDS);
+  const { submitMs = Infinity } = options;
+  if (!(submitMs > 0))
+    throw new OptionError(`is ${submitMs}, which is no time`, {
+      field: 'submitMs',
+      remedy: 'Give milliseconds, or leave it out',
+    });
   return {
     name: 'webgpu',
     async open({ signal } = {}) {
@@ -48,6 +54,7 @@ const OPTIONS = [
   'recorded',
   'int8',
   'autotune',
+  'submitMs',
   'traits',
 ] as const satisfies readonly (keyof WebGpuOptions)[];
 
