@@ -8,6 +8,7 @@ import { later } from '../later.ts';
 import type { DeviceDType } from '../tensor/dtype.ts';
 import { addGated } from './add-gated.ts';
 import { addScaled } from './add-scaled.ts';
+import { attentionPlain } from './attention-plain.ts';
 import { attentionRegister } from './attention-register.ts';
 import { attentionTiled } from './attention-tiled.ts';
 import { concat } from './concat.ts';
@@ -41,6 +42,7 @@ export const KERNELS: readonly Kernel[] = [
   gemmRegister,
   attentionTiled,
   attentionRegister,
+  attentionPlain,
   groupNormWhole,
   groupNorm,
   groupNormFold,

@@ -73,6 +73,18 @@ const correctness = [
   ...[8, 16, 24, 40, 48, 64, 72, 80, 96, 128, 160].map((headDim) =>
     attentionCase(`head of ${headDim}`, { queries: 33, keys: 41, heads: 2, headDim }),
   ),
+  // No published model has such heads, but small ones for tests do.
+  ...[1, 3, 6, 12].map((headDim) =>
+    attentionCase(`head of ${headDim}`, { queries: 9, keys: 13, heads: 3, headDim }),
+  ),
+  attentionCase('head of 5, fused QKV, causal, bias', {
+    queries: 11,
+    heads: 2,
+    headDim: 5,
+    fused: 'qkv',
+    causal: true,
+    bias: { batch: true, queries: true, heads: true },
+  }),
   // Enough workgroups for the widest tiles.
   ...[24, 40, 64, 80].map((headDim) =>
     attentionCase(`32 heads of ${headDim}`, { queries: 133, keys: 77, heads: 32, headDim }),

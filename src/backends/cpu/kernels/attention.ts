@@ -38,6 +38,32 @@ function scratchBytes({ queries, keys }: Blocks, headDim: number): number {
   return 4 * (PANEL * (keys + 5) + queries * (2 * headDim + 3));
 }
 
+/** Arguments of attention kernels: where heads are, how many and how large, and what is added to scores. */
+export function attentionOperands(
+  { inputs, attrs }: NodesOf<'attention'>,
+  context: CpuContext,
+): Readonly<Record<'values' | 'sizes' | 'bias', readonly Argument[]>> {
+  const { q, k, v, bias } = inputs;
+  const { heads, headDim, scale, causal, offsets } = attrs;
+  const [, queries] = context.shapeOf(q);
+  const [, keys] = context.shapeOf(k);
+  const strides = biasStrides(bias === undefined ? [] : context.shapeOf(bias));
+  const from = (operand: string, channels: number): Argument => ({ operand, offsetBytes: 4 * channels });
+  return {
+    values: [from('q', offsets[0]), from('k', offsets[1]), from('v', offsets[2]), 'y'],
+    sizes: [
+      queries,
+      keys,
+      heads,
+      headDim,
+      ...[q, k, v].map((id) => channelsOf(context, id)),
+      { f32: scale * Math.LOG2E },
+      causal ? 1 : 0,
+    ],
+    bias: ['bias', strides.batch, strides.key, strides.query, strides.head],
+  };
+}
+
 export const attention = defineCpuKernel({
   id: 'attention',
   ops: ['attention'],
@@ -45,37 +71,14 @@ export const attention = defineCpuKernel({
     node.attrs.headDim % 8 === 0 &&
     scratchBytes(blocksOf(node, context), node.attrs.headDim) <= THREAD_SCRATCH_BYTES,
   launches(node, context) {
-    const { q, k, v, bias } = node.inputs;
-    const { heads, headDim, scale, causal, offsets } = node.attrs;
-    const [batch, queries] = context.shapeOf(q);
-    const [, keys] = context.shapeOf(k);
+    const [batch, queries] = context.shapeOf(node.inputs.q);
     const blocks = blocksOf(node, context);
-    const strides = biasStrides(bias === undefined ? [] : context.shapeOf(bias));
-    const from = (operand: string, channels: number): Argument => ({ operand, offsetBytes: 4 * channels });
+    const { values, sizes, bias } = attentionOperands(node, context);
     return [
       {
         name: 'attention',
-        tasks: batch * heads * Math.ceil(queries / blocks.queries),
-        args: [
-          from('q', offsets[0]),
-          from('k', offsets[1]),
-          from('v', offsets[2]),
-          'y',
-          queries,
-          keys,
-          heads,
-          headDim,
-          ...[q, k, v].map((id) => channelsOf(context, id)),
-          { f32: scale * Math.LOG2E },
-          causal ? 1 : 0,
-          blocks.queries,
-          blocks.keys,
-          'bias',
-          strides.batch,
-          strides.key,
-          strides.query,
-          strides.head,
-        ],
+        tasks: batch * node.attrs.heads * Math.ceil(queries / blocks.queries),
+        args: [...values, ...sizes, blocks.queries, blocks.keys, ...bias],
       },
     ];
   },

@@ -9,6 +9,7 @@ import type { CpuContext, CpuKernel } from '../kernel.ts';
 import { adaLayerNorm } from './ada-layer-norm.ts';
 import { addGated } from './add-gated.ts';
 import { addScaled } from './add-scaled.ts';
+import { attentionPlain } from './attention-plain.ts';
 import { attention } from './attention.ts';
 import { copyRows } from './copy-rows.ts';
 import { elementwise } from './elementwise.ts';
@@ -35,6 +36,7 @@ const CPU_KERNELS: readonly CpuKernel[] = [
   winograd,
   gemm,
   attention,
+  attentionPlain,
   groupNorm,
   groupNormStats,
   groupNormApply,
