@@ -21,7 +21,6 @@ export type UNetLayersConfig = Pick<
   | 'midBlockType'
   | 'midTransformerLayers'
   | 'onlyCrossAttention'
-  | 'midOnlyCrossAttention'
 >;
 
 /** The blocks in the order of diffusers' `attn_processors`: down, up, middle. */
@@ -52,7 +51,7 @@ export function transformerBlocks(config: UNetLayersConfig): TransformerBlock[] 
           'mid_block',
           last,
           config.midTransformerLayers > 0 ? [config.midTransformerLayers] : [],
-          config.midOnlyCrossAttention,
+          false,
         )),
   ];
 }

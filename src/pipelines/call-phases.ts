@@ -10,6 +10,7 @@ import type { ImageShape } from '../tensor/layout.ts';
 import { CONTROL_SCALES } from './control/control-graph.ts';
 import type { DenoiseShape } from './denoise/denoise-parts.ts';
 import type { DrawnOutput, TextToImageParts, Timings } from './draw.ts';
+import { normalizesLatents } from './families/families.ts';
 import { guidanceEmbedding } from './guidance/guidance-embedding.ts';
 import { guidanceRows, type GuidanceRow } from './guidance/guidance-rows.ts';
 import { guidanceCoefficients, perturbedBlocks, perturbedInputs } from './guidance/perturbed-guidance.ts';
@@ -98,6 +99,7 @@ export async function beginCall(
     inpaints,
     shape,
     noise,
+    normalized: normalizesLatents(parts.className, task.kind, control !== undefined).encoded,
     lowResScheduler: parts.lowResScheduler,
     region,
     programs,
@@ -150,7 +152,7 @@ export async function finishCall(
   programs: ProgramOptions,
   watch: Stopwatch,
 ): Promise<DrawnOutput> {
-  const { vae, residency, fit } = parts;
+  const { className, vae, residency, fit, control } = parts;
   const latents: Tensor = { shape, data };
   const wantsLatents = options.outputType === 'latent' || options.returnLatents === true;
   const { signal, callbackOnStepEnd: _callback, resumeFrom: _from, ...used } = options;
@@ -162,7 +164,8 @@ export async function finishCall(
   };
   if (options.outputType === 'latent') return { ...base, images: [] };
   await residency?.enter('decode');
-  const drawn = await vae.decode(data, shape, programs);
+  const { decoded: normalized } = normalizesLatents(className, task.kind, control !== undefined);
+  const drawn = await vae.decode(data, shape, normalized, programs);
   const decoded = fit ? fit(drawn) : drawn;
   signal?.throwIfAborted();
   watch.lap('decode');

@@ -35,6 +35,8 @@ export interface StartOptions {
   /** Of the run's latents. */
   readonly shape: ImageShape;
   readonly noise: Noise;
+  /** Whether encoded latents are normalised; see `Vae.scale`. */
+  readonly normalized: boolean;
   /** The x4 upscaler's second scheduler, which puts noise on the picture. */
   readonly lowResScheduler?: Scheduler | undefined;
   /** The part of the pictures to work on; default all. */

@@ -83,10 +83,9 @@ describe('UNet2DConditionModel', () => {
     expect(config).toMatchObject({
       numClassEmbeds: 1000,
       onlyCrossAttention: [true, true, true, false],
-      midOnlyCrossAttention: false,
     });
     const all = parseUNet2DConditionConfig({ only_cross_attention: true }, { file: 'config.json' });
-    expect(all).toMatchObject({ onlyCrossAttention: [true, true, true, true], midOnlyCrossAttention: true });
+    expect(all).toMatchObject({ onlyCrossAttention: [true, true, true, true] });
   });
 
   const refused: [field: string, value: unknown, message: RegExp][] = [

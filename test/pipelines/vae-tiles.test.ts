@@ -81,7 +81,7 @@ describe.each<[string, VaeConfig, string, readonly [number, number], readonly [n
     const latents = toNchw(waves(latentChannels, rows, columns), latentShape).map(
       (value) => value * scalingFactor,
     );
-    const whole = await vae.decode(latents, latentShape);
+    const whole = await vae.decode(latents, latentShape, false);
     vae.enableTiling();
     vae.enableSlicing();
 
@@ -90,7 +90,7 @@ describe.each<[string, VaeConfig, string, readonly [number, number], readonly [n
     expect(corner(mean, encodedShape, `${name}.mean`)).toMatchNmse(expected.f32(`${name}.mean`), BOUND);
     if (std) expect(corner(std, encodedShape, 'kl.std')).toMatchNmse(expected.f32('kl.std'), BOUND);
 
-    const { shape, data } = await vae.decode(latents, latentShape);
+    const { shape, data } = await vae.decode(latents, latentShape, false);
     expect(shape).toEqual([1, 8 * rows, 8 * columns, 3]);
     const decodedShape = [1, 3, shape[1], shape[2]] as const;
     const decoded = corner(toNchw(data, decodedShape), decodedShape, `${name}.decoded`);
@@ -99,7 +99,7 @@ describe.each<[string, VaeConfig, string, readonly [number, number], readonly [n
 
     vae.disableTiling();
     vae.disableSlicing();
-    expect(await vae.decode(latents, latentShape)).toEqual(whole);
+    expect(await vae.decode(latents, latentShape, false)).toEqual(whole);
     await close();
   }, 60_000);
 });

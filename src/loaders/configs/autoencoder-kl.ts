@@ -35,8 +35,6 @@ export interface AutoencoderKLConfig {
   readonly sampleSize: readonly [height: number, width: number];
   /** Latents are multiplied by this after encoding. */
   readonly scalingFactor: number;
-  /** Subtracted from latents before scaling; null: nothing. */
-  readonly shiftFactor: number | null;
   /** Mean and standard deviation of each latent channel; null unless the file gives both. */
   readonly latentStatistics: { readonly mean: readonly number[]; readonly std: readonly number[] } | null;
   /** Half-precision activations overflow: run it in f32. */
@@ -61,6 +59,7 @@ const schema = v.object({
   norm_num_groups: v.optional(whole(), 32),
   sample_size: v.optional(sizeSchema, 32),
   scaling_factor: v.optional(v.pipe(v.number(), v.finite()), 0.18215),
+  // diffusers' pipelines of this family do not look at it.
   shift_factor: v.optional(v.nullable(v.pipe(v.number(), v.finite())), null),
   latents_mean: numbers,
   latents_std: numbers,
@@ -89,7 +88,6 @@ export function parseAutoencoderKLConfig(json: unknown, context: ConfigContext):
     normNumGroups: raw.norm_num_groups,
     sampleSize: raw.sample_size,
     scalingFactor: raw.scaling_factor,
-    shiftFactor: raw.shift_factor,
     latentStatistics: latentStatistics(raw, context),
     forceUpcast: raw.force_upcast,
     useQuantConv: raw.use_quant_conv,

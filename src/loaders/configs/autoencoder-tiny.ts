@@ -30,8 +30,6 @@ export interface AutoencoderTinyConfig {
   readonly latentShift: number;
   /** Latents are multiplied by this after encoding. */
   readonly scalingFactor: number;
-  /** Subtracted from latents before scaling. */
-  readonly shiftFactor: number;
 }
 
 const stages = list(whole(0));
@@ -54,6 +52,7 @@ const schema = v.object({
   // The class sets this to false whatever the file says.
   force_upcast: v.optional(v.nullable(v.boolean()), false),
   scaling_factor: v.optional(finite, 1),
+  // diffusers' pipelines of this family do not look at it.
   shift_factor: v.optional(finite, 0),
   // Written by diffusers as a copy of decoder_block_out_channels, and not read.
   block_out_channels: v.optional(v.unknown()),
@@ -88,6 +87,5 @@ export function parseAutoencoderTinyConfig(json: unknown, context: ConfigContext
     latentMagnitude: raw.latent_magnitude,
     latentShift: raw.latent_shift,
     scalingFactor: raw.scaling_factor,
-    shiftFactor: raw.shift_factor,
   };
 }

@@ -68,8 +68,6 @@ export interface UNet2DConditionConfig {
   readonly upTransformerLayersPerBlock: readonly (readonly number[])[];
   /** Levels whose transformers attend to the text in place of the pixels too (`attn1`), finest first. */
   readonly onlyCrossAttention: readonly boolean[];
-  /** The same for the mid block. */
-  readonly midOnlyCrossAttention: boolean;
   /** proj_in and proj_out of transformers are linear layers (2-D weights) instead of 1x1 convolutions. */
   readonly useLinearProjection: boolean;
   /** Attention scores must be computed in f32. */
@@ -153,6 +151,7 @@ const schema = v.object({
   projection_class_embeddings_input_dim: v.optional(v.nullable(whole()), null),
   attention_type: supported('default'),
   class_embeddings_concat: supported(false),
+  // Of a mid block that is refused above; UNetMidBlock2DCrossAttn does not look at it.
   mid_block_only_cross_attention: v.optional(v.nullable(v.boolean()), null),
   cross_attention_norm: supported(null),
   // Only read with addition_embed_type "text", which is refused above.
@@ -195,7 +194,7 @@ export function parseUNet2DConditionConfig(json: unknown, context: ConfigContext
     numAttentionHeads,
     crossAttentionDim: crossAttentionDim(raw, levels, context),
     ...transformerDepths(raw, layersPerBlock, context),
-    ...onlyCrossAttention(raw, context),
+    onlyCrossAttention: onlyCrossAttention(raw, context),
     useLinearProjection: raw.use_linear_projection,
     upcastAttention: raw.upcast_attention,
     normNumGroups: raw.norm_num_groups,
@@ -244,19 +243,13 @@ function additionEmbed(raw: Raw, context: ConfigContext): UNetAdditionEmbed | nu
   return { timeEmbedDim, inputDim };
 }
 
-/** One flag holds for the mid block as well, a list does not. */
-function onlyCrossAttention(
-  raw: Raw,
-  context: ConfigContext,
-): Pick<UNet2DConditionConfig, 'onlyCrossAttention' | 'midOnlyCrossAttention'> {
+/** One flag for each level. */
+function onlyCrossAttention(raw: Raw, context: ConfigContext): readonly boolean[] {
   const given = raw.only_cross_attention;
   const levels = raw.block_out_channels.length;
   const flags = typeof given === 'boolean' ? Array.from({ length: levels }, () => given) : given;
   checkLength(flags, levels, 'only_cross_attention', context);
-  return {
-    onlyCrossAttention: flags,
-    midOnlyCrossAttention: raw.mid_block_only_cross_attention ?? (typeof given === 'boolean' && given),
-  };
+  return flags;
 }
 
 /** Transformer blocks per attention, for the down, mid and up blocks. */

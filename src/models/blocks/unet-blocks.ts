@@ -81,7 +81,7 @@ export function downBlock(
 }
 
 /** The mid block's own sizes. */
-export interface MidBlockOptions extends Pick<UNetBlockOptions, 'heads' | 'onlyCrossAttention'> {
+export interface MidBlockOptions extends Pick<UNetBlockOptions, 'heads'> {
   readonly depth: number;
 }
 
@@ -95,9 +95,9 @@ export function midBlock(
   x: ValueId,
   path: string,
   context: UNetContext,
-  { heads, depth, onlyCrossAttention }: MidBlockOptions,
+  { heads, depth }: MidBlockOptions,
 ): ValueId {
-  const plain = { channels: b.channelsOf(x), layers: 1, heads, depths: [], onlyCrossAttention };
+  const plain = { channels: b.channelsOf(x), layers: 1, heads, depths: [], onlyCrossAttention: false };
   if (depth === 0) return layer(b, x, path, 0, context, plain);
   const h = layer(b, x, path, 0, context, { ...plain, depths: [depth] });
   return layer(b, h, path, 1, context, plain);
@@ -144,10 +144,17 @@ export function upBlock(
   const { freeU } = options;
   skips.toReversed().forEach((skip, i) => {
     const name = `${path}.resnets.${i}`;
-    const both = freeU
-      ? b.concat(strengthened(b, x, freeU.backbone, name), weakened(b, skip, freeU.skip, name), name)
-      : b.concat(x, skip, name);
-    x = layer(b, both, path, i, context, options);
+    // diffusers writes the strengthened channels in place: without a mid block that is the last skip connection as well.
+    const source = freeU ? strengthened(b, x, freeU.backbone, name) : x;
+    const kept = skip === x ? source : skip;
+    x = layer(
+      b,
+      b.concat(source, freeU ? weakened(b, kept, freeU.skip, name) : kept, name),
+      path,
+      i,
+      context,
+      options,
+    );
   });
   return options.upsampleTo ? upsample(b, x, `${path}.upsamplers.0`, options.upsampleTo) : x;
 }

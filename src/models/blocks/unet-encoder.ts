@@ -15,7 +15,7 @@ export type UNetEncoderConfig = Pick<
   | 'midBlockType'
   | 'midTransformerLayers'
 > &
-  Partial<Pick<UNet2DConditionConfig, 'onlyCrossAttention' | 'midOnlyCrossAttention'>>;
+  Partial<Pick<UNet2DConditionConfig, 'onlyCrossAttention'>>;
 
 /**
  * Down blocks and middle.
@@ -48,7 +48,6 @@ export function unetEncoder(
     x = midBlock(b, x, 'mid_block', context, {
       heads: numAttentionHeads[last],
       depth: config.midTransformerLayers,
-      onlyCrossAttention: config.midOnlyCrossAttention ?? false,
     });
   return { middle: x, skips };
 }

@@ -10,12 +10,17 @@ import type { Task } from '../options/image-options.ts';
 /** Defaults of one task of a pipeline class, without sizes. */
 type TaskDefaults = Omit<OptionDefaults, 'height' | 'width'>;
 
+/** From pictures to latents, or back. */
+type LatentsWay = 'encoded' | 'decoded';
+
 /** How a pipeline class is called. */
 interface PipelineFamily {
   /** Defaults by task; a task that is absent is not offered. */
   readonly tasks: Readonly<Partial<Record<Task['kind'], TaskDefaults>>>;
   /** Defaults of the classes with ControlNets, where they differ. */
   readonly controlled?: Readonly<Partial<Record<Task['kind'], TaskDefaults>>>;
+  /** Tasks whose latents go by the VAE's `latents_mean` and `latents_std`, on their way in and on their way out. */
+  readonly normalizes?: Readonly<Record<LatentsWay, readonly Task['kind'][]>>;
   /** Options that others lack and this one takes. */
   readonly has: ReadonlySet<keyof CallOptions>;
   /** Options that others take and this one lacks. */
@@ -88,6 +93,7 @@ const FAMILIES: Readonly<Record<PipelineClass, PipelineFamily>> = {
       image: { guidanceScale: 5, strength: 0.8 },
       inpaint: { guidanceScale: 5, strength: 0.9999 },
     },
+    normalizes: { encoded: ['image'], decoded: ['text', 'image', 'inpaint'] },
     has: new Set(XL_OPTIONS),
     lacks: NONE,
   },
@@ -151,6 +157,21 @@ const FAMILIES: Readonly<Record<PipelineClass, PipelineFamily>> = {
     ]),
   },
 };
+
+/**
+ * Whether latents of a task are normalised by the VAE's statistics, as diffusers does in some pipelines of SDXL, and not in
+ * the one that inpaints with ControlNets.
+ */
+export function normalizesLatents(
+  className: PipelineClass,
+  kind: Task['kind'],
+  controlled: boolean,
+): Readonly<Record<LatentsWay, boolean>> {
+  const { normalizes } = FAMILIES[className];
+  const does = (way: LatentsWay): boolean =>
+    normalizes !== undefined && normalizes[way].includes(kind) && !(controlled && kind === 'inpaint');
+  return { encoded: does('encoded'), decoded: does('decoded') };
+}
 
 /** A kind of SDXL model: its refiner takes a score as well. */
 export interface FamilyMember {

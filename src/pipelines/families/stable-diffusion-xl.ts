@@ -36,14 +36,15 @@ export class StableDiffusionXLConditioner extends ClipConditioner {
   /**
    * `time_ids`: original size, crop, and target size or aesthetic score of each row. diffusers' text-to-image repeats
    * the list [negative, positive] as a block, so that they alternate over the rows of a batch; with an image all
-   * negative ones come first, and take the positive crop unless there is a score. So they do here.
+   * negative ones come first, and take the positive crop unless there is a score, or with a mask and ControlNets all
+   * positive sizes. So they do here.
    */
   inputs(
     options: CheckedOptions,
     blocks: readonly GuidanceRow[],
     images: number,
   ): Readonly<Record<string, Float32Array>> {
-    const { height, width, image } = options;
+    const { height, width, image, maskImage, controlImage } = options;
     const size = [height, width] as const;
     const { originalSize = size, cropsCoordsTopLeft: crop = [0, 0], targetSize = size } = options;
     const { aestheticScore = 6, negativeAestheticScore = 2.5 } = options;
@@ -51,6 +52,8 @@ export class StableDiffusionXLConditioner extends ClipConditioner {
     const positive = [...originalSize, ...crop, ...(scored ? [aestheticScore] : targetSize)];
     const negative = (): number[] => {
       const { negativeOriginalSize, negativeCropsCoordsTopLeft = [0, 0], negativeTargetSize } = options;
+      if (maskImage !== undefined && controlImage !== undefined)
+        return [...originalSize, ...crop, ...(scored ? [negativeAestheticScore] : targetSize)];
       if (scored)
         return [
           ...(negativeOriginalSize ?? originalSize),

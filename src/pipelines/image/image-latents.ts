@@ -139,16 +139,17 @@ function deal(latents: Float32Array, [images, ...rest]: ImageShape): Float32Arra
 async function encode(
   pixels: ImageArray,
   count: number,
-  { vae, shape: [, channels, height, width], noise, programs }: StartOptions,
+  { vae, shape: [, channels, height, width], noise, normalized, programs }: StartOptions,
 ): Promise<Float32Array> {
   const shape = [count, channels, height, width] as const;
   const { mean, std } = await vae.encode(pixels, programs);
   const means = deal(mean, shape);
-  if (!std) return vae.scale(means, shape);
+  if (!std) return vae.scale(means, shape, normalized);
   const [deviations, drawn] = [deal(std, shape), noise.draw(shape)];
   return vae.scale(
     means.map((value, i) => value + deviations[i] * drawn[i]),
     shape,
+    normalized,
   );
 }
 

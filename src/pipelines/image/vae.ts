@@ -182,10 +182,11 @@ export class Vae implements VaeSettings {
     return eitherOf(sizes.map(({ height, width }) => this.network.demand(graph, { batch, height, width })));
   }
 
-  /** Decodes latents [images, channels, height, width] as pipelines hold them (scaled). */
+  /** Decodes latents [images, channels, height, width] as pipelines hold them; see `scale`. */
   async decode(
     latents: Float32Array,
     shape: ImageShape,
+    normalized: boolean,
     options: ProgramOptions = {},
   ): Promise<DecodedImages> {
     const [images, channels, height, width] = shape;
@@ -193,7 +194,7 @@ export class Vae implements VaeSettings {
     const tiling = this.#tilingOf('decode', portion);
     const tiled = isCut(portion, { height, width }, tiling.tileIn);
     const batch = tiled || portion.isSliced ? 1 : images;
-    const all = toNhwc(this.#unscale(latents, shape), shape);
+    const all = toNhwc(this.#unscale(latents, shape, normalized), shape);
     const decodeBatch = async (data: Float32Array, size: Size): Promise<Plane> => {
       options.signal?.throwIfAborted();
       const program = await this.#decoderFor({ batch, height: size.height, width: size.width }, options);
@@ -261,30 +262,40 @@ export class Vae implements VaeSettings {
     return { mean: stack(means), ...(deviations.length > 0 && { std: stack(deviations) }) };
   }
 
-  /** Encoded latents [images, channels, height, width] as pipelines hold them; `decode` takes it back. */
-  scale(latents: Float32Array, [, channels, height, width]: ImageShape): Float32Array {
-    const { scalingFactor, shiftFactor } = this.kind.config;
-    const statistics = this.kind.className === 'AutoencoderKL' ? this.kind.config.latentStatistics : null;
+  /**
+   * Encoded latents [images, channels, height, width] as pipelines hold them. diffusers' pipelines of this family do not look
+   * at `shift_factor`, so neither is it here.
+   * @param normalized by `latents_mean` and `latents_std` too, where the VAE has them
+   */
+  scale(latents: Float32Array, [, channels, height, width]: ImageShape, normalized: boolean): Float32Array {
+    const { scalingFactor } = this.kind.config;
+    const statistics = normalized ? this.#statistics : null;
     const pixels = height * width;
     return latents.map((value, i) => {
-      if (!statistics) return (value - (shiftFactor ?? 0)) * scalingFactor;
+      if (!statistics) return value * scalingFactor;
       const channel = Math.floor(i / pixels) % channels;
       return ((value - statistics.mean[channel]) * scalingFactor) / statistics.std[channel];
     });
   }
 
-  /** The inverse of what pipelines do to encoded latents: (z - shift) * scale, or by channel statistics. */
-  #unscale(latents: Float32Array, [, channels, height, width]: ImageShape): Float32Array {
-    const { scalingFactor, shiftFactor } = this.kind.config;
-    const statistics = this.kind.className === 'AutoencoderKL' ? this.kind.config.latentStatistics : null;
+  /** The inverse of `scale`. */
+  #unscale(
+    latents: Float32Array,
+    [, channels, height, width]: ImageShape,
+    normalized: boolean,
+  ): Float32Array {
+    const { scalingFactor } = this.kind.config;
+    const statistics = normalized ? this.#statistics : null;
     const pixels = height * width;
     return latents.map((value, i) => {
+      if (!statistics) return value / scalingFactor;
       const channel = Math.floor(i / pixels) % channels;
-      const scaled = statistics
-        ? (value * statistics.std[channel]) / scalingFactor + statistics.mean[channel]
-        : value / scalingFactor;
-      return statistics ? scaled : scaled + (shiftFactor ?? 0);
+      return (value * statistics.std[channel]) / scalingFactor + statistics.mean[channel];
     });
+  }
+
+  get #statistics(): AutoencoderKLConfig['latentStatistics'] {
+    return this.kind.className === 'AutoencoderKL' ? this.kind.config.latentStatistics : null;
   }
 
   async #decoderFor(bindings: DecoderBindings, options: ProgramOptions): Promise<Program> {
