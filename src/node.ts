@@ -8,10 +8,10 @@ import { webgpu } from './backends/webgpu/webgpu.ts';
 import { pipelineLoader, type PipelineLoader } from './pipelines/load/pipeline-loader.ts';
 import type { DiffusionPipeline as Pipeline } from './pipelines/diffusion-pipeline.ts';
 import { modelFiles } from './platform/model-files.ts';
-import { cuda, hasNvidiaDriver } from './platform/node-cuda.ts';
+import { cuda, cudaDevices, hasNvidiaDriver, type CudaCard } from './platform/node-cuda.ts';
 
 export * from './index.ts';
-export { cuda, hasNvidiaDriver };
+export { cuda, cudaDevices, hasNvidiaDriver, type CudaCard };
 
 /** Loads pipelines. */
 export const DiffusionPipeline: PipelineLoader = /* @__PURE__ */ pipelineLoader({

@@ -25,6 +25,35 @@ export interface CudaOptions {
   readonly fp8?: 'dynamic';
 }
 
+/** A card that CUDA sees. */
+export interface CudaDevice extends DeviceInfo {
+  /** What `CudaOptions.device` takes. */
+  readonly device: number;
+}
+
+/** The cards that CUDA sees, or why it sees none. */
+export async function cudaDevices(): Promise<readonly CudaDevice[] | BackendAttempt> {
+  return devicesFrom(loadLibrary);
+}
+
+/** The same with another native half, for tests. */
+export async function devicesFrom(
+  load: () => Promise<NativeCuda | BackendAttempt>,
+): Promise<readonly CudaDevice[] | BackendAttempt> {
+  const native = await load();
+  if ('reason' in native) return native;
+  const driver = native.driverVersion();
+  if (driver === 0) return noDriver();
+  try {
+    return Array.from({ length: native.deviceCount() }, (_, device) => ({
+      device,
+      ...native.deviceInfo(device),
+    }));
+  } catch (error) {
+    return whyNotOpened(error, driver, native.runtimeVersion());
+  }
+}
+
 /** What options ask for. */
 interface Settings {
   readonly device: number;
@@ -80,11 +109,7 @@ function readOptions({ device = 0, int8, fp8, ...others }: CudaOptions): Setting
 
 function openBackend(native: NativeCuda, { device: number, eightBits }: Settings): Backend | BackendAttempt {
   const driver = native.driverVersion();
-  if (driver === 0)
-    return attempt(
-      'there is no NVIDIA driver (libcuda.so.1)',
-      `Install driver ${OLDEST_DRIVER} or later if there is an NVIDIA card; else use webgpu or cpu`,
-    );
+  if (driver === 0) return noDriver();
   let info: DeviceInfo;
   let queue: number;
   try {
@@ -118,6 +143,13 @@ function openBackend(native: NativeCuda, { device: number, eightBits }: Settings
     );
   }
   return createBackend(new OpenDevice(native, queue, info), driver, eightBits);
+}
+
+function noDriver(): BackendAttempt {
+  return attempt(
+    'there is no NVIDIA driver (libcuda.so.1)',
+    `Install driver ${OLDEST_DRIVER} or later if there is an NVIDIA card; else use webgpu or cpu`,
+  );
 }
 
 function whyNotOpened(error: unknown, driver: number, runtime: number): BackendAttempt {

@@ -1,3 +1,4 @@
 /** @file The public API of @calotype/cuda. */
 
-export { cuda, type CudaOptions } from './cuda.ts';
+export { cuda, cudaDevices, type CudaDevice, type CudaOptions } from './cuda.ts';
+export type { DeviceInfo } from './native.ts';

@@ -1,6 +1,7 @@
 /** @file The CUDA backend, which is a package of its own: nothing but this imports it. */
 import { existsSync } from 'node:fs';
 import type { BackendFactory } from '../backends/backend.ts';
+import type { BackendAttempt } from '../errors.ts';
 
 /** The package, by a name that bundlers do not follow: it is optional. */
 const PACKAGE: string = '@calotype/cuda';
@@ -17,29 +18,60 @@ export interface CudaPackageOptions {
   readonly fp8?: 'dynamic';
 }
 
+/** A card, as that package tells it. */
+export interface CudaCard {
+  /** The option `device`. */
+  readonly device: number;
+  readonly name: string;
+  /** Compute capability. */
+  readonly major: number;
+  readonly minor: number;
+  readonly totalBytes: number;
+}
+
+interface CudaPackage {
+  cuda(options: CudaPackageOptions): BackendFactory;
+  cudaDevices(): Promise<readonly CudaCard[] | BackendAttempt>;
+}
+
 /** `cuda(options)` of the package `@calotype/cuda`, if that is installed. */
 export function cuda(cudaOptions: CudaPackageOptions = {}): BackendFactory {
   return {
     name: 'cuda',
     async open(options) {
-      let library: unknown;
-      try {
-        library = await import(PACKAGE);
-      } catch (error) {
-        const [reason] = (error instanceof Error ? error.message : String(error)).split('\n');
-        return { backend: 'cuda', reason, remedy: 'Run "npm install @calotype/cuda"' };
-      }
-      if (!isLibrary(library))
-        return {
-          backend: 'cuda',
-          reason: 'the installed @calotype/cuda is not of this version',
-          remedy: 'Run "npm install @calotype/cuda@latest calotype@latest"',
-        };
-      return library.cuda(cudaOptions).open(options);
+      const library = await loadPackage();
+      return 'reason' in library ? library : library.cuda(cudaOptions).open(options);
     },
   };
 }
 
-function isLibrary(module: unknown): module is { cuda(options: CudaPackageOptions): BackendFactory } {
-  return typeof module === 'object' && module !== null && typeof Reflect.get(module, 'cuda') === 'function';
+/** `cudaDevices()` of that package: the NVIDIA cards that there are, or why there are none. */
+export async function cudaDevices(): Promise<readonly CudaCard[] | BackendAttempt> {
+  const library = await loadPackage();
+  return 'reason' in library ? library : library.cudaDevices();
+}
+
+async function loadPackage(): Promise<CudaPackage | BackendAttempt> {
+  let library: unknown;
+  try {
+    library = await import(PACKAGE);
+  } catch (error) {
+    const [reason] = (error instanceof Error ? error.message : String(error)).split('\n');
+    return { backend: 'cuda', reason, remedy: 'Run "npm install @calotype/cuda"' };
+  }
+  return isPackage(library)
+    ? library
+    : {
+        backend: 'cuda',
+        reason: 'the installed @calotype/cuda is not of this version',
+        remedy: 'Run "npm install @calotype/cuda@latest calotype@latest"',
+      };
+}
+
+function isPackage(module: unknown): module is CudaPackage {
+  return (
+    typeof module === 'object' &&
+    module !== null &&
+    ['cuda', 'cudaDevices'].every((name) => typeof Reflect.get(module, name) === 'function')
+  );
 }

@@ -58,11 +58,8 @@ it('generate draws with a component elsewhere, and says where', { timeout: 120_0
     const draw = async (name: string, ...args: string[]): Promise<Buffer> => {
       const picture = join(folder, name);
       const call = ['a fox', '-m', fixturePath('pipelines/tiny-sd'), '--size', '64', '--steps', '1'];
-      const code = await runProgram(program, [
-        ...['generate', ...call, '--seed', '1', '--dtype', 'f32', '-o', picture, '--backend', 'cpu'],
-        ...args,
-      ]);
-      expect(code).toBe(0);
+      const options = ['--seed', '1', '--dtype', 'f32', '-o', picture, '--backend', 'cpu'];
+      expect(await runProgram(program, ['generate', ...call, ...options, ...args])).toBe(0);
       return readFile(picture);
     };
     const plain = await draw('plain.png');

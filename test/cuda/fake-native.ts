@@ -1,4 +1,7 @@
-/** @file A native half without a card: memory on the host, launches noted and not run, failures where a test wants them. */
+/**
+ * @file A native half without a card: memory on the host, launches noted and not run, failures where a test wants them. What
+ * one queue holds, no other may touch: that would be another card's memory.
+ */
 import { LAUNCH_TYPES } from '../../native-cuda/src/kernels/index.ts';
 import type { LaunchType } from '../../native-cuda/src/launch.ts';
 import type { DeviceInfo, NativeCuda } from '../../native-cuda/src/native.ts';
@@ -23,6 +26,15 @@ export function cudaError(cuda: string, operation: string, launch = -1): Error {
   return Object.assign(new Error(`${operation}: ${cuda}`), { cuda, operation, launch });
 }
 
+/** The number of the first queue that is opened; the next one's follow. */
+export const FIRST_QUEUE = 7;
+
+interface FakeQueue {
+  readonly memory: Map<bigint, Uint8Array>;
+  readonly graphs: Set<number>;
+  recorded: number;
+}
+
 /** See the file's head. */
 export class FakeNative implements NativeCuda {
   /** Thrown by the next call of a function, by its name. */
@@ -31,26 +43,32 @@ export class FakeNative implements NativeCuda {
   /** Launched at once, not recorded. */
   readonly launched: SeenLaunch[] = [];
   replays = 0;
-  openQueues = 0;
   /** Cards that queues were opened on, in order. */
   readonly openedCards: number[] = [];
   driver = 13000;
   cards: readonly DeviceInfo[] = [FAKE_CARD];
   types: readonly LaunchType[] = LAUNCH_TYPES;
-  readonly #memory = new Map<bigint, Uint8Array>();
+  readonly #queues = new Map<number, FakeQueue>();
   #next = 0x7f00_0000_0000n;
   #graph = 1;
 
-  /** Bytes that were allocated and not given back. */
-  get usedBytes(): number {
-    return [...this.#memory.values()].reduce((sum, { length }) => sum + length, 0);
+  get openQueues(): number {
+    return this.#queues.size;
   }
 
-  /** Whether an address lies in allocated memory. */
-  holds(address: bigint): boolean {
-    return [...this.#memory].some(
-      ([first, { length }]) => address >= first && address < first + BigInt(length),
-    );
+  /** Bytes that were allocated and not given back. */
+  get usedBytes(): number {
+    return this.openedCards.reduce((sum, _card, i) => sum + this.usedBytesOf(FIRST_QUEUE + i), 0);
+  }
+
+  /** The same of one queue; they are numbered from FIRST_QUEUE on. */
+  usedBytesOf(queue: number): number {
+    return [...(this.#queues.get(queue)?.memory.values() ?? [])].reduce((sum, { length }) => sum + length, 0);
+  }
+
+  /** Kernels in the graphs that a queue recorded. */
+  recordedOn(queue: number): number {
+    return this.#queues.get(queue)?.recorded ?? 0;
   }
 
   driverVersion(): number {
@@ -76,63 +94,69 @@ export class FakeNative implements NativeCuda {
 
   openQueue(card: number): number {
     this.#fail('openQueue');
-    this.openQueues++;
     this.openedCards.push(card);
-    return 7 + card;
+    const queue = FIRST_QUEUE + this.openedCards.length - 1;
+    this.#queues.set(queue, { memory: new Map(), graphs: new Set(), recorded: 0 });
+    return queue;
   }
 
-  closeQueue(): void {
-    this.openQueues--;
+  closeQueue(queue: number): void {
+    this.#queues.delete(queue);
   }
 
-  allocate(_queue: number, bytes: number): bigint {
+  allocate(queue: number, bytes: number): bigint {
     this.#fail('allocate');
-    if (this.usedBytes + bytes > FAKE_CARD.totalBytes)
+    if (this.usedBytesOf(queue) + bytes > FAKE_CARD.totalBytes)
       throw cudaError('cudaErrorMemoryAllocation', 'cudaMallocAsync');
     const address = this.#next;
     this.#next += BigInt(Math.ceil(bytes / 256) * 256);
-    this.#memory.set(address, new Uint8Array(bytes));
+    this.#queue(queue).memory.set(address, new Uint8Array(bytes));
     return address;
   }
 
-  release(_queue: number, address: bigint): void {
-    if (!this.#memory.delete(address)) throw cudaError('cudaErrorInvalidValue', 'cudaFreeAsync');
+  release(queue: number, address: bigint): void {
+    if (!this.#queue(queue).memory.delete(address)) throw cudaError('cudaErrorInvalidValue', 'cudaFreeAsync');
   }
 
-  fill(_queue: number, address: bigint, byte: number, bytes: number): void {
-    this.#bytesAt(address, bytes).fill(byte);
+  fill(queue: number, address: bigint, byte: number, bytes: number): void {
+    this.#bytesAt(queue, address, bytes).fill(byte);
   }
 
-  copyIn(_queue: number, address: bigint, bytes: Uint8Array): void {
-    this.#bytesAt(address, bytes.length).set(bytes);
+  copyIn(queue: number, address: bigint, bytes: Uint8Array): void {
+    this.#bytesAt(queue, address, bytes.length).set(bytes);
   }
 
-  async copyOut(_queue: number, address: bigint, bytes: number): Promise<ArrayBuffer> {
+  async copyOut(queue: number, address: bigint, bytes: number): Promise<ArrayBuffer> {
     this.#fail('copyOut');
-    return this.#bytesAt(address, bytes).slice().buffer;
+    return this.#bytesAt(queue, address, bytes).slice().buffer;
   }
 
   async idle(): Promise<void> {
     this.#fail('idle');
   }
 
-  launch(_queue: number, kernels: Int32Array, offsets: Uint32Array, args: Uint8Array): void {
-    this.launched.push(...this.#seen(kernels, offsets, args));
+  launch(queue: number, kernels: Int32Array, offsets: Uint32Array, args: Uint8Array): void {
+    this.launched.push(...this.#seen(queue, kernels, offsets, args));
   }
 
-  record(_queue: number, kernels: Int32Array, offsets: Uint32Array, args: Uint8Array): number {
+  record(queue: number, kernels: Int32Array, offsets: Uint32Array, args: Uint8Array): number {
     this.#fail('record');
-    this.graphs.set(this.#graph, this.#seen(kernels, offsets, args));
-    return this.#graph++;
+    const graph = this.#graph++;
+    this.graphs.set(graph, this.#seen(queue, kernels, offsets, args));
+    const own = this.#queue(queue);
+    own.graphs.add(graph);
+    own.recorded += kernels.length;
+    return graph;
   }
 
-  replay(_queue: number, graph: number): void {
+  replay(queue: number, graph: number): void {
     this.#fail('replay');
-    if (!this.graphs.has(graph)) throw cudaError('cudaErrorInvalidValue', 'cudaGraphLaunch');
+    if (!this.#queue(queue).graphs.has(graph)) throw cudaError('cudaErrorInvalidValue', 'cudaGraphLaunch');
     this.replays++;
   }
 
-  forget(_queue: number, graph: number): void {
+  forget(queue: number, graph: number): void {
+    this.#queue(queue).graphs.delete(graph);
     this.graphs.delete(graph);
   }
 
@@ -140,8 +164,8 @@ export class FakeNative implements NativeCuda {
     return Float64Array.from(kernels, (_, i) => i + 1).buffer;
   }
 
-  memory(): { freeBytes: number; totalBytes: number } {
-    return { freeBytes: FAKE_CARD.totalBytes - this.usedBytes, totalBytes: FAKE_CARD.totalBytes };
+  memory(queue: number): { freeBytes: number; totalBytes: number } {
+    return { freeBytes: FAKE_CARD.totalBytes - this.usedBytesOf(queue), totalBytes: FAKE_CARD.totalBytes };
   }
 
   #fail(name: string): void {
@@ -150,21 +174,29 @@ export class FakeNative implements NativeCuda {
     if (failure) throw failure;
   }
 
-  #bytesAt(address: bigint, bytes: number): Uint8Array {
-    for (const [first, memory] of this.#memory) {
+  #queue(queue: number): FakeQueue {
+    const open = this.#queues.get(queue);
+    if (open) return open;
+    throw cudaError('cudaErrorInvalidResourceHandle', 'a closed queue');
+  }
+
+  #bytesAt(queue: number, address: bigint, bytes: number): Uint8Array {
+    for (const [first, memory] of this.#queue(queue).memory) {
       const offset = Number(address - first);
       if (offset >= 0 && offset + bytes <= memory.length) return memory.subarray(offset, offset + bytes);
     }
     throw cudaError('cudaErrorIllegalAddress', 'a copy');
   }
 
-  #seen(kernels: Int32Array, offsets: Uint32Array, args: Uint8Array): SeenLaunch[] {
+  /** Launches, whose pointers must lie in the queue's memory. */
+  #seen(queue: number, kernels: Int32Array, offsets: Uint32Array, args: Uint8Array): SeenLaunch[] {
     return Array.from(kernels, (kernel, i) => {
       const type = this.types[kernel];
-      return {
-        kernel: type.name,
-        args: readArguments(type, new DataView(args.buffer, args.byteOffset + offsets[i], type.bytes)),
-      };
+      const view = new DataView(args.buffer, args.byteOffset + offsets[i], type.bytes);
+      const seen = { kernel: type.name, args: readArguments(type, view) };
+      for (const value of Object.values(seen.args))
+        if (typeof value === 'bigint' && value !== 0n) this.#bytesAt(queue, value, 0);
+      return seen;
     });
   }
 }

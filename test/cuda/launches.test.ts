@@ -80,9 +80,6 @@ describe.each(['f32', 'f16', 'bf16'] as const)('every op case in %s', (dtype) =>
       );
       const launches = [...native.graphs.values()].flat();
       expect(launches.length).toBeGreaterThanOrEqual(plan.dispatches.length);
-      for (const { args } of launches)
-        for (const value of Object.values(args))
-          if (typeof value === 'bigint') expect(value === 0n || native.holds(value)).toBe(true);
       expect(native.replays).toBe(1);
       program.dispose();
       weights.dispose();

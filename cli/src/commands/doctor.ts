@@ -4,6 +4,7 @@ import { homedir, totalmem, availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { defineCommand } from 'citty';
 import { cpu, openBackend, type BackendFactory } from 'calotype';
+import { cuda, cudaDevices } from 'calotype/node';
 import { surveyAdapters } from '../adapters.ts';
 import type { AdapterFacts, AdapterSurvey } from '../adapters.ts';
 import { backendsOf, describeAttempt, prepareBackend, readBackend } from '../backends.ts';
@@ -30,7 +31,7 @@ export const doctor = defineCommand({
     const findings = [
       nodeFinding(),
       hostFinding(),
-      ...(await Promise.all(backendsOf(readBackend({ backend: 'cuda' })).map(backendFinding))),
+      await cudaFinding(),
       hardwareFinding(survey),
       await backendFinding(cpu()),
       softwareFinding(survey),
@@ -76,6 +77,17 @@ function hardwareFinding({ adapters, problem }: AdapterSurvey): Finding {
           'make sure that you may open /dev/dri/renderD*, and check with `vulkaninfo --summary`.'
         : "If there is a GPU, update its driver and this system's graphics libraries.",
   };
+}
+
+/** What the CUDA backend is; of several cards, all with their numbers. */
+async function cudaFinding(): Promise<Finding> {
+  const finding = await backendFinding(cuda());
+  const cards = finding.ok ? await cudaDevices() : [];
+  if ('reason' in cards || cards.length < 2) return finding;
+  const others = cards
+    .slice(1)
+    .map(({ device, name, totalBytes }) => `--device ${device}: ${name}, ${bytes(totalBytes)}`);
+  return { ...finding, details: [finding.details, ...others].join('; ') };
 }
 
 /** What a backend is that can only be had or not. */
