@@ -175,10 +175,10 @@ export interface Backend {
    */
   target(dtype: FloatDType, arithmetic?: 'f32'): Target;
   /**
-   * Measures kernels that a plan may gain from, for a few seconds at most over the backend's life; whether it learnt
-   * anything, so that the plan should be made again.
+   * Measures kernels that a plan may gain from, for a few seconds at most over the backend's life, or until the signal is
+   * aborted; whether it learnt anything, so that the plan should be made again.
    */
-  tune?(plan: Plan): Promise<boolean>;
+  tune?(plan: Plan, signal?: AbortSignal): Promise<boolean>;
   /**
    * Begins to compile a plan's kernels, and those that its weights need, and returns, so that `compile` finds them on their
    * way. Absent where there is nothing to compile, and where kernels are still to be measured, which may change plans.

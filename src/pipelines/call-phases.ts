@@ -65,7 +65,7 @@ export async function beginCall(
   const blocks = guidanceRows(call);
 
   await residency?.begin(phasesOf(parts, call));
-  await residency?.enter('text');
+  await residency?.enter('text', options.signal);
   const encoding = conditioner.encode(
     { options, guided, steps: steps.length, order: scheduler.order },
     programs,
@@ -90,7 +90,7 @@ export async function beginCall(
   const controlled = control && controlling?.controlInputs(control, options, region, controlRows);
   const prompted = await imagePrompts?.inputs(blocks, images, { height, width }, programs);
   const inpaints = isInpaintingUNet(unet);
-  await residency?.enter('image');
+  await residency?.enter('image', options.signal);
   const start = await prepareStart(task, {
     options,
     scheduler,
@@ -163,7 +163,7 @@ export async function finishCall(
     ...(wantsLatents && { latents }),
   };
   if (options.outputType === 'latent') return { ...base, images: [] };
-  await residency?.enter('decode');
+  await residency?.enter('decode', signal);
   const { decoded: normalized } = normalizesLatents(className, task.kind, control !== undefined);
   const drawn = await vae.decode(data, shape, normalized, programs);
   const decoded = fit ? fit(drawn) : drawn;

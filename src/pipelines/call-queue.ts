@@ -1,6 +1,7 @@
 /** @file The queue of a pipeline: what is asked of it is done one after the other, until it is disposed of. */
 
 import { DeviceLostError } from '../errors.ts';
+import { unlessAborted } from '../unless-aborted.ts';
 
 /** Gives turns in the order in which they were asked for. */
 export class CallQueue {
@@ -53,16 +54,4 @@ export class CallQueue {
     this.#closed ??= this.#tail.then(last);
     return this.#closed;
   }
-}
-
-/** Waits for a promise that is never rejected, or throws the signal's reason. */
-async function unlessAborted(promise: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
-  if (!signal) return promise;
-  signal.throwIfAborted();
-  let stop = (): void => undefined;
-  const aborted = new Promise<void>((resolve) => (stop = resolve));
-  signal.addEventListener('abort', stop, { once: true });
-  await Promise.race([promise, aborted]);
-  signal.removeEventListener('abort', stop);
-  signal.throwIfAborted();
 }

@@ -395,7 +395,7 @@ export function makePipeline(
       const adapted = adapters.stateWith(promptLoras(options));
       return queue.run(async () => {
         await loaded.residency?.begin([textPhase(conditioner, options)]);
-        await loaded.residency?.enter('text');
+        await loaded.residency?.enter('text', options.signal);
         await adapters.apply(adapted, options.signal);
         return encodePrompt(conditioner, options, programsWith(options.signal));
       }, options.signal);

@@ -23,6 +23,7 @@ import type { UNet2DConditionConfig } from '../loaders/configs/unet.ts';
 import type { Residency } from './memory/residency.ts';
 import type { CallMemory } from './memory/used-memory.ts';
 import type { Vae } from './image/vae.ts';
+import { unlessAborted } from '../unless-aborted.ts';
 
 /** Seconds that each phase of a call took. */
 export interface Timings {
@@ -115,7 +116,7 @@ export async function* draw(
   const begun = await beginCall(parts, task, options, programs, watch, (call) => warmUp(parts, call));
   const { steps, shape, blocks, prompts, guidance, repainted, start, noise } = begun;
 
-  await residency?.enter('denoise');
+  await residency?.enter('denoise', signal);
   const session = await denoiser.prepare(begun.denoising, steps.length, programs);
   // Where memory is scarce, the VAE comes when the steps are done.
   const preparing = options.outputType !== 'latent' && !residency ? vae.prepare(shape, programs) : undefined;
@@ -145,7 +146,8 @@ export async function* draw(
       // It is awaited below or by whoever stops early; an error must not count as unhandled meanwhile.
       finished.catch(() => undefined);
       queued.push(finished);
-      if (queued.length >= QUEUED_STEPS) await queued.shift();
+      const oldest = queued.length >= QUEUED_STEPS ? queued.shift() : undefined;
+      if (oldest) await unlessAborted(oldest, signal);
       const info: StepInfo = { index, total: steps.length, timestep: step.timestep };
       let reading: Promise<Float32Array> | undefined;
       const state = (): Promise<Float32Array> => (reading ??= session.readState());
@@ -168,8 +170,7 @@ export async function* draw(
         await options.callbackOnStepEnd(info);
       }
     }
-    const final = await session.readLatents();
-    signal?.throwIfAborted();
+    const final = await unlessAborted(session.readLatents(), signal);
     watch.lap('denoise');
     await preparing;
     watch.lap('compile');

@@ -116,7 +116,8 @@ export class Network {
     const { tensors, signal, onProgress } = options;
     signal?.throwIfAborted();
     const planned =
-      this.#plans.get(graph)?.get(JSON.stringify(bindings)) ?? (await this.#tuned(graph, bindings));
+      this.#plans.get(graph)?.get(JSON.stringify(bindings)) ?? (await this.#tuned(graph, bindings, signal));
+    signal?.throwIfAborted();
     const placement = this.#memory?.placement;
     return this.backend.compile(planned, {
       weights: this.#weights,
@@ -174,9 +175,9 @@ export class Network {
     return plan(bindGraph(graph, bindings), this.backend.target(this.dtype, this.#arithmetic));
   }
 
-  async #tuned(graph: Graph, bindings: Bindings): Promise<Plan> {
+  async #tuned(graph: Graph, bindings: Bindings, signal: AbortSignal | undefined): Promise<Plan> {
     const first = this.#plan(graph, bindings);
-    return (await this.backend.tune?.(first)) === true ? this.#plan(graph, bindings) : first;
+    return (await this.backend.tune?.(first, signal)) === true ? this.#plan(graph, bindings) : first;
   }
 
   /** Frees the weights that hold a stored tensor; programs that use them must have been disposed of. */

@@ -11,6 +11,7 @@ import {
   type CalotypeImage,
   webgpu,
 } from '../../src/index.ts';
+import { ReferenceProgram } from '../../src/backends/reference/program.ts';
 import { fixturePath } from '../support/fixtures.ts';
 import '../support/nmse.ts';
 
@@ -342,6 +343,36 @@ describe('a stream', () => {
     await expect(stop()).rejects.toThrow('enough');
     expect(steps).toBe(1);
   });
+
+  it.each<[string, RegExp, Partial<CallOptions>]>([
+    ['the prompt is encoded', /hidden_states/, {}],
+    ['the picture is encoded', /^mean$/, { image: picture(64, 64), strength: 1 }],
+    ['the last step ends', /^state$/, {}],
+    ['the picture is decoded', /^image$/, { outputType: 'image' }],
+  ])(
+    'does not wait until %s when aborted, and the pipeline goes on working',
+    async (_what, awaited, more) => {
+      const abort = new AbortController();
+      const read = Object.getOwnPropertyDescriptor(ReferenceProgram.prototype, 'read')!.value as (
+        this: ReferenceProgram,
+        name: string,
+      ) => Promise<Float32Array>;
+      const reading = vi.spyOn(ReferenceProgram.prototype, 'read').mockImplementation(function (
+        this: ReferenceProgram,
+        name,
+      ) {
+        if (!awaited.test(name)) return read.call(this, name);
+        abort.abort(new Error('enough'));
+        return new Promise(() => undefined);
+      });
+      try {
+        await expect(pipe({ ...small, ...more, signal: abort.signal })).rejects.toThrow('enough');
+      } finally {
+        reading.mockRestore();
+      }
+      await expect(pipe({ ...small, ...more })).resolves.toHaveProperty('options');
+    },
+  );
 
   it('calls back after each step', async () => {
     const timesteps: number[] = [];

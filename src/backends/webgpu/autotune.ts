@@ -63,8 +63,8 @@ export class Tuner {
     return this.#budgetMs <= 0;
   }
 
-  /** Measures nodes of a plan that have no row; whether there are new rows. */
-  async tune(plan: Plan, without: ReadonlySet<string>): Promise<boolean> {
+  /** Measures nodes of a plan that have no row, until the signal is aborted; whether there are new rows. */
+  async tune(plan: Plan, without: ReadonlySet<string>, signal?: AbortSignal): Promise<boolean> {
     if (this.#budgetMs <= 0) return false;
     const begin = performance.now();
     const device = this.#device;
@@ -80,7 +80,8 @@ export class Tuner {
         await learnPace(device, plan, buffers, jobs, this.#budgetMs);
       const found = await tune(jobs, {
         measure: (job, candidate, leftMs) => measure(device, plan, buffers, job, candidate, leftMs),
-        now: () => performance.now(),
+        // What was found by then is kept.
+        now: () => (signal?.aborted === true ? Infinity : performance.now()),
         budgetMs: this.#budgetMs - (performance.now() - begin),
       });
       for (const [key, row] of found) this.rows.set(key, row);

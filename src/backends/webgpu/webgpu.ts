@@ -100,7 +100,7 @@ async function createBackend(device: OpenDevice, options: WebGpuOptions): Promis
     dtypes: traits.f16 ? ['f32', 'f16'] : ['f32'],
     target: (dtype, arithmetic) => createTarget(dtype, { arithmetic, traits, limits, policy, fusions, int8 }),
     ...((tuner?.isDone ?? true) && { warm: (plan, weights) => warmPipelines(device, plan, weights) }),
-    ...(tuner && { tune: (plan) => tuner.tune(plan, policy.without) }),
+    ...(tuner && { tune: (plan, signal) => tuner.tune(plan, policy.without, signal) }),
     createWeights: (reader) => new WebGpuWeights(device, reader),
     demand: (plan, storedType) => demandOf(device, plan, storedType),
     holds: HOLDS,

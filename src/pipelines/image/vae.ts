@@ -10,6 +10,7 @@ import { buildAutoencoderKLDecoder, buildAutoencoderKLEncoder } from '../../mode
 import { buildAutoencoderTinyDecoder, buildAutoencoderTinyEncoder } from '../../models/autoencoder-tiny.ts';
 import { toNchw, toNhwc, type ImageShape } from '../../tensor/layout.ts';
 import { stack } from '../prompt/conditioning.ts';
+import { unlessAborted } from '../../unless-aborted.ts';
 import { eitherOf, type PlanDemand } from '../../plan/demand.ts';
 import type { PhaseOption } from '../../plan/residency.ts';
 import { RecentCache, type Network, type ProgramOptions } from '../network.ts';
@@ -205,7 +206,7 @@ export class Vae implements VaeSettings {
         height: size.height * scaleFactor,
         width: size.width * scaleFactor,
         channels: this.kind.config.outChannels,
-        data: await program.read('image'),
+        data: await unlessAborted(program.read('image'), options.signal),
       };
     };
     const length = batch * channels * height * width;
@@ -240,7 +241,8 @@ export class Vae implements VaeSettings {
       );
       program.write('image', plane.data);
       program.run();
-      const outputs = await Promise.all(names.map((name) => program.read(name)));
+      const reading = Promise.all(names.map((name) => program.read(name)));
+      const outputs = await unlessAborted(reading, options.signal);
       const size = {
         height: Math.floor(plane.height / this.scaleFactor),
         width: Math.floor(plane.width / this.scaleFactor),

@@ -10,6 +10,7 @@ import { joinPath, readJson, type ModelSource } from '../../loaders/model-source
 import type { WeightSource } from '../../loaders/weight-source.ts';
 import { buildCLIPVision, visionTokens } from '../../models/clip-vision.ts';
 import { selectOutputs } from '../../models/select-outputs.ts';
+import { unlessAborted } from '../../unless-aborted.ts';
 import { loadNetwork, type ComponentDType } from '../load/load-network.ts';
 import { RecentCache, type Network, type ProgramOptions } from '../network.ts';
 
@@ -54,7 +55,7 @@ export class ImageEncoder {
     );
     program.write('zeros', new Int32Array(1));
     program.run();
-    return program.read(part);
+    return unlessAborted(program.read(part), options.signal);
   }
 
   dispose(): void {

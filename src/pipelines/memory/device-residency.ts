@@ -80,7 +80,7 @@ export class DeviceResidency {
   }
 
   /** Makes room for a phase of the call. */
-  async enter(phase: Phase): Promise<void> {
+  async enter(phase: Phase, signal: AbortSignal | undefined): Promise<void> {
     const planned = this.#plan?.phases.find((candidate) => candidate.phase === phase);
     if (!this.#plan || !planned) return;
     const { kept, budget, peakBytes } = this.#plan;
@@ -92,7 +92,7 @@ export class DeviceResidency {
       this.#present.add(name);
       const { network } = this.#components.get(name) ?? {};
       network?.keepWithin({ placement, keepBases: weightBytes <= budget - peakBytes });
-      await network?.settle();
+      await network?.settle(signal);
     }
   }
 

@@ -52,8 +52,8 @@ export class Residency {
   }
 
   /** Makes room for a phase of the call. */
-  async enter(phase: Phase): Promise<void> {
-    for (const device of [this.#first, ...this.#others]) await device.enter(phase);
+  async enter(phase: Phase, signal: AbortSignal | undefined): Promise<void> {
+    for (const device of [this.#first, ...this.#others]) await device.enter(phase, signal);
   }
 }
 

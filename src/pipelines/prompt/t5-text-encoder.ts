@@ -6,6 +6,7 @@ import type { T5EncoderConfig } from '../../loaders/configs/t5-encoder.ts';
 import type { PlanDemand } from '../../plan/demand.ts';
 import { buildT5Encoder, t5Inputs } from '../../models/t5-encoder.ts';
 import type { Tokenizer } from '../../text/tokenizer.ts';
+import { unlessAborted } from '../../unless-aborted.ts';
 import { RecentCache, type Network, type ProgramOptions } from '../network.ts';
 
 /** What a prompt becomes. */
@@ -43,7 +44,8 @@ export class T5TextEncoder {
     program.write('input_ids', ids);
     for (const [name, data] of Object.entries(t5Inputs(this.config, mask))) program.write(name, data);
     program.run();
-    return { hidden: await program.read('last_hidden_state'), mask, truncated };
+    const hidden = await unlessAborted(program.read('last_hidden_state'), options.signal);
+    return { hidden, mask, truncated };
   }
 
   /** What the program takes for prompts of this length. */

@@ -11,6 +11,7 @@ import type { InvertedToken } from '../../text/inverted-tokens.ts';
 import type { TokenChunk } from '../../text/prompt-tokens.ts';
 import type { Tokenizer } from '../../text/tokenizer.ts';
 import { applyWeights } from '../../text/webui/emphasis.ts';
+import { unlessAborted } from '../../unless-aborted.ts';
 import type { AddedVectors, LearnedToken } from './added-vectors.ts';
 import { stack } from './conditioning.ts';
 import { RecentCache, type Network, type ProgramOptions } from '../network.ts';
@@ -145,7 +146,8 @@ export class PromptEncoder {
     program.write('input_ids', ids);
     program.write('pooled_index', Int32Array.of(pooledTokenIndex(ids, this.config)));
     program.run();
-    const [hidden, pooled] = await Promise.all([program.read(hiddenName), program.read(pooledName)]);
+    const reading = Promise.all([program.read(hiddenName), program.read(pooledName)]);
+    const [hidden, pooled] = await unlessAborted(reading, options.signal);
     return { hidden, pooled };
   }
 
