@@ -135,7 +135,9 @@ function retryAfter(header: string | null): number | undefined {
 
 /** What a failed fetch or body read becomes; the caller's own abort passes through as it is. */
 function interrupted(cause: unknown, url: string, signal: AbortSignal | undefined): unknown {
-  if (signal?.aborted === true || cause instanceof DownloadError) return cause;
+  // The connection may have broken in the moment of the abort; what was asked for last counts.
+  if (signal?.aborted === true) return signal.reason;
+  if (cause instanceof DownloadError) return cause;
   const reason = cause instanceof Error && cause.cause instanceof Error ? cause.cause : cause;
   const message = reason instanceof Error ? reason.message : String(reason);
   return new InterruptedDownloadError(`the connection failed (${message})`, {

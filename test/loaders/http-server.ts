@@ -58,7 +58,7 @@ export interface ServeOptions {
   readonly etag?: string;
   readonly lastModified?: string;
   readonly headers?: Readonly<Record<string, string>>;
-  /** Breaks the connection after this many bytes of the body. */
+  /** Breaks the connection when the client, which must use `noticedFetch`, has taken this many bytes of the body. */
   readonly cutAfter?: number;
   readonly ignoreRange?: boolean;
   /** Total size to claim in Content-Range. */
@@ -116,5 +116,39 @@ export function serveFile(
   }
   response.setHeader('content-length', part.length);
   if (cutAfter === undefined || cutAfter >= part.length) response.end(part);
-  else response.write(part.subarray(0, cutAfter), () => setTimeout(() => response.destroy(), 20));
+  else {
+    const answer = String(++answers);
+    response.setHeader(ANSWER, answer);
+    response.write(part.subarray(0, cutAfter));
+    whenTaken.set(answer, (bytes) => {
+      if (bytes < cutAfter) return;
+      whenTaken.delete(answer);
+      response.destroy();
+    });
+  }
 }
+
+/** Names an answer that is to be cut, and who hears how much of it was taken. */
+const ANSWER = 'x-test-answer';
+const whenTaken = new Map<string, (bytes: number) => void>();
+let answers = 0;
+
+/**
+ * fetch for clients of servers that cut: it tells how much of a body was read. A connection that broke as soon as everything
+ * was sent could take bytes with it that its client has not read yet.
+ */
+export const noticedFetch: typeof fetch = async (...args) => {
+  const response = await fetch(...args);
+  const notice = whenTaken.get(response.headers.get(ANSWER) ?? '');
+  if (!notice || !response.body) return response;
+  const reader = response.body.getReader();
+  const read = reader.read.bind(reader);
+  let taken = 0;
+  reader.read = async () => {
+    const chunk = await read();
+    notice((taken += chunk.value?.length ?? 0));
+    return chunk;
+  };
+  Object.defineProperty(response.body, 'getReader', { value: () => reader });
+  return response;
+};

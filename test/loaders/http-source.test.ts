@@ -4,12 +4,12 @@ import { DownloadError, FileFormatError } from '../../src/errors.ts';
 import { openHttpSource } from '../../src/loaders/http-source.ts';
 import { httpModelSource, readText } from '../../src/loaders/model-source.ts';
 import { openSafetensors } from '../../src/loaders/safetensors.ts';
-import { serveFile, type ServeOptions, startServer, type TestServer } from './http-server.ts';
+import { noticedFetch, serveFile, type ServeOptions, startServer, type TestServer } from './http-server.ts';
 import { makeSafetensors } from './make-safetensors.ts';
 
 const content = Uint8Array.from({ length: 300_000 }, (_, i) => (i * 7) % 253);
 const other = content.map((byte) => byte ^ 1);
-const fast = { retryDelayMs: 1 };
+const fast = { retryDelayMs: 1, fetch: noticedFetch };
 const ETAG = '"one"';
 
 let server: TestServer;

@@ -10,6 +10,7 @@ import type { DownloadProgress } from '../../src/platform/blob-download.ts';
 import { cachedHubSource, hubCacheFolder, type HubCacheOptions } from '../../src/platform/hub-cache.ts';
 import python from '../fixtures/loaders/hub_cache.json' with { type: 'json' };
 import { COMMIT, type FakeHub, files, sha256, startFakeHub, weights } from './fake-hub.ts';
+import { noticedFetch } from './http-server.ts';
 
 const LARGE = 'unet/model.safetensors';
 let cache = '';
@@ -30,12 +31,19 @@ interface Change extends Partial<Omit<HubCacheOptions, 'settings'>> {
   readonly token?: string;
 }
 
-function repository({ id = 'owner/name', revision = 'main', offline = false, token, ...rest }: Change = {}) {
+function repository({
+  id = 'owner/name',
+  revision = 'main',
+  offline = false,
+  token,
+  http,
+  ...rest
+}: Change = {}) {
   return cachedHubSource(hubRepository(id, revision), {
     settings: { endpoint: fake.hub.url, token, offline },
     cacheFolder: cache,
-    http: { retryDelayMs: 1, attempts: 3 },
     ...rest,
+    http: { retryDelayMs: 1, attempts: 3, fetch: noticedFetch, ...http },
   });
 }
 
