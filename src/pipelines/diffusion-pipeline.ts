@@ -10,6 +10,7 @@ import { OptionError } from '../errors.ts';
 import type { DecodedPixels } from '../image/image.ts';
 import type { Scheduler } from '../schedulers/scheduler.ts';
 import type { CallOptions, OptionDefaults } from './options/call-options.ts';
+import { typedMemoryError } from '../out-of-memory.ts';
 import { checkOptions } from './options/check-options.ts';
 import { refuse } from './options/checks.ts';
 import { checkEncodeOptions, checkSyntax } from './options/text-options.ts';
@@ -303,6 +304,8 @@ export function makePipeline(
     try {
       await call.applyAdapters();
       return call.complete(yield* draw(call.parts, call.task, call.options, programsWith(signal)));
+    } catch (error) {
+      throw typedMemoryError(error);
     } finally {
       release();
     }

@@ -2,12 +2,13 @@
 import { cpu } from '../backends/cpu/cpu.ts';
 import type { BackendFactory } from '../backends/backend.ts';
 import { webgpu } from '../backends/webgpu/webgpu.ts';
-import { DeviceLostError, OptionError } from '../errors.ts';
+import { DeviceLostError, OptionError, OutOfMemoryError } from '../errors.ts';
 import { blobModelSource } from '../loaders/model-source.ts';
 import { blobSource } from '../loaders/byte-source.ts';
 import type { DiffusionPipeline } from '../pipelines/diffusion-pipeline.ts';
 import type { AddedFileSource } from '../pipelines/load/added-file.ts';
 import type { FromPretrainedOptions } from '../pipelines/load/from-pretrained.ts';
+import { typedMemoryError } from '../out-of-memory.ts';
 import { randomSeed } from '../pipelines/noise.ts';
 import { pipelineLoader } from '../pipelines/load/pipeline-loader.ts';
 import type { Checkpoint } from '../pipelines/checkpoint.ts';
@@ -96,7 +97,7 @@ export class WorkerHost {
       const gives = await this.#call(request, running);
       this.#post({ id, gives }, request.call === 'draw' ? buffersOf(gives) : []);
     } catch (error) {
-      this.#post({ id, failed: sendError(error) });
+      this.#post({ id, failed: sendError(typedMemoryError(error)) });
     } finally {
       this.#running.delete(id);
     }
@@ -188,6 +189,8 @@ export class WorkerHost {
     try {
       return await this.#drawOnce(seeded, running, (checkpoint) => (reached = checkpoint));
     } catch (error) {
+      // What memory was taken is freed; the next picture, which may be a smaller one, opens the model again.
+      if (error instanceof OutOfMemoryError) await this.#close();
       if (!(error instanceof DeviceLostError)) throw error;
       await this.#close();
       const output = await this.#drawOnce({ ...seeded, ...(reached && { resumeFrom: reached }) }, running);

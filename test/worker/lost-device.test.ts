@@ -1,4 +1,7 @@
-/** @file A device that is lost under a picture: the worker's host opens the model on a new one and draws the picture there. */
+/**
+ * @file A device that is lost under a picture, or has no memory for it: the worker's host opens the model on a new one, and
+ * draws the picture there, or says what to change.
+ */
 import { afterEach, expect, test, vi } from 'vitest';
 import type * as acquire from '../../src/backends/webgpu/acquire.ts';
 import { webgpu } from '../../src/index.ts';
@@ -26,6 +29,15 @@ const adapter = await webgpu({ adapter: 'software' }).open();
 const missing = 'reason' in adapter ? adapter.reason : undefined;
 if ('reason' in adapter) process.stderr.write(`skipped: lost devices: ${adapter.reason}\n`);
 else adapter.dispose();
+
+/** As the browser's: told by its name, since the class is no global everywhere. */
+class GPUOutOfMemoryError implements GPUError {
+  readonly message: string;
+
+  constructor(message: string) {
+    this.message = message;
+  }
+}
 
 const DRAW = { prompt: 'a red apple', numInferenceSteps: 4, height: 32, width: 32 };
 
@@ -64,7 +76,12 @@ test.skipIf(missing)(
         options: { backends: ['webgpu-software'] },
       },
     });
-    const opened = devices.length;
+    // No room: it says what to do, and the next picture begins with nothing taken.
+    devices.at(-1)!.popErrorScope = () => Promise.resolve(new GPUOutOfMemoryError('no room'));
+    const tooLarge = ask({ id: 6, call: 'draw', takes: { ...DRAW, seed: 7 } });
+    await expect(tooLarge).rejects.toThrow(/not enough memory for .*: no room. Use a smaller size/);
+
+    const opened = devices.length + 1;
     const steps: number[] = [];
     // The host answers a request to draw with its output.
     const lost = (await ask({ id: 2, call: 'draw', takes: { ...DRAW, seed: 7 } }, (index) => {

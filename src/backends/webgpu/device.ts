@@ -8,6 +8,7 @@
 import { DeviceLostError, KernelError, OutOfMemoryError, type CalotypeError } from '../../errors.ts';
 import type { DeviceTraits, Kernel } from '../../kernels/kernel.ts';
 import { INT8_SHAPE, MATRIX_SHAPES, type MatrixShape } from '../../kernels/matrix-shape.ts';
+import { LESS_MEMORY } from '../../out-of-memory.ts';
 import { ByteMeter } from '../byte-meter.ts';
 import { meterBuffers } from './metered.ts';
 import { Pace, SUBMIT_MS } from './pace.ts';
@@ -117,7 +118,7 @@ export class OpenDevice {
 
 function outOfMemory(what: string, message: string, cause: unknown): OutOfMemoryError {
   return new OutOfMemoryError(`the device has not enough memory for ${what}: ${message}`, {
-    remedy: 'Use a smaller size or batch, a 16-bit dtype, or close what else uses the GPU',
+    remedy: `${LESS_MEMORY}, or load the model with a 16-bit dtype`,
     cause,
   });
 }
