@@ -13,7 +13,9 @@ declare const __VERSION__: string;
 const CACHE = `calotype-page-${__VERSION__}`;
 
 self.addEventListener('install', (event) => event.waitUntil(install()));
-self.addEventListener('activate', (event) => event.waitUntil(takeOver()));
+// It does not claim the page that registered it: Firefox may wait for a page's worker to be claimed while the first request
+// of that worker waits for this one to be active. The page is served from the next visit on.
+self.addEventListener('activate', (event) => event.waitUntil(dropOthers()));
 self.addEventListener('fetch', (event) => {
   const { request } = event;
   // Models are read in ranges and kept by the page.
@@ -28,10 +30,9 @@ async function install(): Promise<void> {
 }
 
 /** Drops the files of earlier versions. */
-async function takeOver(): Promise<void> {
+async function dropOthers(): Promise<void> {
   const others = (await caches.keys()).filter((name) => name.startsWith('calotype-page-') && name !== CACHE);
   await Promise.all(others.map((name) => caches.delete(name)));
-  await self.clients.claim();
 }
 
 /** The newest of the network for the page, which names everything else by its hash; else what is kept. */

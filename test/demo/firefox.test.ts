@@ -57,8 +57,7 @@ const KEPT = `document.querySelectorAll('.gallery img').length`;
 
 test.skipIf(missing)(
   `draws in Firefox, stops, takes a LoRA, goes on offline, takes a picture back${missing ? ` (skipped: ${missing})` : ''}`,
-  // Once in eight visits Firefox 153 did not load the page again without a network, for a reason that is not known yet.
-  { timeout: 4 * SLOW, retry: 1 },
+  { timeout: 4 * SLOW },
   async () => {
     if ('missing' in found) throw new Error('this test is skipped');
     const browser = await launch({ browser: 'firefox', executablePath: found.path, headless: true });
@@ -87,7 +86,7 @@ test.skipIf(missing)(
       await press(page, 'Draw');
       await until(page, `${KEPT} === 2`);
 
-      // The worker of the page takes over before the network goes.
+      // The page's own files are kept before the network goes.
       await read(page, 'navigator.serviceWorker.ready.then(() => undefined)');
       await server.close();
       await page.reload();

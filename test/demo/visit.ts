@@ -110,7 +110,7 @@ export async function visit({ page, url, backend, redraws, goOffline }: Visit): 
   const [adapted, plain] = await kept(page);
   expect(adapted).not.toEqual(plain);
 
-  // The worker of the page takes over before the network goes.
+  // The page's own files are kept before the network goes.
   await page.evaluate('navigator.serviceWorker.ready.then(() => undefined)');
   await goOffline();
   await page.reload();
