@@ -8,6 +8,12 @@ import { parseJson } from '../json.ts';
 import type { SafetensorsFile } from '../safetensors.ts';
 import type { LoraComponent } from './layer-parts.ts';
 
+/** PEFT's adapter_config.json, which lies beside files of its own. */
+export interface AdapterConfigFile {
+  readonly json: unknown;
+  readonly file: string;
+}
+
 /** A layer with factors of this rank. */
 export interface RankedLayer {
   readonly module: string;
@@ -28,13 +34,31 @@ const configSchema = v.looseObject({
   lora_alpha: v.optional(v.pipe(v.number(), v.finite()), 8),
   alpha_pattern: v.optional(v.record(pattern, v.pipe(v.number(), v.finite())), {}),
   use_rslora: v.optional(v.boolean(), false),
+  // LoHa's and LoKr's configurations call it this.
+  peft_type: v.optional(v.string(), 'LORA'),
+  alpha: v.optional(v.pipe(v.number(), v.finite())),
 });
 type Config = v.InferOutput<typeof configSchema>;
 
-/** The configuration that a file's metadata holds for a component, if any. */
-export function readAdapterConfig(file: SafetensorsFile, component: LoraComponent): Config | undefined {
+/** Throws FileFormatError for an adapter_config.json that is none. */
+function parseConfigFile({ json, file }: AdapterConfigFile): Config {
+  const parsed = v.safeParse(configSchema, json);
+  if (!parsed.success) throw damaged(parsed.issues[0], file, v.getDotPath(parsed.issues[0]) ?? '');
+  const { peft_type: type, alpha } = parsed.output;
+  return type !== 'LORA' && alpha !== undefined ? { ...parsed.output, lora_alpha: alpha } : parsed.output;
+}
+
+/**
+ * The configuration that a file's metadata holds for a component, else that of the file beside it, if any.
+ * @throws FileFormatError for one of which fields have other types
+ */
+export function readAdapterConfig(
+  file: SafetensorsFile,
+  component: LoraComponent,
+  beside: AdapterConfigFile | undefined,
+): Config | undefined {
   const text = file.metadata.get(METADATA);
-  if (text === undefined) return undefined;
+  if (text === undefined) return beside && parseConfigFile(beside);
   const json = parseJson(text, file.name);
   const own = Object.entries(json ?? {}).filter(([key]) => key.startsWith(`${component}.`));
   if (own.length === 0) return undefined;
@@ -44,9 +68,13 @@ export function readAdapterConfig(file: SafetensorsFile, component: LoraComponen
   );
   if (parsed.success) return parsed.output;
   const [issue] = parsed.issues;
-  throw new FileFormatError(issue.message, {
-    file: file.name,
-    field: `metadata ${METADATA}: ${component}.${v.getDotPath(issue) ?? ''}`,
+  throw damaged(issue, file.name, `metadata ${METADATA}: ${component}.${v.getDotPath(issue) ?? ''}`);
+}
+
+function damaged(issue: v.BaseIssue<unknown>, file: string, field: string): FileFormatError {
+  return new FileFormatError(issue.message, {
+    file,
+    field,
     remedy: 'The file is damaged or was written by a faulty program; get it again',
   });
 }

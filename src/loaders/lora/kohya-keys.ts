@@ -1,6 +1,6 @@
 /**
  * @file Keys as kohya's trainer (sd-scripts) and LyCORIS write them: `lora_unet_`, `lora_te_`, `lora_te1_` or
- * `lora_te2_`, the module's path with underscores for dots, and a part after the first dot. UNets' modules go by
+ * `lora_te2_` (OneTrainer's for PixArt `lora_transformer_`), the module's path with underscores for dots, and a part after the first dot. UNets' modules go by
  * diffusers' names or by those of the original layout (`input_blocks_4_1`). Underscores are in names too, so
  * the model's own modules are looked up rather than the keys taken apart.
  */
@@ -8,7 +8,16 @@ import { ENDS, RESNET_PARTS } from '../single-file/unet-names.ts';
 import type { ComponentModules, LoraComponent, Modules, PlacedKey } from './layer-parts.ts';
 import { partOf } from './layer-parts.ts';
 
-const KEY = /^lora_(unet|te1?|te2)_([^.]+)\.(.+)$/;
+const KEY = /^lora_(unet|transformer|te1?|te2)_([^.]+)\.(.+)$/;
+
+/** What keys call components. */
+const COMPONENTS: ReadonlyMap<string, LoraComponent> = new Map([
+  ['unet', 'unet'],
+  ['transformer', 'transformer'],
+  ['te', 'text_encoder'],
+  ['te1', 'text_encoder'],
+  ['te2', 'text_encoder_2'],
+]);
 
 /** Module by its name with underscores. */
 export type KohyaNames = ReadonlyMap<LoraComponent, ReadonlyMap<string, string>>;
@@ -33,9 +42,10 @@ export function placeKohyaKey(key: string, names: KohyaNames): PlacedKey | undef
   const match = KEY.exec(key);
   const part = match ? partOf(match[3]) : undefined;
   if (match === null || part === undefined) return undefined;
-  const component = match[1] === 'unet' ? 'unet' : match[1] === 'te2' ? 'text_encoder_2' : 'text_encoder';
+  const component = COMPONENTS.get(match[1]) ?? 'unet';
   const module = names.get(component)?.get(match[2]) ?? match[2];
-  return { component, module, part, alphas: 'kohya' };
+  // diffusers reads no such files for transformers: what the trainer meant holds.
+  return { component, module, part, alphas: names.has('transformer') ? 'peft' : 'kohya' };
 }
 
 /** Whether a key names its module as the original layout does. */

@@ -4,7 +4,7 @@
  */
 
 /** All components that adapters change, by the names of their folders, in the order in which diffusers loads them. */
-export const LORA_COMPONENTS = ['unet', 'text_encoder', 'text_encoder_2'] as const;
+export const LORA_COMPONENTS = ['unet', 'transformer', 'text_encoder', 'text_encoder_2'] as const;
 
 /** One of them. */
 export type LoraComponent = (typeof LORA_COMPONENTS)[number];

@@ -4,7 +4,7 @@
 import { FileFormatError } from '../../errors.ts';
 import type { SafetensorsFile } from '../safetensors.ts';
 import type { AdapterLayer } from './adapter-layer.ts';
-import { readAdapterConfig, scalesOf, type RankedLayer } from './alphas.ts';
+import { readAdapterConfig, scalesOf, type AdapterConfigFile, type RankedLayer } from './alphas.ts';
 import { isOriginalName, kohyaNames, placeKohyaKey } from './kohya-keys.ts';
 import {
   LORA_COMPONENTS,
@@ -21,6 +21,8 @@ import { placePeftKey } from './peft-keys.ts';
 export interface ReadLoraOptions {
   /** See `scalesOf`. Default false. */
   readonly ownAlphas?: boolean;
+  /** PEFT's configuration, for files that have none in their metadata. */
+  readonly config?: AdapterConfigFile | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Told how many layers of how many are read. */
   readonly onProgress?: (done: number, total: number) => void;
@@ -58,7 +60,7 @@ const EMBEDDING = /^(<.+>|bundle_emb\..+)$/;
 export async function readLoraFile(
   file: SafetensorsFile,
   modules: ComponentModules,
-  { ownAlphas = false, signal, onProgress }: ReadLoraOptions = {},
+  { ownAlphas = false, config, signal, onProgress }: ReadLoraOptions = {},
 ): Promise<LoraFile> {
   const { found, notices } = findLayers(file, modules);
   const layers = new Map<LoraComponent, Map<string, AdapterLayer>>();
@@ -71,7 +73,8 @@ export async function readLoraFile(
       const alpha = rank === undefined ? undefined : await alphaOf(file, layer, signal);
       ranked.push({ module, alphas, alpha, rank: rank ?? 1 });
     }
-    const { byModule, notice } = scalesOf(ranked, component, readAdapterConfig(file, component), ownAlphas);
+    const configured = readAdapterConfig(file, component, config);
+    const { byModule, notice } = scalesOf(ranked, component, configured, ownAlphas);
     if (notice !== undefined) notices.push(`${file.name}: ${notice}`);
     const read = new Map<string, AdapterLayer>();
     for (const layer of list.values()) {

@@ -15,6 +15,7 @@ import {
 
 /** PEFT's own files name the model that it wraps. */
 const WRAPPER = /^base_model\.model\./;
+
 /** diffusers' attention processors: `to_q_lora.down` in the module that has `to_q`. */
 const PROCESSOR = /\.(to_(?:q|k|v|out))_lora\.(down|up)\.weight$/;
 /** What attention processors of text encoders were called. */
@@ -27,27 +28,30 @@ const CLIP_PROJECTIONS: ReadonlyMap<string, string> = new Map([
 
 /** Where a key of these styles belongs; undefined if it has none of their parts. */
 export function placePeftKey(key: string, modules: ComponentModules): PlacedKey | undefined {
-  const [component, rest] = splitComponent(key.replace(WRAPPER, ''));
+  const [component, rest] = splitComponent(key.replace(WRAPPER, ''), modules);
   const split = splitKey(rest.replaceAll('.processor.', '.').replace(PROCESSOR, '.$1.lora.$2.weight'));
   if (split === undefined) return undefined;
   const { layer, part } = split;
-  const module = component === 'unet' ? unetModule(layer) : clipModule(layer, modules.get(component));
+  const module = /^(unet|transformer)$/.test(component)
+    ? attentionModule(layer)
+    : textModule(layer, modules.get(component));
   return { component, module, part, alphas: 'peft' };
 }
 
-function splitComponent(key: string): readonly [LoraComponent, string] {
+/** The network that denoises where no component is named. */
+function splitComponent(key: string, modules: ComponentModules): readonly [LoraComponent, string] {
   for (const component of LORA_COMPONENTS)
     if (key.startsWith(`${component}.`)) return [component, key.slice(component.length + 1)];
-  return ['unet', key];
+  return [modules.has('transformer') ? 'transformer' : 'unet', key];
 }
 
 /** The output projection is the first of a list of modules. */
-function unetModule(layer: string): string {
+function attentionModule(layer: string): string {
   return layer.replace(/\.to_out$/, '.to_out.0');
 }
 
 /** transformers 5 leaves `text_model.` out of CLIPTextModel's names. */
-function clipModule(layer: string, modules: Modules | undefined): string {
+function textModule(layer: string, modules: Modules | undefined): string {
   const renamed = layer.replace(/[^.]+$/, (last) => CLIP_PROJECTIONS.get(last) ?? last);
   const whole = `text_model.${renamed}`;
   return modules?.has(whole) ? whole : renamed;

@@ -27,6 +27,7 @@ async function loadT5TextEncoder(loader: ComponentLoader): Promise<T5TextEncoder
       aliases: t5EncoderAliases,
     },
   );
+  loader.networks.set(folder, network);
   return loader.keep(new T5TextEncoder(network, config, tokenizer));
 }
 

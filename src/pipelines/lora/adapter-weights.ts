@@ -19,6 +19,7 @@ export type AdapterWeight =
   | number
   | {
       readonly unet?: UNetAdapterWeights;
+      readonly transformer?: number;
       readonly textEncoder?: number;
       readonly textEncoder2?: number;
       readonly text_encoder?: number;

@@ -25,7 +25,7 @@ import {
 } from './adapter-state.ts';
 import { readAdapterWeight, type AdapterWeight } from './adapter-weights.ts';
 import { type AddedFileSource, type FindFileOptions, openAddedFile } from '../load/added-file.ts';
-import { LORA_FILE } from './lora-source.ts';
+import { LORA_FILE, openAdapterConfig } from './lora-source.ts';
 
 /** Options of `loadLoraWeights`. */
 export interface LoadLoraOptions extends FindFileOptions {
@@ -120,6 +120,7 @@ export class LoraAdapters {
     const weights = loras.map(({ textEncoder, unet }) => {
       const weight: AdapterWeight = {
         ...(modules.has('unet') && { unet }),
+        ...(modules.has('transformer') && { transformer: unet }),
         ...(modules.has('text_encoder') && { textEncoder }),
         ...(modules.has('text_encoder_2') && { textEncoder2: textEncoder }),
       };
@@ -182,6 +183,7 @@ export class LoraAdapters {
       const { readLoraFile } = await import('../../loaders/lora/lora-file.ts');
       const { layers, notices } = await readLoraFile(file, this.#modules(), {
         ownAlphas,
+        config: await openAdapterConfig(platform, file, source, options, onNotice),
         signal,
         onProgress: (done, total) => onProgress?.({ phase: 'weights', item: file.name, done, total }),
       });

@@ -2,7 +2,16 @@
 
 import { FileFormatError, NotFoundError } from '../../errors.ts';
 import { joinPath, openRequired, type ModelSource } from '../../loaders/model-source.ts';
-import type { AddedFileKind } from '../load/added-file.ts';
+import { readUtf8, type ByteSource } from '../../loaders/byte-source.ts';
+import { parseConfigJson } from '../../loaders/json.ts';
+import type { AdapterConfigFile } from '../../loaders/lora/alphas.ts';
+import type { SafetensorsFile } from '../../loaders/safetensors.ts';
+import type { AddedFileKind, AddedFileSource, FindFileOptions } from '../load/added-file.ts';
+import type { Platform } from '../load/from-pretrained.ts';
+import { isWeightFile } from '../load/weight-file-name.ts';
+
+/** PEFT's configurations have some hundred bytes. */
+const MAX_CONFIG_BYTES = 1 << 20;
 
 /** The name that diffusers saves LoRAs under. */
 const USUAL_NAME = 'pytorch_lora_weights.safetensors';
@@ -23,6 +32,51 @@ export const LORA_FILE: AddedFileKind = {
     return openRequired(folder, joinPath(subfolder, name), signal);
   },
 };
+
+/** What PEFT calls its files, and how its keys begin. */
+const PEFT_FILE = 'adapter_model.safetensors';
+const PEFT_CONFIG = 'adapter_config.json';
+const PEFT_PREFIX = 'base_model.model.';
+
+/**
+ * The configuration beside a file that PEFT saved by itself: the file does not hold its alphas. Without one the rank
+ * takes their place, and a notice says so.
+ */
+export async function openAdapterConfig(
+  platform: Platform,
+  file: SafetensorsFile,
+  source: AddedFileSource,
+  { subfolder = '', revision, signal }: FindFileOptions,
+  onNotice: (notice: string) => void,
+): Promise<AdapterConfigFile | undefined> {
+  if (![...file.names()].some((name) => name.startsWith(PEFT_PREFIX))) return undefined;
+  const resolving = { ...(revision !== undefined && { revision }), ...(signal && { signal }) };
+  const open = async (): Promise<ByteSource | undefined> => {
+    if (typeof source !== 'string')
+      return 'open' in source ? source.open(joinPath(subfolder, PEFT_CONFIG), signal) : undefined;
+    if (source.endsWith(PEFT_FILE))
+      return platform.openFile(source.slice(0, -PEFT_FILE.length) + PEFT_CONFIG, resolving, onNotice);
+    if (isWeightFile(source)) return undefined;
+    const folder = await platform.resolveModel(source, resolving, onNotice);
+    return folder.open(joinPath(subfolder, PEFT_CONFIG), signal);
+  };
+  const found = await open().catch((error: unknown) => {
+    if (error instanceof NotFoundError) return undefined;
+    throw error;
+  });
+  if (found === undefined) {
+    onNotice(`${file.name}: there is no ${PEFT_CONFIG} beside it; its alphas are taken for its ranks`);
+    return undefined;
+  }
+  try {
+    return {
+      json: parseConfigJson(await readUtf8(found, MAX_CONFIG_BYTES, signal), found.name),
+      file: found.name,
+    };
+  } finally {
+    await found.close?.();
+  }
+}
 
 /** The LoRA among a folder's files, as diffusers guesses it. */
 async function guessName(
