@@ -31,7 +31,9 @@ export interface Timings {
   compile: number;
   /** Encoding the prompts and the image. */
   encode: number;
+  /** All steps. */
   denoise: number;
+  /** From latents to pictures. */
   decode: number;
 }
 
@@ -54,6 +56,7 @@ export interface PipelineOutput extends CallMemory {
   readonly adapters: readonly UsedAdapter[];
   /** Ends of prompts that were too long for the text encoder and had no effect. */
   readonly truncatedPrompts: readonly string[];
+  /** How long the call took, phase by phase. */
   readonly timings: Timings;
 }
 

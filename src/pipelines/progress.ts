@@ -6,7 +6,9 @@ export interface ProgressEvent {
   readonly phase: 'download' | 'verify' | 'weights' | 'kernels';
   /** File or component: `unet`. */
   readonly item: string;
+  /** So much of `total`. */
   readonly done: number;
+  /** Known from the first event on. */
   readonly total: number;
 }
 

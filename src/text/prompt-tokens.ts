@@ -9,8 +9,9 @@ import { checkLength } from './webui/limits.ts';
 import { extractLoras } from './webui/networks.ts';
 import { schedulePrompt, type ScheduledText } from './webui/schedule.ts';
 
-/** How prompts are read: as diffusers does, or with stable-diffusion-webui's weights, chunks and schedules. */
+/** The names of `PromptSyntax`. */
 export const PROMPT_SYNTAXES = ['plain', 'webui'] as const;
+/** How prompts are read: as diffusers does, or with stable-diffusion-webui's weights, chunks and schedules. */
 export type PromptSyntax = (typeof PROMPT_SYNTAXES)[number];
 
 /** What a text encoder reads at once. */

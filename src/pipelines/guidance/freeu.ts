@@ -6,11 +6,13 @@ import { refuse } from '../options/checks.ts';
 
 /** FreeU's factors, named as in diffusers: for the first and the second up block. */
 export interface FreeUOptions {
-  /** Of the skip connections' lowest frequencies. */
+  /** Of the skip connections' lowest frequencies, in the first up block. */
   readonly s1: number;
+  /** The same in the second up block. */
   readonly s2: number;
-  /** Of half of the backbone's channels. */
+  /** Of half of the backbone's channels, in the first up block. */
   readonly b1: number;
+  /** The same in the second up block. */
   readonly b2: number;
 }
 

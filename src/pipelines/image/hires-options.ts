@@ -13,14 +13,16 @@ export const HIRES_UPSCALERS = [
   'latent-nearest-exact',
   'lanczos',
 ] as const;
+/** One of `HIRES_UPSCALERS`. */
 export type HiresUpscaler = (typeof HIRES_UPSCALERS)[number];
 
 /** The second pass of a call. */
 export interface HiresOptions {
   /** How many times as high and wide, over 1; rounded down to what the model can draw. Default 2. */
   readonly scale?: number;
-  /** The size itself, in pixels, in place of `scale`; both are needed. */
+  /** The size itself, in pixels, in place of `scale`; `height` and `width` are both needed. */
   readonly height?: number;
+  /** As `height`. */
   readonly width?: number;
   /** How it is enlarged; default `latent`. */
   readonly upscaler?: HiresUpscaler;

@@ -54,9 +54,11 @@ export interface VaeSettings {
    * is a little different: AutoencoderKL cuts what is larger than its `sample_size`, AutoencoderTiny what is over 512.
    */
   enableTiling(): void;
+  /** From now on pictures go through it whole. */
   disableTiling(): void;
   /** From now on pictures of a batch go through the VAE one by one, which takes less memory. */
   enableSlicing(): void;
+  /** From now on a batch goes through it at once. */
   disableSlicing(): void;
 }
 

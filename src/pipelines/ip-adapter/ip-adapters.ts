@@ -33,6 +33,7 @@ export interface LoadIpAdapterOptions {
   readonly imageEncoderFolder?: string | null;
   /** Branch, tag or commit of a Hub repository; default `main`. */
   readonly revision?: string;
+  /** Stops loading. */
   readonly signal?: AbortSignal;
 }
 

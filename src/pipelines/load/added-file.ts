@@ -22,6 +22,7 @@ export interface FindFileOptions {
   readonly subfolder?: string | undefined;
   /** Branch, tag or commit of a Hub repository; default `main`. */
   readonly revision?: string | undefined;
+  /** Stops loading. */
   readonly signal?: AbortSignal | undefined;
 }
 

@@ -48,7 +48,9 @@ export interface FromPretrainedOptions {
    * give each other goes through the host, and pictures are the same.
    */
   readonly componentBackends?: ComponentBackends;
+  /** Stops loading. */
   readonly signal?: AbortSignal;
+  /** Told of downloads now, and of weights and kernels when calls need them. */
   readonly onProgress?: ProgressListener;
 }
 

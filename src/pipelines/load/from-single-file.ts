@@ -45,7 +45,9 @@ const SHOWN = 5;
 
 /** A checkpoint as a model folder; `close` it unless a pipeline was made of it. */
 export interface OpenCheckpoint {
+  /** Its parts, as they would lie in a diffusers folder. */
   readonly model: ModelSource;
+  /** Closes the file. */
   close(): Promise<void>;
 }
 

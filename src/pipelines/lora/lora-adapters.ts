@@ -36,6 +36,7 @@ export interface LoadLoraOptions extends FindFileOptions {
    * does: layers of attention and of text encoders take the commonest alpha of their component. Default false.
    */
   readonly ownAlphas?: boolean;
+  /** Told of the tensors that were read. */
   readonly onProgress?: ProgressListener;
 }
 
@@ -51,9 +52,11 @@ const OPTIONS = [
 
 /** An adapter that was active in a call. */
 export interface UsedAdapter {
+  /** Its `adapterName`. */
   readonly name: string;
   /** The file that it came from. */
   readonly source: string;
+  /** As it was given to `setAdapters` or in the prompt; 1 if it was not. */
   readonly weight: AdapterWeight;
 }
 
@@ -84,6 +87,7 @@ export interface LoraMethods {
   unloadLoraWeights(): Promise<void>;
   /** Draws without adapters until `enableLora`; they stay loaded. */
   disableLora(): Promise<void>;
+  /** Draws with the active adapters again. */
   enableLora(): Promise<void>;
   /** Names of the active adapters. */
   getActiveAdapters(): string[];

@@ -4,9 +4,11 @@ import type { ComponentPlan, Phase, PhaseOption, ResidencyPlan } from '../../pla
 
 /** What becomes of a component in a phase, for people. */
 export interface ComponentReport {
+  /** Its folder: `unet`. */
   readonly name: string;
   /** Whether its weights are `whole` on the device, held there as `float8`, or partly `streamed` from the host. */
   readonly weights: 'whole' | 'float8' | 'streamed';
+  /** Weights on the device. */
   readonly weightBytes: number;
   /** Activations and what else a program takes. */
   readonly workBytes: number;
@@ -20,12 +22,16 @@ export interface ComponentReport {
 export interface DeviceMemoryReport {
   /** The backend's name. */
   readonly backend: string;
+  /** Bytes that may be taken. */
   readonly budget: number;
   /** On the device at most, predicted. */
   readonly peakBytes: number;
+  /** In their order. */
   readonly phases: readonly {
     readonly phase: Phase;
+    /** For people: `pictures decoded in tiles of 256 pixels`. */
     readonly how: string;
+    /** What it means for the picture: the same, blended tiles, or rounded weights. */
     readonly kind: PhaseOption['kind'];
     readonly peakBytes: number;
     readonly components: readonly ComponentReport[];

@@ -5,6 +5,7 @@ import type { Component } from './device-residency.ts';
 
 /** Bytes that a call took on a device. */
 export interface UsedMemory {
+  /** The most that was held at one time. */
   readonly peakDeviceBytes: number;
   /** Of the host's memory, what the device reaches. */
   readonly peakHostBytes: number;

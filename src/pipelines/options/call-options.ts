@@ -9,7 +9,9 @@ import type { ImagePromptOptions } from '../ip-adapter/image-prompt-options.ts';
 
 /** A tensor given by or to the user: images are [images, channels, height, width]. */
 export interface Tensor {
+  /** Slowest dimension first. */
   readonly shape: readonly number[];
+  /** As many values as the shape says, row-major. */
   readonly data: Float32Array;
 }
 
@@ -23,7 +25,9 @@ export type Pictures = CalotypeImage | readonly CalotypeImage[];
 export interface StepInfo {
   /** Counts from 0. */
   readonly index: number;
+  /** Steps of the run: calls of the network. */
   readonly total: number;
+  /** What the network was told, from about 1000 (noise) down to 0. */
   readonly timestep: number;
 }
 
@@ -47,12 +51,15 @@ export interface TextOptions {
   readonly clipSkip?: number;
   /** Text embeddings in place of `prompt`: [prompts, tokens, channels]. */
   readonly promptEmbeds?: Tensor;
+  /** The same in place of `negativePrompt`, of the shape of `promptEmbeds`. */
   readonly negativePromptEmbeds?: Tensor;
   /** SDXL: [prompts, channels]; needed with `promptEmbeds`, and in place of its own with `prompt`. */
   readonly pooledPromptEmbeds?: Tensor;
+  /** The same for `negativePromptEmbeds`. */
   readonly negativePooledPromptEmbeds?: Tensor;
   /** PixArt: which tokens of `promptEmbeds` are seen (1) or not (0), [prompts, tokens]; needed with them. */
   readonly promptAttentionMask?: Tensor;
+  /** The same for `negativePromptEmbeds`. */
   readonly negativePromptAttentionMask?: Tensor;
   /** PixArt: tokens that prompts are cut off at or padded to. Default 120. */
   readonly maxSequenceLength?: number;
@@ -70,6 +77,7 @@ export interface CallOptions extends TextOptions, ControlOptions, ImagePromptOpt
    * rounded down. An image of another size is resized: pictures with Lanczos as Pillow does, arrays by nearest pixel.
    */
   readonly height?: number;
+  /** As `height`. */
   readonly width?: number;
   /**
    * Begins with this image instead of noise alone: pictures (alpha is dropped), an array [n, height, width, 3] of
@@ -88,8 +96,8 @@ export interface CallOptions extends TextOptions, ControlOptions, ImagePromptOpt
    */
   readonly paddingMaskCrop?: number;
   /**
-   * How much of the schedule is run on an image, 0 to 1; 1 keeps least of it. Default 0.8, SDXL 0.3; for inpainting
-   * 1 (the image is replaced by noise), SDXL 0.9999.
+   * How much of the schedule is run on an image, 0 to 1; 1 keeps least of it. Default 0.8, SDXL 0.3 (with
+   * ControlNets 0.8); for inpainting 1 (the image is replaced by noise), SDXL 0.9999.
    */
   readonly strength?: number;
   /**
@@ -99,7 +107,7 @@ export interface CallOptions extends TextOptions, ControlOptions, ImagePromptOpt
   readonly denoisingStart?: number;
   /** SDXL: stops at this share of the schedule and gives (with outputType 'latent') what another run takes over. */
   readonly denoisingEnd?: number;
-  /** Default 50, PixArt 20. */
+  /** Denoising steps of the whole schedule, 1 to 10000. Default 50, PixArt 20, LatentConsistencyModelPipeline 4, x4 upscaler 75. */
   readonly numInferenceSteps?: number;
   /**
    * PixArt: draws at the trained size of the nearest aspect ratio, and resizes and crops the picture to the size asked for.
@@ -117,9 +125,12 @@ export interface CallOptions extends TextOptions, ControlOptions, ImagePromptOpt
   readonly timesteps?: readonly number[];
   /** Sigmas in place of the scheduler's spacing. */
   readonly sigmas?: readonly number[];
-  /** Weight of the prompt; 1 or less turns guidance off. Default 7.5, SDXL 5, PixArt 4.5. */
+  /**
+   * Weight of the prompt (Ho and Salimans 2022); 1 or less turns guidance off. Default 7.5, SDXL 5 (inpainting without
+   * ControlNets 7.5), PixArt 4.5, LatentConsistencyModelPipeline 8.5, x4 upscaler 9.
+   */
   readonly guidanceScale?: number;
-  /** 0 to 1; default 0. */
+  /** Against overexposure by guidance (Lin et al. 2023, section 3.4): share of the rescaled prediction, 0 to 1; default 0. */
   readonly guidanceRescale?: number;
   /**
    * Perturbed-attention guidance (Ahn et al. 2024): how far to go away from what the model draws when the pixels of some
@@ -141,16 +152,21 @@ export interface CallOptions extends TextOptions, ControlOptions, ImagePromptOpt
   readonly eta?: number;
   /** One generator for all images, or one for each; default a random seed, which the result tells. */
   readonly seed?: Seed | readonly Seed[];
-  /** Default 1. */
+  /** Images drawn for each prompt, 1 to 1024. Default 1. */
   readonly numImagesPerPrompt?: number;
   /** Initial noise [images, channels, height / 8, width / 8], scaled by the scheduler's initial sigma. */
   readonly latents?: Tensor;
-  /** SDXL's size conditions, [height, width] or [top, left] pixels. */
+  /** SDXL: the [height, width] that a training picture would have had before it was cropped. Default that of the call. */
   readonly originalSize?: readonly [number, number];
+  /** SDXL: the [top, left] pixel that it would have been cropped from; [0, 0], the default, centres what is drawn. */
   readonly cropsCoordsTopLeft?: readonly [number, number];
+  /** SDXL: the [height, width] that it would have been cropped to. Default that of the call. */
   readonly targetSize?: readonly [number, number];
+  /** What to steer away from; takes part with `negativeTargetSize` only, or with an image. Default that of the prompt. */
   readonly negativeOriginalSize?: readonly [number, number];
+  /** Default [0, 0]; takes part with both negative sizes only, or in refiners. */
   readonly negativeCropsCoordsTopLeft?: readonly [number, number];
+  /** As `negativeOriginalSize`. */
   readonly negativeTargetSize?: readonly [number, number];
   /** SDXL refiners: how pleasing the picture is to be, 1 to 10; default 6. */
   readonly aestheticScore?: number;
@@ -158,7 +174,7 @@ export interface CallOptions extends TextOptions, ControlOptions, ImagePromptOpt
   readonly negativeAestheticScore?: number;
   /** Draws over the picture at a larger size, for text to image. Default: not. */
   readonly hires?: HiresOptions;
-  /** Default 'image'. */
+  /** `images` as pictures, `np` as floats in 0..1, or `latents` alone without decoding. Default 'image'. */
   readonly outputType?: 'image' | 'np' | 'latent';
   /** Adds the final latents to the result. Default false. */
   readonly returnLatents?: boolean;

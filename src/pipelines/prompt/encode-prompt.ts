@@ -13,6 +13,7 @@ export interface EncodePromptOptions extends TextOptions {
   readonly numImagesPerPrompt?: number;
   /** Whether negative prompts are encoded too. Default true. */
   readonly doClassifierFreeGuidance?: boolean;
+  /** Stops the encoding. */
   readonly signal?: AbortSignal;
 }
 
@@ -20,12 +21,15 @@ export interface EncodePromptOptions extends TextOptions {
 export interface PromptEmbeddings {
   /** [prompts, tokens, channels] */
   readonly promptEmbeds: Tensor;
+  /** Of the same shape; absent where `doClassifierFreeGuidance` is false. */
   readonly negativePromptEmbeds?: Tensor;
   /** SDXL: [prompts, channels]. */
   readonly pooledPromptEmbeds?: Tensor;
+  /** Of the same shape, with `negativePromptEmbeds`. */
   readonly negativePooledPromptEmbeds?: Tensor;
   /** PixArt: [prompts, tokens]. */
   readonly promptAttentionMask?: Tensor;
+  /** Of the same shape, with `negativePromptEmbeds`. */
   readonly negativePromptAttentionMask?: Tensor;
 }
 
