@@ -30,8 +30,8 @@ export interface BackendChoice {
   readonly int8: boolean;
   /** Whether they are computed on floats of eight bits, on CUDA. */
   readonly fp8?: true;
-  /** Number of the NVIDIA card, where one was given. */
-  readonly device?: number;
+  /** Number of the NVIDIA card, or a part of the GPU's name, where one was given. */
+  readonly device?: number | string;
   /** Of the CPU backend, where they were given. */
   readonly cpu: CpuOptions;
 }
@@ -68,8 +68,9 @@ export const BACKEND_ARGS = {
   },
   device: {
     type: 'string',
-    valueHint: 'n',
-    description: 'Number of the card for --backend cuda; `calotype doctor` lists them (0)',
+    valueHint: 'n|name',
+    description:
+      'Which card: its number for --backend cuda, a part of its name for --backend webgpu; `calotype doctor` lists them (the first)',
   },
   threads: {
     type: 'string',
@@ -109,11 +110,13 @@ export function readBackend(args: Readonly<Record<string, unknown>>): BackendCho
       field: '--fp8',
       remedy: 'Give --backend cuda with it, or leave it out.',
     });
-  const device = read('device', (option, text) => readInteger(option, text, { min: 0, max: 255 }));
-  if (device !== undefined && name !== 'cuda')
-    throw new OptionError('is of NVIDIA cards', {
+  const device = read('device', (option, text) =>
+    name === 'cuda' ? readInteger(option, text, { min: 0, max: 255 }) : text,
+  );
+  if (device !== undefined && name !== 'cuda' && name !== 'webgpu')
+    throw new OptionError('is of cards', {
       field: '--device',
-      remedy: 'Give --backend cuda with it, or leave it out.',
+      remedy: 'Give --backend cuda or webgpu with it, or leave it out.',
     });
   const threads = read('threads', (option, text) => readInteger(option, text, { min: 0, max: 256 }));
   const simd = read('simd', (option, text) => readChoice(option, text, SIMD));
@@ -154,13 +157,15 @@ export function backendsOf(
     case 'cuda':
       return [
         cuda({
-          ...(device !== undefined && { device }),
+          ...(typeof device === 'number' && { device }),
           ...(int8 && { int8: 'dynamic' }),
           ...(fp8 && { fp8: 'dynamic' }),
         }),
       ];
     case 'webgpu':
-      return [webgpu({ ...webgpuOptions, adapter })];
+      return [
+        webgpu({ ...webgpuOptions, adapter, ...(typeof device === 'string' && { adapterName: device }) }),
+      ];
     case 'cpu':
       return [cpu(cpuOptions)];
     case 'reference':

@@ -26,9 +26,22 @@ function navigatorGpu(): GPU | undefined {
   return isGpu(gpu) ? gpu : undefined;
 }
 
-/** The entry point of this runtime; `toggles` are Dawn's, for Node. */
-export async function findGpu(toggles?: readonly string[]): Promise<FoundGpu | Missing> {
+/** Which entry point, where the runtime leaves a choice. */
+export interface GpuChoice {
+  /** Dawn's, for Node. */
+  readonly toggles?: readonly string[];
+  /** A part of the adapter's name, for Node. */
+  readonly adapterName?: string;
+}
+
+/** The entry point of this runtime. */
+export async function findGpu(choice: GpuChoice = {}): Promise<FoundGpu | Missing> {
   const gpu = navigatorGpu();
+  if (gpu && choice.adapterName !== undefined)
+    return {
+      reason: 'programs cannot choose a GPU by its name here',
+      remedy: 'Leave adapterName out, and use powerPreference',
+    };
   if (gpu)
     return {
       gpu,
@@ -37,7 +50,7 @@ export async function findGpu(toggles?: readonly string[]): Promise<FoundGpu | M
         remedy: 'Update the GPU driver, or turn on hardware acceleration; chrome://gpu says what is blocked',
       },
     };
-  if (node) return node.gpu(toggles);
+  if (node) return node.gpu(choice);
   return {
     reason: 'this runtime has no navigator.gpu',
     remedy: 'Use a browser with WebGPU over https or localhost, Deno, or Node with the package webgpu',

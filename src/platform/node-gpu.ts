@@ -2,7 +2,7 @@
 
 import { existsSync } from 'node:fs';
 import { DAWN_SETTINGS } from './dawn-settings.ts';
-import type { FoundGpu } from './gpu.ts';
+import type { FoundGpu, GpuChoice, Missing } from './gpu.ts';
 
 /**
  * What `create` returned, by toggles. It must stay referenced for as long as anything made from it lives, or the
@@ -11,15 +11,17 @@ import type { FoundGpu } from './gpu.ts';
 const created = new Map<string, GPU>();
 
 /** Dawn's entry point, or why it cannot be had. */
-export async function nodeGpu(
-  toggles: readonly string[] = DAWN_SETTINGS.native,
-): Promise<FoundGpu | { readonly reason: string; readonly remedy: string }> {
-  const key = toggles.join(' ');
+export async function nodeGpu({
+  toggles = DAWN_SETTINGS.native,
+  adapterName,
+}: GpuChoice): Promise<FoundGpu | Missing> {
+  const flags = [...toggles, ...(adapterName === undefined ? [] : [`adapter=${adapterName}`])];
+  const key = flags.join(' ');
   let gpu = created.get(key);
   if (!gpu) {
     try {
       const { create } = await import('webgpu');
-      gpu = create([...toggles]);
+      gpu = create(flags);
     } catch (cause) {
       return {
         reason: `the package webgpu cannot be loaded (${cause instanceof Error ? cause.message.split('\n')[0] : String(cause)})`,

@@ -2,7 +2,7 @@
  * @file What only Node and Deno have. `#node-platform` is this module there, and no-node.ts everywhere else: the package's
  * `imports` say so, so that what is bundled for pages holds nothing of Node.
  */
-import type { FoundGpu, Missing } from './gpu.ts';
+import type { FoundGpu, GpuChoice, Missing } from './gpu.ts';
 import { nodeThreads, type NodeThreads } from './node-threads.ts';
 import type * as NodeModel from './node-model.ts';
 import type { TuningFiles } from './tuning-store.ts';
@@ -16,7 +16,7 @@ export interface NodePlatform {
   /** Small files in the user's cache folder. */
   cacheFiles(): Promise<TuningFiles>;
   /** Dawn, through the package `webgpu`. */
-  gpu(toggles?: readonly string[]): Promise<FoundGpu | Missing>;
+  gpu(choice: GpuChoice): Promise<FoundGpu | Missing>;
 }
 
 export const node: NodePlatform | undefined = {
@@ -26,5 +26,5 @@ export const node: NodePlatform | undefined = {
   threads: typeof Reflect.get(globalThis, 'Deno') === 'undefined' ? nodeThreads : undefined,
   models: () => import('./node-model.ts'),
   cacheFiles: async () => (await import('./node-cache-files.ts')).nodeCacheFiles(process.env),
-  gpu: async (toggles) => (await import('./node-gpu.ts')).nodeGpu(toggles),
+  gpu: async (choice) => (await import('./node-gpu.ts')).nodeGpu(choice),
 };

@@ -30,6 +30,11 @@ describe('--backend and --adapter', () => {
       ['cpu'],
     ],
     [
+      { backend: 'webgpu', device: 'RTX' },
+      { name: 'webgpu', adapter: 'hardware', int8: false, device: 'RTX', cpu: {} },
+      ['webgpu'],
+    ],
+    [
       { backend: 'cuda', device: '2' },
       { name: 'cuda', adapter: 'hardware', int8: false, device: 2, cpu: {} },
       ['cuda'],
@@ -57,7 +62,7 @@ describe('--backend and --adapter', () => {
     expect(() => readBackend({ backend: 'cpu', adapter: 'hardware' })).toThrow(OptionError);
     expect(() => readBackend({ int8: true })).toThrow(/--int8: is of WebGPU and CUDA only/);
     expect(() => readBackend({ backend: 'webgpu', fp8: true })).toThrow(/--fp8: is of CUDA only/);
-    expect(() => readBackend({ device: '1' })).toThrow(/--device: is of NVIDIA cards/);
+    expect(() => readBackend({ device: '1' })).toThrow(/--device: is of cards/);
     expect(() => readBackend({ backend: 'cuda', device: 'GPU' })).toThrow(/--device: 'GPU'/);
     expect(() => readBackend({ threads: '2' })).toThrow(/--threads: is of the CPU backend only/);
     expect(() => readBackend({ backend: 'webgpu', simd: 'simd128' })).toThrow(/--simd: is of the CPU/);

@@ -12,6 +12,11 @@ export interface WebGpuOptions {
   readonly gpu?: GPU;
   /** Which adapters are taken: GPUs only (default), those that compute on the CPU only, or either. */
   readonly adapter?: 'hardware' | 'software' | 'any';
+  /**
+   * Which of several GPUs: a part of the name that Dawn knows it by, in Node. Pages and Deno have no choice but that of
+   * `powerPreference`.
+   */
+  readonly adapterName?: string;
   /** Default `high-performance`. */
   readonly powerPreference?: 'high-performance' | 'low-power';
   /** Dawn's toggles, when this library creates the entry point in Node; see platform/dawn-settings.ts; default `native`. */
@@ -67,9 +72,16 @@ function isWanted(feature: string): feature is GPUFeatureName {
 /** Opens a device; a BackendAttempt says why there is none. */
 export async function acquireDevice(options: WebGpuOptions = {}): Promise<OpenDevice | BackendAttempt> {
   const { adapter: kind = 'hardware' } = options;
-  const found = options.gpu ? { gpu: options.gpu, noAdapter: NO_ADAPTER } : await findGpu(options.toggles);
+  const found = options.gpu ? { gpu: options.gpu, noAdapter: NO_ADAPTER } : await findGpu(options);
   if ('reason' in found) return { backend: 'webgpu', ...found };
-  const adapter = await findAdapter(found.gpu, options);
+  let adapter: GPUAdapter | null;
+  try {
+    adapter = await findAdapter(found.gpu, options);
+  } catch (error) {
+    // Dawn lists the adapters where it has none of that name.
+    const reason = (error instanceof Error ? error.message : String(error)).replaceAll(/\s+/g, ' ').trim();
+    return { backend: 'webgpu', reason, remedy: 'Give a part of the name of one of these as adapterName' };
+  }
   if (!adapter) return { backend: 'webgpu', ...found.noAdapter };
   const name = describeAdapter(adapter.info);
   if (/null.?backend/i.test(name))

@@ -48,6 +48,7 @@ const HOLDS: ReadonlySet<WeightHold> = new Set(['host', 'float8']);
 const OPTIONS = [
   'gpu',
   'adapter',
+  'adapterName',
   'powerPreference',
   'toggles',
   'without',
