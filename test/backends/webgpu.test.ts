@@ -349,18 +349,14 @@ test.skipIf(!backend)('software adapters are taken only where they are asked for
   expect(attempts.some((attempt) => !('reason' in attempt))).toBe(true);
 });
 
-test.skipIf(!backend)(
-  'an adapter is taken by a part of its name, and those that there are get listed',
-  async () => {
-    const name = backend!.description.split(' ')[0];
-    const named = await webgpu({ adapter: 'any', adapterName: name }).open();
-    if ('reason' in named) throw new Error(named.reason);
-    expect(named.description).toBe(backend!.description);
-    named.dispose();
-    const other = await webgpu({ adapter: 'any', adapterName: 'no such card' }).open();
-    expect('reason' in other ? other.reason : '').toMatch(new RegExp(`Available adapters: .*${name}`));
-  },
-);
+test.skipIf(!backend)('adapters are listed where none has the name, and taken by it', async () => {
+  const missing = await webgpu({ adapter: 'any', adapterName: 'no such card' }).open();
+  const [, name] =
+    /Available adapters: .*name: '([^']+)'/.exec('reason' in missing ? missing.reason : '') ?? [];
+  const named = await webgpu({ adapter: 'any', adapterName: name }).open();
+  if ('reason' in named) throw new Error(named.reason);
+  named.dispose();
+});
 
 test("Dawn's null backend is refused: it computes nothing", async () => {
   const attempt = await webgpu({ adapter: 'any', toggles: ['backend=null'] }).open();
