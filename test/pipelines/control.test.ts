@@ -25,6 +25,32 @@ const backends = await presentBackends();
 
 testCases(backends, controlCases, (backend, name) => SLOW[backend]?.test(name) ?? true);
 
+it('nets without a picture take no part in a call', async () => {
+  const { factory } = backends.find(({ name }) => name === 'cpu')!;
+  const setup = { factory, dtype: 'f32' } as const;
+  const controlImage = pictureOf(controlInputs, 'p.square');
+  const call = { prompt: 'fox', height: 64, width: 64, numInferenceSteps: 2, seed: 3 };
+  const [canny, shuffle] = ['canny', 'shuffle'].map(controlNetwork);
+  const draw = async (nets: NamedNetwork[], ...calls: CallOptions[]) => {
+    const pipe = await openControlled('sd', nets, setup);
+    const drawn = [];
+    for (const options of calls) drawn.push((await pipe({ ...call, ...options })).images[0].data);
+    await pipe.dispose();
+    return drawn;
+  };
+  const [first, second, none] = await draw(
+    [canny, shuffle],
+    { controlImage: [controlImage, null], controlnetConditioningScale: [0.7, 9] },
+    { controlImage: [null, controlImage], controlnetConditioningScale: [9, 0.7] },
+    { controlImage: [null, null] },
+  );
+  const alone = { controlImage, controlnetConditioningScale: 0.7 };
+  expect([first]).toEqual(await draw([canny], alone));
+  expect([second]).toEqual(await draw([shuffle], alone));
+  expect([none]).toEqual(await draw([], {}));
+  expect(first).not.toEqual(second);
+});
+
 describe('what does not fit', async () => {
   const { factory } = backends.find(({ name }) => name === 'cpu')!;
   const setup = { factory, dtype: 'f32' } as const;

@@ -39,6 +39,25 @@ describe('IP-Adapters', async () => {
   } as const;
   const picture = pictureOf(guidanceInputs, 'p.square');
 
+  it('take no part in calls that have no picture for them', async () => {
+    const options = { ...call, height: 32, width: 32, guidanceScale: 3 };
+    const draw = async (names: string[], ...pictures: CallOptions['ipAdapterImage'][]) => {
+      const pipe = await openGuided('sd', [], setup);
+      if (names.length > 0) await loadAdapters(pipe, names);
+      const drawn = [];
+      for (const ipAdapterImage of pictures)
+        drawn.push((await pipe({ ...options, ...(ipAdapterImage && { ipAdapterImage }) })).latents?.data);
+      await pipe.dispose();
+      return drawn;
+    };
+    const both = ['ip-plus', 'ip-image'];
+    const drawn = await draw(both, [picture, null], [null, picture], [null, null]);
+    expect(drawn.slice(0, 1)).toEqual(await draw(['ip-plus'], [picture]));
+    expect(drawn.slice(1, 2)).toEqual(await draw(['ip-image'], [picture]));
+    expect(drawn.slice(2)).toEqual(await draw([], undefined));
+    expect(drawn[0]).not.toEqual(drawn[1]);
+  });
+
   it('leave no trace when they are unloaded, and are replaced by others', async () => {
     const pipe = await openGuided('sd', [], setup);
     const before = await pipe(call);

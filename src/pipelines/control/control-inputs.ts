@@ -37,7 +37,7 @@ export function controlInputs(
       source.kind === 'pictures'
         ? picturesToArray(source.pictures, size, { region })
         : resizeNearest(source.array, size);
-    const ordered = nets[net].conditioningChannelOrder === 'bgr' ? reversed(array) : array;
+    const ordered = nets[net].config.conditioningChannelOrder === 'bgr' ? reversed(array) : array;
     const rows = perImage(ordered, images, imagesPerPrompt);
     return [controlImageInput(net), stack(forRows(blocks, images, (_block, image) => rows[image]))];
   });
@@ -76,7 +76,7 @@ export function controlScales(
 ): Float32Array {
   return stack(
     Array.from({ length: taken }, (_, step) => {
-      const weights = nets.flatMap((config, net) => {
+      const weights = nets.flatMap(({ config }, net) => {
         const takesPart = step / planned >= starts[net] && (step + 1) / planned <= ends[net];
         const count = residualCount(config);
         const graded = promptOnly && !config.globalPoolConditions;

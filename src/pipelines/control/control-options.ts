@@ -6,10 +6,10 @@ import type { Pictures, Tensor } from '../options/call-options.ts';
 export interface ControlOptions {
   /**
    * What each net sees: a picture, or one for each prompt, or an array [n, height, width, channels], usually of 0..1 (nets
-   * for inpainting take -1 where to paint). For several nets a list of those, one for each net. Without it the nets do
-   * not take part. It is resized to the size of the call, which by default is its own or that of `image`.
+   * for inpainting take -1 where to paint). For several nets a list of those, one for each net, with null for nets that do
+   * not take part; without any, none does. It is resized to the size of the call, which by default is its own or that of `image`.
    */
-  readonly controlImage?: Pictures | Tensor | readonly (Pictures | Tensor)[];
+  readonly controlImage?: Pictures | Tensor | readonly (Pictures | Tensor | null)[];
   /** How much of what the nets say is added. Default 1; with `image` 0.8, for inpainting 0.5 (SDXL 1). */
   readonly controlnetConditioningScale?: number | readonly number[];
   /** The part of the steps in which the nets take part, 0 to 1. Default 0. */

@@ -1,13 +1,14 @@
 /** @file The ControlNets of a call: the options read and checked, with diffusers' defaults. */
 
 import type { ControlNetConfig } from '../../loaders/configs/controlnet.ts';
+import type { ControlStructure } from './control-graph.ts';
 import { CONTROL_OPTIONS, type ControlOptions } from './control-options.ts';
 import { readControlImage, type PixelSource, type Task } from '../options/image-options.ts';
 import { refuse } from '../options/checks.ts';
 
-/** The nets of a call; every list has an entry for each. */
+/** The nets that take part in a call; every list has an entry for each. */
 export interface Control {
-  readonly nets: readonly ControlNetConfig[];
+  readonly nets: readonly ControlStructure[];
   readonly images: readonly PixelSource[];
   readonly scales: readonly number[];
   readonly starts: readonly number[];
@@ -72,22 +73,32 @@ export function readControl(
       );
   });
   const { controlnetConditioningScale } = options;
+  const scales = perNet(
+    'controlnetConditioningScale',
+    controlnetConditioningScale,
+    defaultScale(task.kind, xl),
+  );
+  const images = readImages(controlImage, nets);
+  const taking = nets.flatMap((config, index) => (images[index] ? [{ config, index }] : []));
+  if (taking.length === 0) return undefined;
+  const ofTaking = (values: readonly number[]): number[] => taking.map(({ index }) => values[index]);
   return {
-    nets,
-    images: readImages(controlImage, nets),
-    scales: perNet('controlnetConditioningScale', controlnetConditioningScale, defaultScale(task.kind, xl)),
-    starts,
-    ends,
-    promptOnly: guessMode || nets[0].globalPoolConditions,
+    nets: taking,
+    images: images.filter((image) => image !== undefined),
+    scales: ofTaking(scales),
+    starts: ofTaking(starts),
+    ends: ofTaking(ends),
+    promptOnly: guessMode || taking[0].config.globalPoolConditions,
   };
 }
 
-/** The picture of each net; one net may have it without a list. */
+/** The picture of each net, if it has one; one net may have it without a list. */
 function readImages(
   value: NonNullable<ControlOptions['controlImage']>,
   nets: readonly ControlNetConfig[],
-): PixelSource[] {
-  const isNested = Array.isArray(value) && value.some((each) => Array.isArray(each) || isTensor(each));
+): (PixelSource | undefined)[] {
+  const isNested =
+    Array.isArray(value) && value.some((each) => each === null || Array.isArray(each) || isTensor(each));
   const list: readonly unknown[] = Array.isArray(value) && (nets.length > 1 || isNested) ? value : [value];
   if (list.length !== nets.length)
     refuse(
@@ -95,7 +106,9 @@ function readImages(
       `it has ${list.length} entries for ${nets.length} nets`,
       'Give a list with an entry for each net: a picture, a list of one for each prompt, or an array',
     );
-  return list.map((each, i) => readControlImage(each, nets[i].conditioningChannels));
+  return list.map((each, i) =>
+    each === null ? undefined : readControlImage(each, nets[i].conditioningChannels),
+  );
 }
 
 function isTensor(value: unknown): boolean {

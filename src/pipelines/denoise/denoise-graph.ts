@@ -4,7 +4,6 @@
 
 import { GraphBuilder } from '../../graph/builder.ts';
 import type { Graph } from '../../graph/graph.ts';
-import type { ControlNetConfig } from '../../loaders/configs/controlnet.ts';
 import type { ValueId } from '../../graph/op.ts';
 import type { PixArtTransformerConfig } from '../../loaders/configs/pixart-transformer.ts';
 import type { UNet2DConditionConfig } from '../../loaders/configs/unet.ts';
@@ -14,7 +13,7 @@ import { unet2DCondition } from '../../models/unet2d-condition.ts';
 import { coefficientColumns } from '../../schedulers/coefficients.ts';
 import { REPAINT_SLOTS } from '../../schedulers/repaint.ts';
 import { mulDims, symbol } from '../../tensor/shape.ts';
-import { controlResiduals } from '../control/control-graph.ts';
+import { controlResiduals, type ControlStructure } from '../control/control-graph.ts';
 import { guidanceRows, type GuidanceKinds } from '../guidance/guidance-rows.ts';
 import { imagePrompts, type ImagePromptStructure } from '../ip-adapter/image-prompt-graph.ts';
 import { foldPerturbed, PERTURBED_ROWS } from '../guidance/perturbed-graph.ts';
@@ -35,7 +34,7 @@ export interface DenoiseStructure extends GuidanceKinds {
   /** Whether each image has a schedule of its own, and its own rows of the coefficient table. Default false. */
   readonly ownSchedules?: boolean;
   /** The ControlNets that control the UNet. Default none. */
-  readonly controls?: readonly ControlNetConfig[];
+  readonly controls?: readonly ControlStructure[];
   /** FreeU's factors for the first up blocks. Default none. */
   readonly freeU?: readonly FreeUScales[] | undefined;
   /** The image prompts, one for each IP-Adapter. Default none. */

@@ -57,7 +57,8 @@ export async function benchmarkUNet(
   const begin = performance.now();
   try {
     const structure = { guided: true, rescale: false, slots: 1, noise: false, microConditions };
-    const shape = { ...structure, controls, images: batch, height, width, tokens };
+    const nets = controls.map((net, index) => ({ config: net, index }));
+    const shape = { ...structure, controls: nets, images: batch, height, width, tokens };
     const session = await denoiser.prepare(shape, steps, { signal, onProgress });
     const compileSeconds = (performance.now() - begin) / 1000;
     fillInputs(session, config, options);

@@ -51,21 +51,24 @@ interface Encoded {
   readonly negative: Float32Array | undefined;
 }
 
+/** An adapter, and which of the pipeline's it is. */
+type PlacedAdapter = Pick<ImagePromptStructure, 'adapter' | 'index'>;
+
 /** One adapter's part of a call. */
 interface Prompt {
-  readonly structure: Pick<ImagePromptStructure, 'adapter' | 'images' | 'sequence'>;
+  readonly structure: Omit<ImagePromptStructure, 'masked'>;
   encode(guided: boolean, programs: ProgramOptions): Promise<Encoded>;
 }
 
 /**
- * The image prompts of a call.
+ * The image prompts of a call; undefined where no adapter takes part.
  * @throws OptionError for adapters without prompts, and prompts of another form
  */
 export function readImagePrompts(
   { ipAdapterImage, ipAdapterImageEmbeds, ipAdapterMasks }: ImagePromptOptions,
   { adapters, encoder, scales, blocks: transformers }: PromptedAdapters,
   size: Size,
-): ImagePrompts {
+): ImagePrompts | undefined {
   const [image, embeds] = IMAGE_PROMPT_OPTIONS;
   const given = ipAdapterImage === undefined ? embeds : image;
   const none = ipAdapterImage === undefined && ipAdapterImageEmbeds === undefined;
@@ -73,7 +76,7 @@ export function readImagePrompts(
     refuse(
       image,
       'an IP-Adapter is loaded, and it has no picture',
-      'Give ipAdapterImage or ipAdapterImageEmbeds, or call unloadIpAdapter',
+      'Give ipAdapterImage or ipAdapterImageEmbeds, [null] for a call without it, or call unloadIpAdapter',
     );
   if (ipAdapterImage !== undefined && ipAdapterImageEmbeds !== undefined)
     refuse(embeds, 'it was given together with ipAdapterImage', 'Give one of the two');
@@ -85,22 +88,24 @@ export function readImagePrompts(
       `it has ${Array.isArray(list) ? list.length : 'no'} entries for ${adapters.length} IP-Adapters`,
       'Give a list with an entry for each; several pictures for one adapter are a list in that list',
     );
-  const prompts = adapters.map((adapter, i) =>
-    ipAdapterImageEmbeds
-      ? embedsPrompt(adapter, ipAdapterImageEmbeds[i])
-      : picturesPrompt(adapter, readPromptPictures(list[i]), encoder),
-  );
+  const prompts = adapters.flatMap((adapter, index): Prompt[] => {
+    if (ipAdapterImageEmbeds) return [embedsPrompt({ adapter, index }, ipAdapterImageEmbeds[index])];
+    return list[index] === null
+      ? []
+      : [picturesPrompt({ adapter, index }, readPromptPictures(list[index]), encoder)];
+  });
+  if (prompts.length === 0) return undefined;
   const masks = readMasks(ipAdapterMasks, prompts, size);
   // Where each picture has its own mask, each is attended to by itself.
-  const parts = prompts.flatMap(({ structure }, index) =>
+  const parts = prompts.flatMap(({ structure }, prompt) =>
     masks
-      ? Array.from({ length: structure.images }, (_, picture) => ({ index, picture, images: 1 }))
-      : [{ index, picture: 0, images: structure.images }],
+      ? Array.from({ length: structure.images }, (_, picture) => ({ prompt, picture, images: 1 }))
+      : [{ prompt, picture: 0, images: structure.images }],
   );
+  const scalesOf = (prompt: number): readonly number[] => scales[prompts[prompt].structure.index];
   return {
-    structures: parts.map(({ index, images }) => ({
-      ...prompts[index].structure,
-      index,
+    structures: parts.map(({ prompt, images }) => ({
+      ...prompts[prompt].structure,
       images,
       masked: masks !== undefined,
     })),
@@ -109,8 +114,8 @@ export function readImagePrompts(
       const encoded: Encoded[] = [];
       for (const { encode } of prompts) encoded.push(await encode(blocks.includes('negative'), programs));
       for (const [i, part] of parts.entries()) {
-        const { positive, negative = positive } = encoded[part.index];
-        const length = positive.length / prompts[part.index].structure.images;
+        const { positive, negative = positive } = encoded[part.prompt];
+        const length = positive.length / prompts[part.prompt].structure.images;
         const own = (pictures: Float32Array): Float32Array =>
           pictures.subarray(part.picture * length, (part.picture + part.images) * length);
         const rows = forRows(blocks, images, (block) => own(block === 'negative' ? negative : positive));
@@ -120,12 +125,12 @@ export function readImagePrompts(
           transformers.forEach(({ path, level }, block) => {
             const side = (whole: number): number => Math.ceil(whole / 2 ** level);
             const queries = side(latents.height) * side(latents.width);
-            const scale = scales[part.index][block];
-            const weights = masks[part.index].weights(part.picture, queries).map((weight) => weight * scale);
+            const scale = scalesOf(part.prompt)[block];
+            const weights = masks[part.prompt].weights(part.picture, queries).map((weight) => weight * scale);
             entries.push([imageMaskInput(i, path), stack(forRows(blocks, images, () => weights))]);
           });
       }
-      const weights = Float32Array.from(parts.flatMap(({ index }) => scales[index]));
+      const weights = Float32Array.from(parts.flatMap(({ prompt }) => scalesOf(prompt)));
       return {
         ...Object.fromEntries(entries),
         [IMAGE_SCALES]: stack(forRows(blocks, images, () => weights)),
@@ -158,7 +163,7 @@ function readMasks(
 }
 
 function picturesPrompt(
-  adapter: IpAdapterConfig,
+  { adapter, index }: PlacedAdapter,
   pictures: readonly CalotypeImage[],
   encoder: ImageEncoder | undefined,
 ): Prompt {
@@ -178,7 +183,7 @@ function picturesPrompt(
       'Load the adapter with the image encoder that it was made for (imageEncoderFolder)',
     );
   return {
-    structure: { adapter, images: pictures.length, sequence: tokens },
+    structure: { adapter, index, images: pictures.length, sequence: tokens },
     async encode(guided, programs) {
       const encoded: Float32Array[] = [];
       for (const picture of pictures) encoded.push(await encoder.encode(picture, part, programs));
@@ -192,7 +197,7 @@ function picturesPrompt(
   };
 }
 
-function embedsPrompt(adapter: IpAdapterConfig, tensor: Tensor): Prompt {
+function embedsPrompt({ adapter, index }: PlacedAdapter, tensor: Tensor): Prompt {
   const field = 'ipAdapterImageEmbeds';
   const { embedding } = adapter.projection;
   const axes = readsEmbedding(adapter) ? 3 : 4;
@@ -207,7 +212,7 @@ function embedsPrompt(adapter: IpAdapterConfig, tensor: Tensor): Prompt {
       `Give embeddings of the shape ${forms}, [1, ...] without guidance`,
     );
   return {
-    structure: { adapter, images, sequence: axes === 4 ? shape[2] : 0 },
+    structure: { adapter, index, images, sequence: axes === 4 ? shape[2] : 0 },
     encode(guided) {
       const wanted = guided ? 2 : 1;
       if (halves !== wanted)
