@@ -48,7 +48,7 @@ export function readAdditions(args: Readonly<Record<string, unknown>>): Addition
     const value = text(name);
     return value === undefined ? [] : [[entry, value]];
   });
-  const adapters = read('ip-adapter', (_option, value) => listOf(value).map(readPlace)) ?? [];
+  const adapters = read('ip-adapter', (_option, value) => listOf(value).map(readAdapterPlace)) ?? [];
   const images = read('ip-adapter-image', (_option, value) => listOf(value)) ?? [];
   if (adapters.length !== images.length)
     throw new OptionError(`there are ${images.length} pictures for ${adapters.length} IP-Adapters`, {
@@ -122,7 +122,7 @@ function readNumbers(option: string, text: string): readonly number[] {
 }
 
 /** A file that is there, else one in a Hub repository. */
-function readPlace(path: string): AdapterPlace {
+export function readAdapterPlace(path: string): AdapterPlace {
   if (existsSync(path)) return { source: dirname(path), subfolder: '', weightName: basename(path) };
   const [, source, subfolder = '', weightName] = /^([\w.-]+\/[\w.-]+)\/(?:(.+)\/)?([^/]+)$/.exec(path) ?? [];
   if (source !== undefined && weightName !== undefined) return { source, subfolder, weightName };

@@ -1,8 +1,9 @@
 /** @file The arguments of `calotype serve`, which the server and the processes of its runners read alike. */
 import { readFileSync } from 'node:fs';
 import { OptionError, readBytes } from 'calotype';
-import type { Limits, NamedSource } from '@calotype/server';
-import { readSources } from '@calotype/server/runner';
+import type { AddedSource, Limits, NamedSource } from '@calotype/server';
+import { readAddedSources, readSources } from '@calotype/server/runner';
+import { ADDITION_ARGS } from './addition-args.ts';
 import { argumentReader, listOf } from './arguments.ts';
 import { BACKEND_ARGS, readBackend, type BackendChoice } from './backends.ts';
 import { COMPONENT_ARGS, readComponentBackends, type ComponentChoices } from './component-backends.ts';
@@ -16,6 +17,10 @@ const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 export interface RunnerRequest {
   readonly models: readonly NamedSource[];
   readonly loras: readonly NamedSource[];
+  readonly controlnets: readonly AddedSource[];
+  readonly ipAdapters: readonly AddedSource[];
+  /** Folder of the image encoder of IP-Adapters. */
+  readonly imageEncoder?: string;
   readonly backend: BackendChoice;
   readonly components: ComponentChoices;
   readonly dtype: (typeof DTYPES)[number];
@@ -63,6 +68,17 @@ const RUNNER_ARGS = {
     valueHint: '[name=]file',
     description: 'LoRA that prompts may name as <lora:name:weight>; once for each',
   },
+  controlnet: {
+    type: 'string',
+    valueHint: '[[model:]name=]net',
+    description: 'ControlNet that requests may name, for all models or one; once for each',
+  },
+  'ip-adapter': {
+    type: 'string',
+    valueHint: '[[model:]name=]file',
+    description: 'IP-Adapter (.safetensors, or owner/name/folder/file on the Hub), likewise',
+  },
+  'image-encoder': ADDITION_ARGS['image-encoder'],
   dtype: { type: 'string', valueHint: DTYPES.join('|'), description: 'Storage of weights (auto)' },
   'max-models': {
     type: 'string',
@@ -246,10 +262,14 @@ export function readRunnerRequest(
   args: Readonly<Record<string, unknown>>,
   rawArgs: readonly string[],
 ): RunnerRequest {
-  const models = readSources('--model', everyValue(rawArgs, ['--model', '-m']));
+  const given = readSources('--model', everyValue(rawArgs, ['--model', '-m']));
+  const models = given.length > 0 ? given : [{ name: 'emoji-starter', source: starterModel() }];
+  const added = (option: string): AddedSource[] =>
+    readAddedSources(option, everyValue(rawArgs, [option]), models);
   const backend = readBackend(args);
   const { text, count } = readers(args);
   const { devices, dtype } = args;
+  const imageEncoder = text('image-encoder');
   const [held, memory, cpuGroups] = [count('max-models', 1), text('memory'), count('cpu-groups', 1, 256)];
   const listed = listOf(typeof devices === 'string' ? devices : undefined);
   if (listed.length > 0 && backend.name !== 'cuda')
@@ -263,8 +283,11 @@ export function readRunnerRequest(
       remedy: 'Give --backend cpu with it, or leave it out.',
     });
   return {
-    models: models.length > 0 ? models : [{ name: 'emoji-starter', source: starterModel() }],
+    models,
     loras: readSources('--lora', everyValue(rawArgs, ['--lora'])),
+    controlnets: added('--controlnet'),
+    ipAdapters: added('--ip-adapter'),
+    ...(imageEncoder !== undefined && { imageEncoder }),
     backend,
     components: readComponentBackends(args),
     dtype: readChoice('--dtype', typeof dtype === 'string' ? dtype : 'auto', DTYPES),

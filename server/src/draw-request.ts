@@ -29,10 +29,32 @@ export interface DrawRequest {
   readonly strength?: number;
   /** Paint the part around the mask, with so many pixels more, at the size of the request. */
   readonly paddingMaskCrop?: number;
+  /** ControlNets that take part, each once. */
+  readonly controls?: readonly ControlRequest[];
+  /** ControlNets take part in the prompt's half of the guidance only. */
+  readonly guessMode?: boolean;
+  /** IP-Adapters that take part, each once. */
+  readonly imagePrompts?: readonly ImagePromptRequest[];
   /** Previews to send while it is drawn, spread evenly over the steps. */
   readonly previews: number;
   /** Default PNG. */
   readonly output?: OutputFile;
+}
+
+/** A picture that goes with a ControlNet or an IP-Adapter. */
+export interface ImagePromptRequest {
+  /** A name that is served with the model. */
+  readonly name: string;
+  readonly image: PngFile;
+  /** How much of it counts. */
+  readonly scale: number;
+}
+
+/** A ControlNet that takes part. */
+export interface ControlRequest extends ImagePromptRequest {
+  /** The part of the steps in which it does, 0 to 1. */
+  readonly start: number;
+  readonly end: number;
 }
 
 /** What pictures are to be. */
@@ -91,8 +113,8 @@ const LORA_TAG = /<lora:[^>]*>/g;
  */
 export function batchKey(request: DrawRequest): string | undefined {
   const { model, prompt, promptSyntax, width, height, guidanceScale, guidanceRescale, scheduler } = request;
-  const { image, mask } = request;
-  if (mask !== undefined) return undefined;
+  const { image, mask, controls = [], imagePrompts = [] } = request;
+  if (mask !== undefined || controls.length > 0 || imagePrompts.length > 0) return undefined;
   const size =
     width === undefined && height === undefined && image ? pngSize(image, 'image') : { width, height };
   return JSON.stringify([

@@ -6,7 +6,8 @@ import { type HostOptions, PipelineHost } from './runner/pipeline-host.ts';
 import type { FromRunner, ToRunner } from './runner/protocol.ts';
 
 export type { HostOptions } from './runner/pipeline-host.ts';
-export { type NamedSource, readSources } from './models.ts';
+export { type AddedSource, type NamedSource, readAddedSources, readSources } from './models.ts';
+export type { IpAdapterSource } from './runner/addition-options.ts';
 
 /**
  * Makes this process a runner: it draws what its parent sends until the parent is gone. Start it with an IPC channel of

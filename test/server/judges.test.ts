@@ -6,22 +6,55 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { startServer } from './support.ts';
+import { cpu, decodePng, DiffusionPipeline, EulerAncestralDiscreteScheduler } from '../../src/index.ts';
+import { type Controlled, writeControlled } from './controlled.ts';
+import { localRunner, startServer } from './support.ts';
 
 const run = promisify(execFile);
 /** A Python that has webuiapi, and the program schemathesis; `.ci/run` installs both with CI=true. */
 const { WEBUIAPI_PYTHON: python, SCHEMATHESIS: schemathesis } = process.env;
 const CLIENT = fileURLToPath(new URL('webuiapi-judge.py', import.meta.url));
 
+let offered: Controlled;
 let server: Awaited<ReturnType<typeof startServer>>;
 beforeAll(async () => {
-  server = await startServer({ limits: { pixels: 64 * 64, pictures: 2 } });
+  offered = await writeControlled();
+  const { models, controlnets, ipAdapters } = offered;
+  server = await startServer({
+    ...offered,
+    runners: [localRunner({ models, controlnets, ipAdapters })],
+    limits: { pixels: 64 * 64, pictures: 2 },
+  });
 });
-afterAll(() => server.close());
+afterAll(async () => {
+  await server.close();
+  await offered.remove();
+});
 
 it.skipIf(python === undefined)('webuiapi draws, paints, polls and stops (WEBUIAPI_PYTHON)', async () => {
   const { stdout } = await run(python ?? '', [CLIENT, new URL(server.url).port]);
-  expect(stdout).toContain('webuiapi is content');
+  const [, control = '', drawn = ''] = /^control (\S+)\ndrawn (\S+)$/m.exec(stdout) ?? [];
+  const [controlImage, seen] = [control, drawn].map((png) => decodePng(Buffer.from(png, 'base64')).image);
+  const { models, controlnets } = offered;
+  const pipe = await DiffusionPipeline.fromPretrained(models[0].source, {
+    controlnet: controlnets[0].source,
+    backends: [cpu({ threads: 2 })],
+  });
+  pipe.scheduler = EulerAncestralDiscreteScheduler.fromConfig(pipe.scheduler.config);
+  const { images } = await pipe({
+    prompt: ['a fox'],
+    negativePrompt: [''],
+    promptSyntax: 'webui',
+    seed: [{ seed: 5, device: 'cuda' }],
+    numInferenceSteps: 2,
+    guidanceScale: 4,
+    width: 64,
+    height: 64,
+    controlImage,
+    controlnetConditioningScale: 1.5,
+  });
+  await pipe.dispose();
+  expect(seen.data).toEqual(images[0].data);
 });
 
 it.skipIf(schemathesis === undefined)(

@@ -3,7 +3,7 @@ import { Writable } from 'node:stream';
 import { afterEach, expect, it } from 'vitest';
 import * as v from 'valibot';
 import { decodePng } from '../../src/index.ts';
-import { KeyRing, parseKeys, readSources, type Runner } from '../../server/src/index.ts';
+import { KeyRing, parseKeys, readAddedSources, readSources, type Runner } from '../../server/src/index.ts';
 import { localRunner, startServer, type TestServer } from './support.ts';
 
 let close: (() => Promise<void>) | undefined;
@@ -180,4 +180,11 @@ it('names models as it was told', () => {
     { name: 'c', source: 'b/c.safetensors' },
   ]);
   expect(() => readSources('--model', ['a/x', 'b/x'])).toThrow(/two are called 'x'/);
+  const models = [{ name: 'sdxl', source: 'a/sdxl' }];
+  expect(readAddedSources('--controlnet', ['a/canny', 'x=b/c', 'sdxl:x=d:/e'], models)).toEqual([
+    { name: 'canny', source: 'a/canny' },
+    { name: 'x', source: 'b/c' },
+    { name: 'x', source: 'd:/e', model: 'sdxl' },
+  ]);
+  expect(() => readAddedSources('--controlnet', ['sd:x=b/c'], models)).toThrow(/no model 'sd'.*sdxl/);
 });

@@ -1,6 +1,6 @@
 /** @file The queue on Redis: two workers, one of them killed; a server that goes away; storage. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { type AddressInfo, createServer as createSocket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -9,7 +9,8 @@ import { fileURLToPath } from 'node:url';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import * as v from 'valibot';
-import { FolderStore, openStore, RedisQueue, RedisWorker } from '../../server/src/index.ts';
+import { type DrawRequest, FolderStore, openStore, RedisQueue, RedisWorker } from '../../server/src/index.ts';
+import { forgetRequest, loadRequest, storeRequest } from '../../server/src/queue/redis-job.ts';
 import { fixturePath } from '../support/fixtures.ts';
 import { localRunner, startServer } from './support.ts';
 
@@ -138,6 +139,29 @@ describe.skipIf(!hasRedis())('on redis-server', () => {
     await other.close();
     await worker.close();
   });
+});
+
+it('stores all pictures of a request, and removes them', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'calotype-request-'));
+  const store = new FolderStore(folder);
+  const [image, png, net, prompt] = [1, 2, 3, 4].map((byte) => Buffer.of(byte));
+  const request: DrawRequest = {
+    model: 'a',
+    prompt: 'a fox',
+    promptSyntax: 'plain',
+    seeds: [{ seed: 1, device: 'cuda' }],
+    previews: 0,
+    image,
+    mask: { png, paint: 'white' },
+    controls: [{ name: 'canny', image: net, scale: 0.5, start: 0, end: 0.5 }],
+    guessMode: true,
+    imagePrompts: [{ name: 'plus', image: prompt, scale: 1 }],
+  };
+  const stored: unknown = JSON.parse(JSON.stringify(await storeRequest('job', request, store)));
+  expect(await loadRequest(stored, store)).toEqual(request);
+  await forgetRequest(stored, store);
+  expect(await readdir(join(folder, 'job'))).toEqual([]);
+  await rm(folder, { recursive: true });
 });
 
 it('stores pictures in a folder, and sweeps old ones', async () => {

@@ -146,7 +146,7 @@ it('lists what there is, and keeps options', async () => {
 
 it.each([
   [{ enable_hr: true }, 'enable_hr'],
-  [{ alwayson_scripts: { ControlNet: { args: [{ model: 'x' }] } } }, 'alwayson_scripts'],
+  [{ alwayson_scripts: { ADetailer: { args: [true] } } }, 'alwayson_scripts'],
   [{ sampler_name: 'Restart' }, 'sampler_name'],
   [{ override_settings: { sd_vae: 'x' } }, 'override_settings'],
   [{ steps: 0 }, 'steps'],

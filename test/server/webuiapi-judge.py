@@ -1,5 +1,7 @@
 """Judges a server by webuiapi, an independent client of stable-diffusion-webui's API: PROGRAM PORT."""
 
+import base64
+import io
 import sys
 import threading
 import time
@@ -36,9 +38,31 @@ assert len(seen) == 3, seen
 api.interrupt()
 thread.join()
 
-assert [model["title"] for model in api.get_sd_models()] == ["tiny-sd"]
-api.util_set_model("tiny-sd")
-assert api.util_get_current_model() == "tiny-sd"
+assert [model["title"] for model in api.get_sd_models()] == ["tiny"]
+api.util_set_model("tiny")
+assert api.util_get_current_model() == "tiny"
 assert "DPM++ 2M" in api.util_get_sampler_names()
 assert api.get_loras() == []
-print("webuiapi is content")
+
+assert api.controlnet_version() == 3
+assert api.controlnet_model_list() == ["canny", "shuffle", "face", "plus"]
+assert "none" in api.controlnet_module_list()
+canny = webuiapi.ControlNetUnit(image=changed.image, model="canny", weight=1.5)
+# Without units first: the client keeps those of the last call.
+plain = api.txt2img(prompt="a fox", **small)
+controlled = api.txt2img(prompt="a fox", controlnet_units=[canny], **small)
+assert controlled.image.tobytes() != plain.image.tobytes()
+prompt = webuiapi.ControlNetUnit(image=changed.image, module="ip-adapter-auto", model="plus", weight=0.6)
+prompted = api.txt2img(prompt="a fox", controlnet_units=[canny, prompt], **small)
+assert prompted.image.tobytes() != controlled.image.tobytes()
+
+
+def tell(name, image):
+    file = io.BytesIO()
+    image.save(file, "png")
+    print(name, base64.b64encode(file.getvalue()).decode())
+
+
+# The test draws the same with the pipeline itself.
+tell("control", changed.image)
+tell("drawn", controlled.image)

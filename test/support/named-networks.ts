@@ -3,6 +3,7 @@
 import * as v from 'valibot';
 import type { ModelSource } from '../../src/index.ts';
 import { bufferSource, type ByteSource } from '../../src/loaders/byte-source.ts';
+import { makeSafetensors, type TestTensor } from '../loaders/make-safetensors.ts';
 import { namedWeights } from './named-weights.ts';
 
 /** A network as the make_*.py scripts describe it: its config.json, and the shapes of its tensors. */
@@ -43,6 +44,23 @@ export function withNetworks(
         : base.weights?.(component, signal),
   };
 }
+
+/** A network as the files of its folder, by name. */
+export async function networkFiles(
+  { name, config, shapes }: NamedNetwork,
+  file = NETWORK_WEIGHTS,
+): Promise<Readonly<Record<string, Uint8Array<ArrayBuffer>>>> {
+  const weights = namedWeights(shapes, `${name}/`);
+  const tensors: Record<string, TestTensor> = {};
+  for (const [tensor, shape] of Object.entries(shapes))
+    tensors[tensor] = { shape, data: await weights.read(tensor) };
+  return {
+    'config.json': new TextEncoder().encode(JSON.stringify(config)),
+    [file]: new Uint8Array(makeSafetensors(tensors)),
+  };
+}
+/** The file of weights in it. */
+export const NETWORK_WEIGHTS = 'diffusion_pytorch_model.safetensors';
 
 /** A folder with nothing but one network. */
 export function networkSource(network: NamedNetwork): ModelSource {

@@ -4,10 +4,8 @@ import * as v from 'valibot';
 import { FileFormatError, OptionError, OutOfMemoryError } from '../../src/errors.ts';
 import { cpu, DiffusionPipeline } from '../../src/index.ts';
 import { Additions } from '../../src/worker/additions.ts';
-import { makeSafetensors, type TestTensor } from '../loaders/make-safetensors.ts';
 import { fixturePath, readFixtureJson } from '../support/fixtures.ts';
-import { networkSchema } from '../support/named-networks.ts';
-import { namedWeights } from '../support/named-weights.ts';
+import { NETWORK_WEIGHTS, networkFiles, networkSchema } from '../support/named-networks.ts';
 import { openWorker, pickedFile, pickedFolder } from '../support/worker.ts';
 
 const MODEL = fixturePath('pipelines/tiny-sd');
@@ -105,18 +103,10 @@ test('prompts are counted, with their weights', async () => {
 });
 
 /** The files of a network of named weights, by their paths in a folder. */
-async function networkFiles(name: string, folder = ''): Promise<[path: string, file: Blob][]> {
-  const { config, shapes } = networks[name];
-  const weights = namedWeights(shapes, `${name}/`);
-  const tensors: Record<string, TestTensor> = {};
-  for (const [tensor, shape] of Object.entries(shapes))
-    tensors[tensor] = { shape, data: await weights.read(tensor) };
-  return [
-    [`${folder}config.json`, new Blob([JSON.stringify(config)])],
-    [`${folder}${WEIGHTS}`, new Blob([new Uint8Array(makeSafetensors(tensors))])],
-  ];
+async function blobsOf(name: string, folder = ''): Promise<[path: string, file: Blob][]> {
+  const files = await networkFiles({ name, ...networks[name] });
+  return Object.entries(files).map(([path, file]) => [`${folder}${path}`, new Blob([file])]);
 }
-const WEIGHTS = 'diffusion_pytorch_model.safetensors';
 const { networks } = readFixtureJson(
   'pipelines/control.json',
   v.looseObject({ networks: v.record(v.string(), networkSchema) }),
@@ -129,21 +119,21 @@ test('files are told apart by what is in them', async () => {
   for (const word of ['cat', 'a1111', 'xl'])
     expect(await kind(`text/inversions/${word}.safetensors`)).toBe('embedding');
   expect(await kind('pipelines/tiny-sd/unet/diffusion_pytorch_model.safetensors')).toBe('checkpoint');
-  const net = new Map(await networkFiles('canny'));
-  expect(await worker.fileKind('net', net.get(WEIGHTS) ?? new Blob([]))).toBe('controlnet');
+  const net = new Map(await blobsOf('canny'));
+  expect(await worker.fileKind('net', net.get(NETWORK_WEIGHTS) ?? new Blob([]))).toBe('controlnet');
   await expect(worker.fileKind('a.pt', new Blob(['no safetensors']))).rejects.toThrow(FileFormatError);
 });
 
 test('a ControlNet and a budget of memory are options of loading', async () => {
   const { name, files } = await pickedFolder(MODEL);
-  const folder = { name, files: new Map([...files, ...(await networkFiles('sd', 'unet/'))]) };
-  const net = { name: 'net', files: new Map(await networkFiles('canny')) };
+  const folder = { name, files: new Map([...files, ...(await blobsOf('sd', 'unet/'))]) };
+  const net = { name: 'net', files: new Map(await blobsOf('canny')) };
   await worker.load(folder, { backends: ['cpu'], controlnet: [net], memory: { budget: '1GB' } });
   const controlImage = { width: 32, height: 32, data: new Uint8ClampedArray(32 * 32 * 4).fill(200) };
   const controlled = await drawn({ controlImage, controlnetConditioningScale: 0.7 });
   expect(controlled).not.toEqual(await drawn({ controlImage, controlnetConditioningScale: 0.2 }));
   // The layout of a file by itself is read off its tensors, which the model beside it must fit.
-  const file = { name: 'net.safetensors', file: net.files.get(WEIGHTS) ?? new Blob([]) };
+  const file = { name: 'net.safetensors', file: net.files.get(NETWORK_WEIGHTS) ?? new Blob([]) };
   await expect(worker.load(folder, { backends: ['cpu'], controlnet: [file] })).rejects.toThrow(
     /net\.safetensors: /,
   );

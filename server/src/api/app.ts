@@ -9,7 +9,7 @@ import { RateLimitError } from '../errors.ts';
 import type { Caller, KeyRing } from '../limits/keys.ts';
 import type { Limits } from '../limits/limits.ts';
 import { Metrics } from '../metrics/metrics.ts';
-import type { NamedSource } from '../models.ts';
+import type { AddedSource, NamedSource } from '../models.ts';
 import type { JobQueue } from '../queue/queue.ts';
 import { version } from '../version.ts';
 import { answerErrors } from './app-errors.ts';
@@ -18,6 +18,7 @@ import { healthApi } from './health.ts';
 import { linksApi, type PictureLinks } from './links.ts';
 import { openaiApi } from './openai/index.ts';
 import { openaiError } from './openai/errors.ts';
+import { controlnetApi } from './webui/controlnet-api.ts';
 import { webuiApi } from './webui/index.ts';
 
 declare module 'fastify' {
@@ -31,6 +32,10 @@ declare module 'fastify' {
 export interface AppOptions {
   readonly models: readonly NamedSource[];
   readonly loras: readonly NamedSource[];
+  /** Default none. */
+  readonly controlnets?: readonly AddedSource[];
+  /** Default none. */
+  readonly ipAdapters?: readonly AddedSource[];
   readonly queue: JobQueue;
   readonly keys: KeyRing;
   readonly limits: Limits;
@@ -71,6 +76,8 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
       security: [{ key: [] }],
     },
   });
+  const { controlnets = [], ipAdapters = [] } = options;
+  const additions = { controlnets, ipAdapters };
   const metrics = new Metrics(queue);
   const desk = new Desk({ queue, limits, metrics, logPrompts });
   await app.register(healthApi, { queue, metrics });
@@ -81,10 +88,11 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     });
     await limitRate(api, limits);
     await api.register(multipart, {
-      limits: { fileSize: limits.bodyBytes, files: 2, fields: 32, parts: 34 },
+      limits: { fileSize: limits.bodyBytes, fieldSize: limits.bodyBytes, files: 2, fields: 32, parts: 34 },
     });
-    await api.register(openaiApi, { prefix: '/v1', desk, models, links });
-    await api.register(webuiApi, { prefix: '/sdapi/v1', desk, models, loras, limits });
+    await api.register(openaiApi, { prefix: '/v1', desk, models, additions, links, limits });
+    await api.register(webuiApi, { prefix: '/sdapi/v1', desk, models, loras, additions, limits });
+    await api.register(controlnetApi, { prefix: '/controlnet', additions });
   });
   app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
   return app;

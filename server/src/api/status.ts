@@ -30,7 +30,7 @@ const STATUSES: ReadonlyMap<string, number> = new Map([
 /** Fields that name what there may be or not. */
 const ADDRESSED = ['model', 'picture'];
 /** Fields whose files come from the client: what is wrong with them is not the server's fault. */
-const SENT = ['image', 'mask'];
+const SENT = ['image', 'mask', 'control_image', 'ip_adapter_image'];
 
 /** What to tell a client of an error. Of unexpected ones only that they happened: their texts may name paths or prompts. */
 export function problemOf(error: unknown): Problem {

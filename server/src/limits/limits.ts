@@ -38,6 +38,7 @@ export const DEFAULT_LIMITS: Limits = {
  */
 export function checkLimits(request: DrawRequest, limits: Limits): void {
   const { width, height, numInferenceSteps = 1, seeds, image, mask } = request;
+  const { controls = [], imagePrompts = [] } = request;
   const pixels = (width ?? 0) * (height ?? 0);
   const atMost = (field: string, value: number, most: number): void => {
     if (value > most)
@@ -53,6 +54,8 @@ export function checkLimits(request: DrawRequest, limits: Limits): void {
   atMost('n', seeds.length, limits.pictures);
   if (image) checkPng(image, 'image', limits);
   if (mask) checkPng(mask.png, 'mask', limits);
+  for (const control of controls) checkPng(control.image, 'control_image', limits);
+  for (const prompt of imagePrompts) checkPng(prompt.image, 'ip_adapter_image', limits);
 }
 
 /** The same for one picture; `name` is the field it came in. */

@@ -1,7 +1,13 @@
 /** @file Jobs as Redis holds them: JSON, with pictures by their names in the storage. Both ends check what they read. */
 import { CalotypeError, rebuildError, SCHEDULER_PRESET_NAMES, sendError } from 'calotype';
 import * as v from 'valibot';
-import { type DrawRequest, type DrawResult, OUTPUT_FORMATS } from '../draw-request.ts';
+import {
+  type DrawRequest,
+  type DrawResult,
+  type ImagePromptRequest,
+  OUTPUT_FORMATS,
+  type PngFile,
+} from '../draw-request.ts';
 import { JobTimeoutError, RunnerDiedError, UnavailableError } from '../errors.ts';
 import type { PictureStore } from '../storage/store.ts';
 
@@ -29,7 +35,9 @@ const requestEntries = {
   paddingMaskCrop: v.exactOptional(v.number()),
   previews: v.number(),
   output: v.exactOptional(v.object({ format: v.picklist(OUTPUT_FORMATS), quality: v.number() })),
+  guessMode: v.exactOptional(v.boolean()),
 };
+const promptEntries = { name: v.string(), image: v.string(), scale: v.number() };
 const storedSchema = v.strictObject({
   ...requestEntries,
   /** Names in the storage. */
@@ -37,6 +45,10 @@ const storedSchema = v.strictObject({
   mask: v.exactOptional(
     v.strictObject({ png: v.string(), paint: v.picklist(['white', 'black', 'transparent']) }),
   ),
+  controls: v.exactOptional(
+    v.array(v.strictObject({ ...promptEntries, start: v.number(), end: v.number() })),
+  ),
+  imagePrompts: v.exactOptional(v.array(v.strictObject(promptEntries))),
 });
 /** A request in Redis. */
 export type StoredRequest = v.InferOutput<typeof storedSchema>;
@@ -72,31 +84,42 @@ export async function storeRequest(
   request: DrawRequest,
   store: PictureStore,
 ): Promise<StoredRequest> {
-  const { image, mask, ...plain } = request;
-  const [imageName, maskName] = inputNames(id);
-  if (image) await store.put(imageName, image);
-  if (mask) await store.put(maskName, mask.png);
+  const { image, mask, controls, imagePrompts, ...plain } = request;
+  const put = async (name: string, png: PngFile): Promise<string> => {
+    await store.put(`${id}/${name}.png`, png);
+    return `${id}/${name}.png`;
+  };
+  const putAll = async <T extends ImagePromptRequest>(kind: string, list: readonly T[]) =>
+    Promise.all(list.map(async (one, i) => ({ ...one, image: await put(`${kind}-${i}`, one.image) })));
   return {
     ...plain,
     seeds: [...plain.seeds],
-    ...(image && { image: imageName }),
-    ...(mask && { mask: { png: maskName, paint: mask.paint } }),
+    ...(image && { image: await put('image', image) }),
+    ...(mask && { mask: { png: await put('mask', mask.png), paint: mask.paint } }),
+    ...(controls && { controls: await putAll('control', controls) }),
+    ...(imagePrompts && { imagePrompts: await putAll('prompt', imagePrompts) }),
   };
 }
 
 /** Gets them back. Throws what valibot throws for data of another version. */
 export async function loadRequest(data: unknown, store: PictureStore): Promise<DrawRequest> {
-  const { image, mask, ...plain } = v.parse(storedSchema, data);
+  const { image, mask, controls, imagePrompts, ...plain } = v.parse(storedSchema, data);
+  const getAll = async <T extends { readonly image: string }>(list: readonly T[]) =>
+    Promise.all(list.map(async (one) => ({ ...one, image: await store.get(one.image) })));
   return {
     ...plain,
     ...(image !== undefined && { image: await store.get(image) }),
     ...(mask && { mask: { png: await store.get(mask.png), paint: mask.paint } }),
+    ...(controls && { controls: await getAll(controls) }),
+    ...(imagePrompts && { imagePrompts: await getAll(imagePrompts) }),
   };
 }
 
 /** Removes them. */
-export async function forgetRequest(id: string, store: PictureStore): Promise<void> {
-  for (const name of inputNames(id)) await store.remove(name);
+export async function forgetRequest(data: unknown, store: PictureStore): Promise<void> {
+  const { image, mask, controls = [], imagePrompts = [] } = v.parse(storedSchema, data);
+  const prompts = [...controls, ...imagePrompts].map((one) => one.image);
+  for (const name of [image, mask?.png, ...prompts]) if (name !== undefined) await store.remove(name);
 }
 
 /** Puts the pictures of a result into the storage. Those of a second attempt replace the first's, which are the same. */
@@ -158,8 +181,4 @@ export function failureOf(text: string): Error {
 /** Whether another worker may do better. */
 export function isWorthRetrying(error: unknown): boolean {
   return error instanceof CalotypeError && ['runner-died', 'device-lost', 'unavailable'].includes(error.code);
-}
-
-function inputNames(id: string): [image: string, mask: string] {
-  return [`${id}/image.png`, `${id}/mask.png`];
 }

@@ -9,15 +9,7 @@ import type { DrawRequest, DrawResult } from '../draw-request.ts';
 import { QueueFullError, UnavailableError } from '../errors.ts';
 import type { PictureStore } from '../storage/store.ts';
 import type { JobListener, JobQueue, QueueCounts } from './queue.ts';
-import {
-  CANCEL_CHANNEL,
-  failureOf,
-  forgetRequest,
-  loadResult,
-  progressSchema,
-  QUEUE,
-  storeRequest,
-} from './redis-job.ts';
+import { CANCEL_CHANNEL, failureOf, loadResult, progressSchema, QUEUE, storeRequest } from './redis-job.ts';
 
 /** Options of a `RedisQueue`. */
 export interface RedisQueueOptions {
@@ -188,12 +180,9 @@ export class RedisQueue implements JobQueue {
     if (!this.#waiting.has(id)) return;
     const { store } = this.#options;
     const result = loadResult(returned, store);
+    // Whoever waits meets the failure of the pictures, if there is one.
+    result.catch(() => undefined);
     this.#tell(id, ({ resolve }) => resolve(result));
-    // Its input is needed no more. Whoever waits meets the failure of the pictures, if there is one.
-    result.then(
-      () => forgetRequest(id, store).catch(() => undefined),
-      () => undefined,
-    );
   }
 
   /** Takes a job back, or tells the worker that has it. */

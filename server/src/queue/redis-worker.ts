@@ -12,6 +12,7 @@ import { MemoryQueue } from './memory-queue.ts';
 import {
   CANCEL_CHANNEL,
   failureText,
+  forgetRequest,
   isWorthRetrying,
   loadRequest,
   QUEUE,
@@ -54,6 +55,10 @@ export class RedisWorker {
       maxStalledCount: attempts - 1,
     });
     this.#cancels = new Redis(url, { maxRetriesPerRequest: null });
+    // Only now: a job that is begun anew needs its pictures again. What is left over is swept.
+    this.#worker.on('completed', ({ data }) => {
+      forgetRequest(data, options.store).catch(() => undefined);
+    });
     // Connections come back by themselves.
     this.#worker.on('error', () => undefined);
     this.#cancels.on('error', () => undefined);

@@ -27,6 +27,9 @@ export function callOptions(
     seeds,
     previews: _previews,
     output: _output,
+    controls: _controls,
+    imagePrompts: _imagePrompts,
+    guessMode: _guessMode,
     ...settings
   } = request;
   // The size that a model recommends is not that of a picture to begin with.

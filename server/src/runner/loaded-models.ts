@@ -2,7 +2,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type BackendFactory, type ComponentBackends, DiffusionPipeline, isWeightFile } from 'calotype';
-import type { NamedSource } from '../models.ts';
+import { type AddedSource, addedTo, type NamedSource } from '../models.ts';
 
 /** How models are loaded, and how many. */
 export interface LoadOptions {
@@ -18,6 +18,8 @@ export interface LoadOptions {
    * first, and none that draws; a model that alone takes more is held alone.
    */
   readonly memoryBytes?: number;
+  /** Those of each model are loaded with it; their weights when a job first asks for them. */
+  readonly controlnets?: readonly AddedSource[];
 }
 
 /** A model in use. */
@@ -78,11 +80,13 @@ export class LoadedModels<T> {
     const { backends, componentBackends, dtype = 'auto' } = this.#options;
     await this.#makeRoom(this.#measured.get(name) ?? (await storedBytes(source)), 1);
     const load = isWeightFile(source) ? DiffusionPipeline.fromSingleFile : DiffusionPipeline.fromPretrained;
+    const controlnet = addedTo(this.#options.controlnets ?? [], name).map((net) => net.source);
     const pipe = await load(source, {
       backends: backends(),
       ...(componentBackends && { componentBackends: componentBackends() }),
       dtype,
       signal,
+      ...(controlnet.length > 0 && { controlnet }),
     });
     const entry = { pipe, held: this.#hold(pipe), users: 1 };
     this.#entries.set(name, entry);

@@ -1,14 +1,16 @@
 /** @file Draws jobs in this process: their pipelines, LoRAs and batches. */
 import { setImmediate } from 'node:timers/promises';
 import {
+  type CallOptions,
   type CalotypeImage,
   type ContinuousBatch,
   type DenoisingStep,
   NotFoundError,
   type Scheduler,
 } from 'calotype';
-import type { DrawResult, DrawStep } from '../draw-request.ts';
-import { findModel, type NamedSource } from '../models.ts';
+import type { DrawRequest, DrawResult, DrawStep } from '../draw-request.ts';
+import { addedTo, findModel, type NamedSource } from '../models.ts';
+import { controlOptions, imagePromptOptions, type IpAdapterSource } from './addition-options.ts';
 import { callOptions, schedulerOf, settingsOf } from './call-options.ts';
 import { type LoadOptions, LoadedModels, type LoadedModel } from './loaded-models.ts';
 import { encodePicture, type PictureEncoder } from './encode.ts';
@@ -20,6 +22,10 @@ export interface HostOptions extends LoadOptions {
   readonly models: readonly NamedSource[];
   /** LoRAs that prompts may name as `<lora:name:weight>`. */
   readonly loras?: readonly NamedSource[];
+  /** IP-Adapters that requests may name. */
+  readonly ipAdapters?: readonly IpAdapterSource[];
+  /** Folder of their image encoder, as `loadIpAdapter` takes it; default beside the first. */
+  readonly imageEncoder?: string;
   /** Pictures that are drawn at a time, each at its own step; 1, the default, for one call after the other. */
   readonly maxBatch?: number;
   /** Makes files of pictures; default in this thread. */
@@ -33,6 +39,8 @@ interface Held {
   readonly scheduler: Scheduler;
   /** Names of the LoRAs that are loaded. */
   readonly loras: Set<string>;
+  /** Whether its IP-Adapters are. */
+  hasIpAdapters: boolean;
 }
 
 const LORA_NAME = /<lora:([^:>]+)/g;
@@ -53,6 +61,7 @@ export class PipelineHost {
       batch: pipe.continuousBatch({ maxImages: maxBatch }),
       scheduler: pipe.scheduler,
       loras: new Set<string>(),
+      hasIpAdapters: false,
     }));
   }
 
@@ -100,7 +109,14 @@ export class PipelineHost {
       const noticed = pipe.notices.slice(before);
       const scheduler = schedulerOf(request.scheduler, held.scheduler);
       pipe.scheduler = scheduler;
-      const options = { ...callOptions(request, pipe.recommended), signal };
+      const added = await this.#addIpAdapters(model, request, signal);
+      const nets = addedTo(this.#options.controlnets ?? [], request.model);
+      const options = {
+        ...callOptions(request, pipe.recommended),
+        ...controlOptions(request, nets),
+        ...added,
+        signal,
+      };
       const reporter = new StepReporter(request.previews, onStep, this.#encode);
       const drawing = held.batch.draw(options, { onStep: (step) => reporter.report(step) });
       // It is awaited a moment later.
@@ -110,6 +126,32 @@ export class PipelineHost {
       await model.release();
       throw error;
     }
+  }
+
+  /** Loads the IP-Adapters that go with a model when a job first asks for one; gives the options of its call. */
+  async #addIpAdapters(
+    { pipe, held }: LoadedModel<Held>,
+    request: DrawRequest,
+    signal: AbortSignal,
+  ): Promise<Pick<CallOptions, 'ipAdapterImage'>> {
+    const { ipAdapters = [], imageEncoder } = this.#options;
+    const offered = addedTo(ipAdapters, request.model);
+    if (!held.hasIpAdapters) {
+      if (request.imagePrompts === undefined) return {};
+      await pipe.loadIpAdapter(
+        offered.map(({ source }) => source),
+        {
+          subfolder: offered.map(({ subfolder }) => subfolder),
+          weightName: offered.map(({ weightName }) => weightName),
+          ...(imageEncoder !== undefined && { imageEncoderFolder: imageEncoder }),
+          signal,
+        },
+      );
+      held.hasIpAdapters = true;
+    }
+    const { scales, ...options } = imagePromptOptions(request, offered);
+    pipe.setIpAdapterScale(scales);
+    return options;
   }
 
   /** Loads the LoRAs that a prompt names, if they are offered; the prompt then says how much each counts. */

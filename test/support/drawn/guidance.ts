@@ -11,7 +11,7 @@ import { bufferSource } from '../../../src/loaders/byte-source.ts';
 import { nodeFolderSource } from '../../../src/platform/node-file-source.ts';
 import { makeSafetensors } from '../../loaders/make-safetensors.ts';
 import { fixturePath, openTensorFixture, readFixtureJson } from '../fixtures.ts';
-import { networkSchema, networkSource, withNetworks } from '../named-networks.ts';
+import { type NamedNetwork, networkSchema, networkSource, withNetworks } from '../named-networks.ts';
 import { namedWeights } from '../named-weights.ts';
 import { arrayOf, pictureOf } from '../pictures.ts';
 import {
@@ -54,7 +54,8 @@ const networks = { ...readFixtureJson('pipelines/control.json', networksSchema).
 export const guidanceInputs = await openTensorFixture('pipelines/images.safetensors');
 const expected = await openTensorFixture('pipelines/guidance.safetensors');
 
-const network = (name: string) => ({ name, ...networks[name] });
+/** A network of the fixtures by its name. */
+export const network = (name: string): NamedNetwork => ({ name, ...networks[name] });
 
 /** A model with nets beside it. */
 export async function openGuided(

@@ -1,10 +1,14 @@
 /** @file `/v1/images/edits`: a form with a picture, and a mask whose transparent part is to be painted. */
 import { OptionError } from 'calotype';
+import type { MultipartFile } from '@fastify/multipart';
 import type { FastifyRequest } from 'fastify';
 import { Compile } from 'typebox/compile';
 import type { DrawRequest } from '../../draw-request.ts';
 import { TooLargeError } from '../../errors.ts';
+import type { Limits } from '../../limits/limits.ts';
 import type { NamedSource } from '../../models.ts';
+import type { Additions } from '../additions.ts';
+import { schemaError } from '../schema-error.ts';
 import { readGeneration } from './generations.ts';
 import { type EditFields, editFieldsSchema } from './schemas.ts';
 
@@ -18,6 +22,9 @@ const NUMBERS = new Set([
   'guidance_scale',
   'strength',
 ]);
+const FLAGS = new Set(['stream', 'guess_mode']);
+/** Fields that are JSON. */
+const LISTS = new Set(['controlnet', 'ip_adapter']);
 const FIELDS = Compile(editFieldsSchema);
 const FILES = new Set(['image', 'mask']);
 
@@ -28,7 +35,7 @@ export type EditForm = EditFields & { readonly image: Uint8Array; readonly mask?
  * Reads a form.
  * @throws OptionError for fields that are unknown, given twice or of the wrong kind, TooLargeError for files over the limit
  */
-export async function readForm(request: FastifyRequest): Promise<EditForm> {
+export async function readForm(request: FastifyRequest, { bodyBytes }: Limits): Promise<EditForm> {
   if (!request.isMultipart())
     throw new OptionError('the body is no form', {
       field: 'content-type',
@@ -36,27 +43,24 @@ export async function readForm(request: FastifyRequest): Promise<EditForm> {
     });
   const fields: Record<string, unknown> = {};
   const files = new Map<string, Uint8Array>();
+  let left = bodyBytes;
   for await (const part of request.parts()) {
     // Clients write lists of files as image[].
     const name = part.fieldname.replace(/\[\]$/, '');
     if (Object.hasOwn(fields, name) || files.has(name))
       throw new OptionError('is there twice', { field: name, remedy: 'Send one' });
-    if (part.type === 'field') fields[name] = readField(name, part.value);
-    else if (FILES.has(name)) files.set(name, await part.toBuffer().catch(refuseLarge(name)));
+    if (part.type === 'field') {
+      // Fields are in memory when they are seen; one is as large as a whole body at most.
+      left -= typeof part.value === 'string' ? part.value.length : 0;
+      if (left < 0 || part.valueTruncated) throw tooLarge(name);
+      fields[name] = readField(name, part.value);
+    } else if (FILES.has(name)) files.set(name, await readFile(name, part));
     else throw new OptionError('is no file of an edit', { field: name, remedy: 'Send image and mask' });
   }
   const image = files.get('image');
   if (image === undefined) throw new OptionError('is missing', { field: 'image', remedy: 'Send a PNG file' });
   const mask = files.get('mask');
-  if (!FIELDS.Check(fields)) {
-    const [error] = FIELDS.Errors(fields);
-    const [unknown] = error.keyword === 'additionalProperties' ? error.params.additionalProperties : [];
-    const [missing] = error.keyword === 'required' ? error.params.requiredProperties : [];
-    throw new OptionError(unknown === undefined ? error.message : 'is no field of an edit', {
-      field: unknown ?? missing ?? error.instancePath.slice(1),
-      remedy: 'See /openapi.json',
-    });
-  }
+  if (!FIELDS.Check(fields)) throw schemaError(FIELDS.Errors(fields), 'an edit');
   return { ...fields, image, ...(mask && { mask }) };
 }
 
@@ -64,9 +68,10 @@ export async function readForm(request: FastifyRequest): Promise<EditForm> {
 export function readEdit(
   { image, mask, strength, ...fields }: EditForm,
   models: readonly NamedSource[],
+  additions: Additions,
 ): DrawRequest {
   return {
-    ...readGeneration(fields, models),
+    ...readGeneration(fields, models, additions),
     image,
     ...(mask && { mask: { png: mask, paint: 'transparent' as const } }),
     ...(strength !== undefined && { strength }),
@@ -74,12 +79,27 @@ export function readEdit(
 }
 
 function readField(name: string, value: unknown): unknown {
-  if (name === 'stream' && (value === 'true' || value === 'false')) return value === 'true';
+  if (FLAGS.has(name) && (value === 'true' || value === 'false')) return value === 'true';
+  if (LISTS.has(name) && typeof value === 'string') return readJson(name, value);
   return NUMBERS.has(name) && typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
 }
 
-function refuseLarge(field: string): (cause: unknown) => never {
-  return (cause) => {
-    throw new TooLargeError('the file is too large', { field, remedy: 'Send a smaller one', cause });
-  };
+function readJson(field: string, text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new OptionError('is not JSON', { field, remedy: 'See /openapi.json', cause });
+  }
+}
+
+async function readFile(name: string, part: MultipartFile): Promise<Uint8Array> {
+  try {
+    return await part.toBuffer();
+  } catch (cause) {
+    throw tooLarge(name, cause);
+  }
+}
+
+function tooLarge(field: string, cause?: unknown): TooLargeError {
+  return new TooLargeError('it is too large', { field, remedy: 'Send a smaller one', cause });
 }

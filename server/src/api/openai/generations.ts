@@ -5,6 +5,8 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { DrawRequest, DrawResult, DrawStep, OutputFormat, Picture } from '../../draw-request.ts';
 import { findModel, type NamedSource } from '../../models.ts';
 import { clientSignal, EventStream } from '../client.ts';
+import { type AddedRequest, type Additions, readAdded } from '../additions.ts';
+import { readBase64 } from '../base64.ts';
 import type { Desk } from '../desk.ts';
 import type { PictureLinks } from '../links.ts';
 import { problemOf } from '../status.ts';
@@ -18,8 +20,12 @@ const QUALITY = 100;
 /** Seeds that are short enough to be typed again. */
 const SEEDS = 2 ** 32;
 
-/** The job that a body asks for. Throws NotFoundError for a model that is not served. */
-export function readGeneration(body: Generation, models: readonly NamedSource[]): DrawRequest {
+/** The job that a body asks for. Throws NotFoundError for a model that is not served, OptionError for what there is not. */
+export function readGeneration(
+  body: Generation,
+  models: readonly NamedSource[],
+  additions: Additions,
+): DrawRequest {
   const {
     n = 1,
     size = 'auto',
@@ -35,8 +41,9 @@ export function readGeneration(body: Generation, models: readonly NamedSource[])
       remedy: 'Leave it out, or ask for the output_format jpeg or webp',
     });
   const [width, height] = size === 'auto' ? [] : size.split('x').map(Number);
+  const model = findModel(models, body.model).name;
   return {
-    model: findModel(models, body.model).name,
+    model,
     prompt: body.prompt,
     promptSyntax: 'plain',
     seeds: Array.from({ length: n }, (_, i) => seed + i),
@@ -49,6 +56,24 @@ export function readGeneration(body: Generation, models: readonly NamedSource[])
     ...(output_format !== undefined && {
       output: { format: output_format, quality: output_compression ?? QUALITY },
     }),
+    ...readAdded(addedOf(body), model, additions, { control: 'controlnet', prompt: 'ip_adapter' }),
+  };
+}
+
+function addedOf({ controlnet = [], guess_mode = false, ip_adapter = [] }: Generation): AddedRequest {
+  const named = (field: string, { name, image, scale = 1 }: (typeof ip_adapter)[number]) => ({
+    name,
+    image: readBase64(field, image),
+    scale,
+  });
+  return {
+    controls: controlnet.map(({ start = 0, end = 1, ...net }) => ({
+      ...named('controlnet', net),
+      start,
+      end,
+    })),
+    guessMode: guess_mode,
+    imagePrompts: ip_adapter.map((adapter) => named('ip_adapter', adapter)),
   };
 }
 

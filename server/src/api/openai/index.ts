@@ -1,6 +1,8 @@
 /** @file OpenAI's images API: its routes, and its errors' form. */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { findModel, type NamedSource } from '../../models.ts';
+import type { Additions } from '../additions.ts';
+import type { Limits } from '../../limits/limits.ts';
 import type { Desk } from '../desk.ts';
 import type { PictureLinks } from '../links.ts';
 import { readEdit, readForm } from './edits.ts';
@@ -19,11 +21,16 @@ import {
 export interface OpenaiOptions {
   readonly desk: Desk;
   readonly models: readonly NamedSource[];
+  readonly additions: Additions;
   readonly links: PictureLinks | undefined;
+  readonly limits: Limits;
 }
 
 /** Mount it at `/v1`. */
-export const openaiApi: FastifyPluginAsyncTypebox<OpenaiOptions> = async (app, { desk, models, links }) => {
+export const openaiApi: FastifyPluginAsyncTypebox<OpenaiOptions> = async (
+  app,
+  { desk, models, additions, links, limits },
+) => {
   const created = Math.floor(Date.now() / 1000);
   const described = ({ name }: NamedSource) =>
     ({ id: name, object: 'model', created, owned_by: 'calotype' }) as const;
@@ -61,7 +68,7 @@ export const openaiApi: FastifyPluginAsyncTypebox<OpenaiOptions> = async (app, {
     },
     async (request, reply) => {
       const { body } = request;
-      const job = readGeneration(body, models);
+      const job = readGeneration(body, models, additions);
       return answer(desk, job, body, links, 'image_generation', request, reply);
     },
   );
@@ -80,8 +87,8 @@ export const openaiApi: FastifyPluginAsyncTypebox<OpenaiOptions> = async (app, {
       validatorCompiler: () => () => true,
     },
     async (request, reply) => {
-      const form = await readForm(request);
-      const job = readEdit(form, models);
+      const form = await readForm(request, limits);
+      const job = readEdit(form, models, additions);
       return answer(desk, job, form, links, 'image_edit', request, reply);
     },
   );

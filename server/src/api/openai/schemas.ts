@@ -8,6 +8,16 @@ const size = Type.String({
   description: 'WIDTHxHEIGHT in pixels, or auto for what the model recommends',
 });
 
+/** A picture that goes with a ControlNet or an IP-Adapter. */
+const prompted = {
+  name: Type.String({ maxLength: 128, description: 'One that the server offers with the model' }),
+  image: Type.String({ description: 'PNG in base64' }),
+  scale: Type.Optional(
+    Type.Number({ minimum: -100, maximum: 100, description: 'How much of it counts; default 1' }),
+  ),
+};
+const share = (description: string) => Type.Number({ minimum: 0, maximum: 1, description });
+
 /** What generations and edits share. Values with one choice are those that other servers offer more of. */
 const shared = {
   prompt: Type.String({ maxLength: 32_000 }),
@@ -42,6 +52,30 @@ const shared = {
     Type.Number({ minimum: -10_000, maximum: 10_000, description: 'Of calotype' }),
   ),
   scheduler: Type.Optional(Type.Enum(SCHEDULER_PRESET_NAMES, { description: 'Of calotype' })),
+  controlnet: Type.Optional(
+    Type.Array(
+      Type.Object(
+        {
+          ...prompted,
+          start: Type.Optional(share('Part of the steps after which it takes part; default 0')),
+          end: Type.Optional(share('Part of the steps after which it no longer does; default 1')),
+        },
+        { additionalProperties: false },
+      ),
+      { maxItems: 16, description: 'Of calotype: ControlNets, each once; in a form as JSON' },
+    ),
+  ),
+  guess_mode: Type.Optional(
+    Type.Boolean({
+      description: "Of calotype: ControlNets take part in the prompt's half of the guidance only",
+    }),
+  ),
+  ip_adapter: Type.Optional(
+    Type.Array(Type.Object(prompted, { additionalProperties: false }), {
+      maxItems: 16,
+      description: 'Of calotype: IP-Adapters, each once; in a form as JSON',
+    }),
+  ),
 };
 
 export const generationSchema = Type.Object(shared, { additionalProperties: false });

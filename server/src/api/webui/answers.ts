@@ -54,7 +54,8 @@ export function resultOf(
 
 /** It sends parameters back, but not the pictures among them. */
 function withoutPictures(body: Txt2img): Record<string, unknown> {
-  return { ...body, ...('init_images' in body && { init_images: null, mask: null }) };
+  const { alwayson_scripts: _scripts, ...rest } = body;
+  return { ...rest, ...('init_images' in body && { init_images: null, mask: null }) };
 }
 
 /** How far a caller's oldest job is. */

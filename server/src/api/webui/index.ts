@@ -6,9 +6,11 @@ import { checkPng, type Limits } from '../../limits/limits.ts';
 import { findModel, type NamedSource } from '../../models.ts';
 import { clientSignal } from '../client.ts';
 import type { Desk } from '../desk.ts';
+import type { Additions } from '../additions.ts';
 import { answerErrors } from '../app-errors.ts';
 import { progressOf, resultOf, webuiError } from './answers.ts';
-import { readBase64, readJob } from './request.ts';
+import { readBase64 } from '../base64.ts';
+import { readJob } from './request.ts';
 import {
   errorSchema,
   type Img2img,
@@ -28,13 +30,14 @@ export interface WebuiApiOptions {
   readonly desk: Desk;
   readonly models: readonly NamedSource[];
   readonly loras: readonly NamedSource[];
+  readonly additions: Additions;
   readonly limits: Limits;
 }
 
 /** Mount it at `/sdapi/v1`. */
 export const webuiApi: FastifyPluginAsyncTypebox<WebuiApiOptions> = async (
   app,
-  { desk, models, loras, limits },
+  { desk, models, loras, additions, limits },
 ) => {
   const sessions = new Sessions();
   app.setErrorHandler(answerErrors(webuiError));
@@ -47,7 +50,7 @@ export const webuiApi: FastifyPluginAsyncTypebox<WebuiApiOptions> = async (
     reply: FastifyReply,
   ): Promise<FastifyReply> => {
     const { options, jobs } = sessions.of(caller);
-    const { request, notices } = readJob(body, options, models);
+    const { request, notices } = readJob(body, options, models, additions);
     const progress = new WebuiProgress();
     const signal = AbortSignal.any([clientSignal(reply), progress.signal]);
     jobs.add(progress);
@@ -153,7 +156,10 @@ export const webuiApi: FastifyPluginAsyncTypebox<WebuiApiOptions> = async (
       need_inner_model: false,
     })),
   );
-  app.get('/scripts', { schema: { summary: 'There are none' } }, async () => ({ txt2img: [], img2img: [] }));
+  app.get('/scripts', { schema: { summary: 'What alwayson_scripts may have' } }, async () => ({
+    txt2img: ['controlnet'],
+    img2img: ['controlnet'],
+  }));
   app.post('/refresh-checkpoints', { schema: { summary: 'Does nothing', response: done } }, async () => ({}));
   app.post(
     '/png-info',

@@ -3,6 +3,10 @@ import { randomInt } from 'node:crypto';
 import { OptionError, schedulerOfSampler, type Seed } from 'calotype';
 import type { DrawRequest } from '../../draw-request.ts';
 import { findModel, type NamedSource } from '../../models.ts';
+import type { Additions } from '../additions.ts';
+import { readBase64 } from '../base64.ts';
+import { withoutHash } from './fields.ts';
+import { readUnits } from './controlnet.ts';
 import type { Img2img, Txt2img, WebuiOptions } from './schemas.ts';
 import { readUnsupported } from './unsupported.ts';
 
@@ -28,8 +32,9 @@ export function readJob(
   body: Txt2img | Img2img,
   options: WebuiOptions,
   models: readonly NamedSource[],
+  additions: Additions,
 ): WebuiJob {
-  const picture = 'init_images' in body ? readPicture(body) : {};
+  const picture: Partial<ReturnType<typeof readPicture>> = 'init_images' in body ? readPicture(body) : {};
   const notices = readUnsupported(body, 'mask' in picture);
   const settings = { ...options, ...withoutNulls(body.override_settings ?? {}) };
   const { sd_model_checkpoint, CLIP_stop_at_last_layers = 1, randn_source = 'GPU' } = settings;
@@ -38,8 +43,10 @@ export function readJob(
   const first = seed === undefined || seed < 0 ? randomInt(SEEDS) : seed;
   const seedAt = (i: number): Seed =>
     randn_source === 'GPU' ? { seed: first + i, device: 'cuda' } : first + i;
+  const model = findModel(models, withoutHash(sd_model_checkpoint)).name;
+  const size = width === undefined || height === undefined ? undefined : { width, height };
   const request: DrawRequest = {
-    model: findModel(models, modelName(sd_model_checkpoint)).name,
+    model,
     prompt: prompt ?? '',
     negativePrompt: negative_prompt ?? '',
     promptSyntax: 'webui',
@@ -53,13 +60,9 @@ export function readJob(
     ...(CLIP_stop_at_last_layers > 1 && { clipSkip: CLIP_stop_at_last_layers - 1 }),
     ...readSampler(body),
     ...picture,
+    ...readUnits(body.alwayson_scripts, { model, additions, image: picture.image, size }),
   };
   return { request, notices };
-}
-
-/** "tiny-sd", or with what lists of models put behind it: "tiny-sd.safetensors [0123abcd]". */
-function modelName(title: string | undefined): string | undefined {
-  return title?.replace(/ \[\w+\]$/, '').replace(/\.safetensors$/, '');
 }
 
 function readSampler(body: Txt2img | Img2img): Pick<DrawRequest, 'scheduler' | 'eta'> {
@@ -84,15 +87,6 @@ function readPicture(body: Img2img): Pick<DrawRequest, 'image' | 'mask' | 'stren
     mask: { png: readBase64('mask', mask), paint },
     ...(Boolean(inpaint_full_res) && { paddingMaskCrop: inpaint_full_res_padding }),
   };
-}
-
-/** A file in base64, or as a data URL; other URLs are not followed. Throws OptionError. */
-export function readBase64(field: string, text: string): Uint8Array {
-  const data = /^data:[\w/+.-]+;base64,/.exec(text);
-  const base64 = data ? text.slice(data[0].length) : text;
-  if (!/^[A-Za-z0-9+/]*={0,2}$/.test(base64))
-    throw new OptionError('is not base64', { field, remedy: 'Send the file itself; URLs are not followed' });
-  return Buffer.from(base64, 'base64');
 }
 
 type NonNull<T> = { [K in keyof T]: Exclude<T[K], null> };

@@ -2,14 +2,8 @@
  * @file stable-diffusion-webui's API (its modules/api/models.py) as schemas. Fields are those that its clients send;
  * `unsupported.ts` says which of them may only have the value that asks for nothing.
  */
-import { Type, type Static, type TSchema } from '@fastify/type-provider-typebox';
-
-/** Optional, and null means absent, as Python's clients write it. */
-const maybe = <T extends TSchema>(schema: T) => Type.Optional(Type.Union([schema, Type.Null()]));
-
-const text = () => maybe(Type.String({ maxLength: 32_000 }));
-const whole = (minimum: number, maximum: number) => maybe(Type.Integer({ minimum, maximum }));
-const anything = () => Type.Optional(Type.Unknown());
+import { Type, type Static } from '@fastify/type-provider-typebox';
+import { anything, maybe, text, whole } from './fields.ts';
 
 const overrides = Type.Object(
   {

@@ -3,27 +3,16 @@
  * their version at the values that ask for nothing: those are taken. Others are errors, or, where the picture is still
  * the one that was meant, notices.
  */
-import { OptionError } from 'calotype';
+import { isControlNet } from './controlnet.ts';
+import { is, type IsNeutral, isOff, refuseUnlessNeutral } from './neutral.ts';
 
-type IsNeutral = (value: unknown) => boolean;
-
-const isOff: IsNeutral = (value) =>
-  value === null ||
-  value === false ||
-  value === '' ||
-  value === 0 ||
-  (Array.isArray(value) && value.length === 0);
 const isAtMostZero: IsNeutral = (value) => isOff(value) || (typeof value === 'number' && value <= 0);
-const is =
-  (...values: readonly unknown[]): IsNeutral =>
-  (value) =>
-    value === null || values.includes(value);
-
 /** Scripts that clients pass along switched off: `{ ADetailer: { args: [false] } }`. */
 function areScriptsOff(value: unknown): boolean {
   if (value === null) return true;
   if (typeof value !== 'object') return false;
-  return Object.values(value).every((script: unknown) => {
+  return Object.entries(value).every(([name, script]: [string, unknown]) => {
+    if (isControlNet(name)) return true;
     const args: unknown =
       typeof script === 'object' && script !== null && 'args' in script ? script.args : script;
     return isOff(args) || (Array.isArray(args) && args.every(isOff));
@@ -67,11 +56,7 @@ const NOTED: Readonly<Record<string, IsNeutral>> = {
  * @throws OptionError for a field that asks for what there is not
  */
 export function readUnsupported(body: Readonly<Record<string, unknown>>, hasMask: boolean): string[] {
-  for (const [field, value] of Object.entries(body)) {
-    const neutral = Object.hasOwn(NEUTRAL, field) ? NEUTRAL[field] : undefined;
-    if (neutral && !neutral(value))
-      throw new OptionError('is not supported by this server', { field, remedy: 'Leave it out' });
-  }
+  refuseUnlessNeutral(body, NEUTRAL);
   if (!hasMask) return [];
   return Object.entries(body).flatMap(([field, value]) => {
     const neutral = Object.hasOwn(NOTED, field) ? NOTED[field] : undefined;
