@@ -35,12 +35,23 @@ export async function checkOutput(option: string, path: string): Promise<void> {
   }
 }
 
-/** Writes a temporary file beside `path` and renames it, replacing what was there. */
-export async function writeFileAtomically(path: string, data: Uint8Array): Promise<void> {
+/**
+ * Writes a temporary file beside `path` and renames it, replacing what was there.
+ *
+ * @throws OptionError when the disk is full, or the system refuses it otherwise.
+ */
+export async function writeFileAtomically(option: string, path: string, data: Uint8Array): Promise<void> {
   const partial = join(dirname(path), `.${basename(path)}.${randomUUID()}.partial`);
   try {
     await writeFile(partial, data, { flag: 'wx' });
     await rename(partial, path);
+  } catch (cause) {
+    const reason = cause instanceof Error && 'code' in cause ? ` (${String(cause.code)})` : '';
+    throw new OptionError(`'${path}' could not be written${reason}`, {
+      field: option,
+      remedy: 'Make room on the disk, or give another place; the same seed draws the same picture again.',
+      cause,
+    });
   } finally {
     await rm(partial, { force: true });
   }

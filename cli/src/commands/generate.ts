@@ -152,7 +152,7 @@ export const generate = defineCommand({
       const developed = await interruptible((signal) =>
         develop({ ...request, model, pictures, signal, onAdvance }),
       );
-      await writeFileAtomically(request.output, developed.png);
+      await writeFileAtomically('--output', request.output, developed.png);
       progress.end();
       for (const notice of [...(config?.notices ?? []), ...developed.notices])
         process.stderr.write(`note: ${notice}\n`);
