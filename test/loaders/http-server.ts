@@ -141,7 +141,7 @@ export const noticedFetch: typeof fetch = async (...args) => {
   const response = await fetch(...args);
   const notice = whenTaken.get(response.headers.get(ANSWER) ?? '');
   if (!notice || !response.body) return response;
-  const reader = response.body.getReader();
+  const reader: ReadableStreamDefaultReader<Uint8Array> = response.body.getReader();
   const read = reader.read.bind(reader);
   let taken = 0;
   reader.read = async () => {

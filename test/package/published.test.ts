@@ -44,7 +44,7 @@ describe('packages', () => {
     expect(Object.keys(scripts).filter((script) => /^(pre|post)?install$/.test(script))).toEqual([]);
   });
 
-  test.each(['calotype', '@calotype/cuda'] as const)(
+  test.each(['calotype', '@calotype/cuda', '@calotype/server'] as const)(
     'types of %s resolve as its modules do',
     async (name) => {
       const { tarball } = await pack(name, folder);

@@ -13,10 +13,15 @@ export interface ServeCommand {
   errors(): string;
 }
 
-/** Starts it on a free port; it serves when this resolves, or has ended. */
-export async function startCommand(...args: string[]): Promise<ServeCommand> {
+/** Starts this repository's on a free port; it serves when this resolves, or has ended. */
+export function startCommand(...args: string[]): Promise<ServeCommand> {
+  return startServing(COMMAND, args);
+}
+
+/** The same for any installed command. */
+export async function startServing(command: string, args: readonly string[]): Promise<ServeCommand> {
   const options = ['--port', '0', '--backend', 'cpu', '--threads', '1', '--log-level', 'error', ...args];
-  const child = spawn(process.execPath, [COMMAND, 'serve', ...options], {
+  const child = spawn(process.execPath, [command, 'serve', ...options], {
     stdio: ['ignore', 'inherit', 'pipe'],
   });
   let errors = '';
