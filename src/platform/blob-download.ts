@@ -105,8 +105,10 @@ async function claimPartial(blob: string): Promise<Partial> {
       throw error;
     }
     await rename(validatorPath(join(folder, name)), validatorPath(path)).catch(() => undefined);
-    const validator = await readFile(validatorPath(path), 'utf8').catch(() => undefined);
-    return { path, loaded: (await stat(path)).size, validator };
+    const validator = await readFile(validatorPath(path), 'utf8').catch(() => '');
+    // A damaged one may be nothing that a header can hold.
+    const isUsable = /^[\x20-\x7e]+$/.test(validator);
+    return { path, loaded: (await stat(path)).size, validator: isUsable ? validator : undefined };
   }
   await writeFile(path, '');
   return { path, loaded: 0, validator: undefined };

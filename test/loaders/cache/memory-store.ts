@@ -1,4 +1,4 @@
-/** @file A ChunkStore in memory that can be cut, filled up and damaged. */
+/** @file A ChunkStore in memory that can be filled up and damaged. */
 import type { Bytes } from '../../../src/loaders/byte-source.ts';
 import type { ChunkStore } from '../../../src/loaders/cache/chunk-store.ts';
 
@@ -6,8 +6,6 @@ import type { ChunkStore } from '../../../src/loaders/cache/chunk-store.ts';
 export class MemoryStore implements ChunkStore {
   readonly files = new Map<string, Bytes>();
   quota = Infinity;
-  /** Called before each write; what it throws is as if the tab had been closed. */
-  beforeWrite: () => void = () => undefined;
   readonly #tails = new Map<string, Promise<unknown>>();
 
   read(path: string): Promise<Bytes | undefined> {
@@ -16,7 +14,6 @@ export class MemoryStore implements ChunkStore {
 
   async write(path: string, bytes: Bytes): Promise<boolean> {
     await Promise.resolve();
-    this.beforeWrite();
     const others = this.usage() - (this.files.get(path)?.length ?? 0);
     if (others + bytes.length > this.quota) return false;
     this.files.set(path, bytes.slice());

@@ -1,73 +1,12 @@
-/** @file The model cache: what is kept, what is believed, and what happens when anything is cut, full or damaged. */
+/** @file The model cache: what is kept, what is believed, and what happens when it is full; faults.test.ts damages it. */
 import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
-import { CalotypeError, DownloadError, FileFormatError } from '../../../src/errors.ts';
-import { bufferSource, type ByteSource } from '../../../src/loaders/byte-source.ts';
+import { DownloadError, FileFormatError } from '../../../src/errors.ts';
 import { ModelCache } from '../../../src/loaders/cache/model-cache.ts';
-import { InterruptedDownloadError } from '../../../src/loaders/http.ts';
-import type { ModelSource } from '../../../src/loaders/model-source.ts';
-import { Generator } from '../../../src/random/generator.ts';
 import { MemoryStore } from './memory-store.ts';
+import { content, hex, readAll, Remote } from './remote.ts';
 
 const CHUNK = 100;
-const CUT = 'the tab was closed';
-
-/** A server of files whose network can fail. */
-class Remote implements ModelSource {
-  readonly name: string;
-  readonly files = new Map<string, Uint8Array>();
-  /** Versions that the server claims; by default the sha256 of the content. */
-  readonly versions = new Map<string, string | undefined>();
-  beforeRead: () => void = () => undefined;
-  online = true;
-  reads = 0;
-
-  constructor(name = 'https://host/model') {
-    this.name = name;
-  }
-
-  async open(path: string): Promise<ByteSource | undefined> {
-    await this.#reach();
-    const data = this.files.get(path);
-    if (data === undefined) return undefined;
-    const source = bufferSource(`${this.name}/${path}`, data);
-    const version = this.versions.has(path) ? this.versions.get(path) : `sha256:${hex(data)}`;
-    return {
-      ...source,
-      version,
-      read: async (offset, length, signal) => {
-        await this.#reach();
-        this.reads++;
-        return source.read(offset, length, signal);
-      },
-    };
-  }
-
-  async exists(path: string): Promise<boolean> {
-    await this.#reach();
-    return this.files.has(path);
-  }
-
-  async list(): Promise<readonly string[]> {
-    await this.#reach();
-    return [...this.files.keys()];
-  }
-
-  async #reach(): Promise<void> {
-    await Promise.resolve();
-    this.beforeRead();
-    if (!this.online) throw new InterruptedDownloadError('no network', { remedy: 'Connect' });
-  }
-}
-
-const hex = (data: Uint8Array): string => createHash('sha256').update(data).digest('hex');
-const content = (length: number, seed = 1): Uint8Array =>
-  Uint8Array.from({ length }, (_, i) => (i * 31 + seed * 7 + (i >> 8)) & 255);
-
-async function readAll(model: ModelSource, path: string): Promise<Uint8Array | undefined> {
-  const file = await model.open(path);
-  return file && file.read(0, file.size);
-}
 
 function setup(): { store: MemoryStore; cache: ModelCache; remote: Remote } {
   const store = new MemoryStore();
@@ -189,58 +128,4 @@ describe('what is not believed', () => {
     expect(notices[0]).toMatch(/Remove models from the cache/);
     expect(store.usage()).toBeLessThanOrEqual(800);
   });
-});
-
-/** Draws for a seeded fault: a number below `sides`. */
-function dice(seed: number): (sides: number) => number {
-  const generator = new Generator(seed);
-  return (sides) => Math.floor(generator.rand([1])[0] * sides);
-}
-
-test('100 seeded cuts and corruptions: none is believed, all are mended', async () => {
-  const met = { cut: 0, damaged: 0, refused: 0 };
-  for (let seed = 0; seed < 100; seed++) {
-    const { store, cache, remote } = setup();
-    const roll = dice(seed);
-    const expected = content(1234);
-    // The first visit ends at some write or request.
-    let left = 1 + roll(40);
-    const cut = (): void => {
-      if (left-- <= 0) throw new Error(CUT);
-    };
-    [store.beforeWrite, remote.beforeRead] = [cut, cut];
-    try {
-      expect(await readAll(cache.wrap(remote), 'model.safetensors')).toEqual(expected);
-    } catch (error) {
-      if (!(error instanceof Error && error.message === CUT)) throw error;
-      met.cut++;
-    }
-    [store.beforeWrite, remote.beforeRead] = [() => undefined, () => undefined];
-    // Then some files are cut short, changed or lost.
-    for (const name of [...store.files.keys()].toSorted()) {
-      const data = store.files.get(name)!;
-      const fault = roll(8);
-      if (fault > 2) continue;
-      met.damaged++;
-      if (fault === 0) store.files.delete(name);
-      else if (fault === 1) store.files.set(name, data.slice(0, roll(data.length)));
-      else data[roll(data.length)] ^= 1 + roll(255);
-    }
-    // Offline it is the right model or an error, never a wrong model.
-    remote.online = false;
-    try {
-      expect(await readAll(cache.wrap(remote), 'model.safetensors')).toEqual(expected);
-    } catch (error) {
-      expect(error).toBeInstanceOf(CalotypeError);
-      met.refused++;
-    }
-    // With a network it is the right model, and from then on without one too.
-    remote.online = true;
-    expect(await readAll(cache.wrap(remote), 'model.safetensors')).toEqual(expected);
-    remote.online = false;
-    expect(await readAll(cache.wrap(remote), 'model.safetensors')).toEqual(expected);
-  }
-  expect(met.cut).toBeGreaterThan(30);
-  expect(met.damaged).toBeGreaterThan(100);
-  expect(met.refused).toBeGreaterThan(30);
 });
