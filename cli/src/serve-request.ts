@@ -30,10 +30,8 @@ export interface RunnerRequest {
   readonly memoryBytes?: number;
   /** Pictures that a runner draws at a time. */
   readonly maxBatch: number;
-  /** NVIDIA cards, one runner for each; empty for one runner on what the backend finds. */
+  /** NVIDIA cards (`0`) or groups of CPUs (`0-3`), one runner for each; empty for one runner on what the backend finds. */
   readonly devices: readonly string[];
-  /** Runners on the CPU, with an equal share of its threads each. */
-  readonly cpuGroups: number;
 }
 
 /** What `calotype serve` was asked for. */
@@ -93,13 +91,8 @@ const RUNNER_ARGS = {
   },
   devices: {
     type: 'string',
-    valueHint: '0,1',
-    description: 'NVIDIA cards, with a process for each (one process on what is found)',
-  },
-  'cpu-groups': {
-    type: 'string',
-    valueHint: 'n',
-    description: 'Processes with --backend cpu, each with an equal share of the threads (1)',
+    valueHint: '0,1|0-3,4-7',
+    description: 'NVIDIA cards, or groups of CPUs, with a process for each (one process on what is found)',
   },
   batch: {
     type: 'string',
@@ -268,20 +261,9 @@ export function readRunnerRequest(
     readAddedSources(option, everyValue(rawArgs, [option]), models);
   const backend = readBackend(args);
   const { text, count } = readers(args);
-  const { devices, dtype } = args;
+  const { dtype } = args;
   const imageEncoder = text('image-encoder');
-  const [held, memory, cpuGroups] = [count('max-models', 1), text('memory'), count('cpu-groups', 1, 256)];
-  const listed = listOf(typeof devices === 'string' ? devices : undefined);
-  if (listed.length > 0 && backend.name !== 'cuda')
-    throw new OptionError('is of NVIDIA cards', {
-      field: '--devices',
-      remedy: 'Give --backend cuda with it, or leave it out.',
-    });
-  if (cpuGroups !== undefined && backend.name !== 'cpu')
-    throw new OptionError('is of the CPU', {
-      field: '--cpu-groups',
-      remedy: 'Give --backend cpu with it, or leave it out.',
-    });
+  const [held, memory] = [count('max-models', 1), text('memory')];
   return {
     models,
     loras: readSources('--lora', everyValue(rawArgs, ['--lora'])),
@@ -294,9 +276,36 @@ export function readRunnerRequest(
     ...(held !== undefined && { held }),
     ...(memory !== undefined && { memoryBytes: readBytes('--memory', memory) }),
     maxBatch: count('batch', 1, 64) ?? 4,
-    devices: listed,
-    cpuGroups: cpuGroups ?? 1,
+    devices: readDevices(text('devices'), backend.name),
   };
+}
+
+/** @throws OptionError for what the backend does not have */
+function readDevices(text: string | undefined, backend: BackendChoice['name']): string[] {
+  const devices = listOf(text);
+  const field = '--devices';
+  if (devices.length > 0 && backend !== 'cuda' && backend !== 'cpu')
+    throw new OptionError('is of NVIDIA cards and of CPUs', {
+      field,
+      remedy: 'Give --backend cuda or --backend cpu with it, or leave it out.',
+    });
+  const form = backend === 'cpu' ? /^\d{1,4}(-\d{1,4})?$/ : /^[\w-]+$/;
+  const wrong = devices.find((device) => !form.test(device) || (backend === 'cpu' && cpusOf(device) < 1));
+  if (wrong !== undefined)
+    throw new OptionError(`'${wrong}' is none`, {
+      field,
+      remedy:
+        backend === 'cpu'
+          ? 'Give groups of CPUs, such as --devices 0-3,4-7.'
+          : 'Give the numbers of cards, such as --devices 0,1.',
+    });
+  return [...devices];
+}
+
+/** CPUs in a group, `3` or `0-3`. */
+export function cpusOf(group: string): number {
+  const [first, last = first] = group.split('-').map(Number);
+  return last - first + 1;
 }
 
 /** The values of an option that may be given more than once; citty knows the last one only. */

@@ -57,13 +57,21 @@ it('holds all models where there is room, and the last one whatever it takes', a
   expect(await heldAfter(1, 'a', 'b', 'a')).toEqual(['1', '2', '3']);
 });
 
-it('gives groups of CPU threads equal shares', () => {
-  const args = ['--backend', 'cpu', '--threads', '8', '--cpu-groups', '2', '--memory', '2GB'];
-  const request = readRunnerRequest({ backend: 'cpu', threads: '8', 'cpu-groups': '2', memory: '2GB' }, args);
+it('starts a process for each card, and for each group of CPUs with as many threads', () => {
+  const args = ['--backend', 'cpu', '--devices', '0-3,4-5'];
+  const request = readRunnerRequest({ backend: 'cpu', devices: '0-3,4-5', memory: '2GB' }, args);
   expect(request.memoryBytes).toBe(2e9);
   expect(runnerPrograms(request, args).map((program) => program.args.slice(-2))).toEqual([
     ['--threads', '4'],
-    ['--threads', '4'],
+    ['--threads', '2'],
   ]);
-  expect(() => readRunnerRequest({ 'cpu-groups': '2' }, [])).toThrow(/--cpu-groups/);
+  const given = readRunnerRequest({ backend: 'cpu', devices: '0-3,4-5', threads: '3' }, args);
+  expect(runnerPrograms(given, args).map((program) => program.args)).toEqual([args, args]);
+  const cards = readRunnerRequest({ backend: 'cuda', devices: '0,1' }, []);
+  expect(runnerPrograms(cards, []).map(({ env }) => env)).toEqual([
+    { CUDA_VISIBLE_DEVICES: '0' },
+    { CUDA_VISIBLE_DEVICES: '1' },
+  ]);
+  expect(() => readRunnerRequest({ devices: '0,1' }, [])).toThrow(/--devices/);
+  expect(() => readRunnerRequest({ backend: 'cpu', devices: '3-1' }, [])).toThrow(/--devices.*'3-1'/);
 });

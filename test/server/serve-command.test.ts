@@ -1,5 +1,7 @@
 /** @file `calotype serve` as it was built: processes, signals and drains. */
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { fixturePath } from '../support/fixtures.ts';
 import { runnersOf, startCommand } from './command.ts';
@@ -11,6 +13,14 @@ const draw = (url: string, steps: number): Promise<Response> =>
     body: JSON.stringify({ prompt: 'a fox', size: '64x64', steps, seed: 7 }),
   });
 
+const HAS_TASKSET = spawnSync('taskset', ['--version']).status === 0;
+
+/** CPUs that a process may run on, such as `0-3`. Linux only. */
+function cpusOf(pid: number): string {
+  const [, list = ''] = /Cpus_allowed_list:\s+(\S+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
+  return list;
+}
+
 async function untilActive(url: string): Promise<void> {
   while (!(await (await fetch(`${url}/metrics`)).text()).includes('calotype_jobs{state="active"} 1'))
     await new Promise((resolve) => void setTimeout(resolve, 20));
@@ -19,7 +29,10 @@ async function untilActive(url: string): Promise<void> {
 it.runIf(process.platform === 'linux')(
   'begins a job anew when its process is killed, and finishes what it has before it ends',
   async () => {
-    const server = await startCommand('--model', `tiny=${fixturePath('pipelines/tiny-sd')}`);
+    const [cpu] = cpusOf(process.pid).split(/[-,]/);
+    const model = ['--model', `tiny=${fixturePath('pipelines/tiny-sd')}`];
+    const server = await startCommand(...model, '--devices', cpu);
+    if (HAS_TASKSET) expect(cpusOf(runnersOf(server)[0])).toBe(cpu);
     expect((await fetch(`${server.url}/ready`)).status).toBe(200);
     const first = (await (await draw(server.url, 20)).json()) as { data: { b64_json: string }[] };
     const killed = draw(server.url, 20);

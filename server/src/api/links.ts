@@ -1,4 +1,7 @@
-/** @file Pictures under addresses: with names that nobody can guess, for an hour. They need no key. */
+/**
+ * @file Pictures under addresses, for an hour: the storage's own, signed, or with names that nobody can guess below this
+ * server. They need no key.
+ */
 import { randomBytes } from 'node:crypto';
 import { NotFoundError } from 'calotype';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
@@ -22,12 +25,14 @@ export class PictureLinks {
     this.#now = now;
   }
 
-  /** Stores a picture; gives its address below `origin`. */
+  /** Stores a picture; gives its address in the storage, or below `origin` where that has none. */
   async share({ file, format }: Picture, origin: string): Promise<string> {
     const expires = Math.floor(this.#now() / 1000) + LIFETIME;
     const name = `${expires}-${randomBytes(24).toString('base64url')}`;
     await this.#store.put(`${name}/0.${format}`, file);
-    return `${origin}/pictures/${name}.${format}`;
+    return (
+      (await this.#store.address?.(`${name}/0.${format}`, LIFETIME)) ?? `${origin}/pictures/${name}.${format}`
+    );
   }
 
   /** The file of a name with its extension. Throws NotFoundError for names that are wrong or over. */

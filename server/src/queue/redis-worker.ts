@@ -6,6 +6,7 @@
 import { type Job, UnrecoverableError, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 import type { DrawStep } from '../draw-request.ts';
+import { RunnerDiedError } from '../errors.ts';
 import type { Runner } from '../runner/runner.ts';
 import type { PictureStore } from '../storage/store.ts';
 import { MemoryQueue } from './memory-queue.ts';
@@ -27,7 +28,7 @@ export interface RedisWorkerOptions {
   readonly runners: readonly Runner[];
   /** Pictures that may be drawn in one call. */
   readonly maxBatch: number;
-  /** Times that a job may be found without its worker. */
+  /** Times that a job is begun at most. */
   readonly attempts: number;
   /** Seconds after which a job counts as left by a worker that is not heard of. Default 30. */
   readonly lockSeconds?: number;
@@ -87,6 +88,11 @@ export class RedisWorker {
     const controller = new AbortController();
     this.#drawing.set(id, controller);
     try {
+      // Workers that died and those that said what went wrong are counted apart by BullMQ.
+      if (job.attemptsStarted > this.#options.attempts)
+        throw new RunnerDiedError(`the job was begun ${this.#options.attempts} times`, {
+          remedy: 'Try again; if it happens again, look at the logs of the workers',
+        });
       const request = await loadRequest(job.data, store);
       const report = reporter(job);
       const result = await this.#memory.submit(id, request, { signal: controller.signal, onStep: report });
@@ -94,7 +100,10 @@ export class RedisWorker {
     } catch (error) {
       // Only the text outlives the worker.
       const text = failureText(error);
-      throw isWorthRetrying(error) ? new Error(text, { cause: error }) : new UnrecoverableError(text);
+      const isLast = job.attemptsStarted >= this.#options.attempts;
+      throw isWorthRetrying(error) && !isLast
+        ? new Error(text, { cause: error })
+        : new UnrecoverableError(text);
     } finally {
       this.#drawing.delete(id);
     }

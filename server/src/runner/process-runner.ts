@@ -13,6 +13,8 @@ export interface RunnerProgram {
   /** Path of the script. */
   readonly script: string;
   readonly args: readonly string[];
+  /** A program, with its arguments, that starts Node in its own place: what keeps it on its CPUs. */
+  readonly launcher?: readonly string[];
   /** Added to the environment: which device is its own. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -88,11 +90,13 @@ export class ProcessRunner implements Runner {
   }
 
   #start(): ChildProcess {
-    const { script, args, env } = this.#program;
+    const { script, args, env, launcher = [] } = this.#program;
+    const [execPath, ...execArgv] = [...launcher, process.execPath];
     const child = fork(script, args, {
       env: { ...process.env, ...env },
       serialization: 'advanced',
-      execArgv: [],
+      execPath,
+      execArgv,
     });
     child.on('message', (message: FromRunner) => this.#hear(message));
     // The exit below tells what happened; without a listener the error would end the server.

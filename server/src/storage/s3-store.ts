@@ -39,9 +39,22 @@ export class S3Store implements PictureStore {
     await this.#ask('DELETE', name);
   }
 
+  /** Signed in its query (https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html). */
+  async address(name: string, seconds: number): Promise<string> {
+    checkStoreName(name);
+    const url = new URL(`${this.#base}${name}`);
+    url.searchParams.set('X-Amz-Expires', String(seconds));
+    const { url: signed } = await this.#client.sign(url.href, { aws: { signQuery: true } });
+    return signed;
+  }
+
   async #ask(method: string, name: string, body?: Buffer<ArrayBuffer>): Promise<Response> {
     checkStoreName(name);
-    const response = await this.#client.fetch(`${this.#base}${name}`, { method, ...(body && { body }) });
+    const response = await this.#client.fetch(`${this.#base}${name}`, {
+      method,
+      // Browsers that are given its address show it.
+      ...(body && { body, headers: { 'content-type': `image/${name.replace(/^.*\./, '')}` } }),
+    });
     if (response.ok) return response;
     if (response.status === 404 && method === 'GET')
       throw new NotFoundError('the picture is not in the storage', {

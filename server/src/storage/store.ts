@@ -9,6 +9,8 @@ export interface PictureStore {
   get(name: string): Promise<Uint8Array>;
   /** Removes a file if it is there. */
   remove(name: string): Promise<void>;
+  /** An address under which anybody gets a file for so many seconds, where the storage has addresses. */
+  address?(name: string, seconds: number): Promise<string>;
   /** Removes files of jobs over these seconds old, where the storage does not do so by itself. */
   sweep?(seconds: number): Promise<void>;
 }
