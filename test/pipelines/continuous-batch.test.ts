@@ -174,6 +174,24 @@ it('keeps calls apart that cannot share steps, and goes on when one is given up'
   expect(perturbed).not.toMatchNmse(cat, 1e-4);
 });
 
+it('lets go at once of a call that waits, while those before it are drawn', async () => {
+  pipe.scheduler = own;
+  const batch = pipe.continuousBatch({ maxImages: 1 });
+  const stop = new AbortController();
+  const options = { ...BASE, prompt: 'a cat', seed: 1, numInferenceSteps: 3 };
+  const drawn = batch.draw(options, {
+    onStep: async ({ index }) => {
+      if (index > 0) return;
+      stop.abort(new Error('enough'));
+      // The batch waits for this, and would never give the other its turn.
+      await expect(waiting).rejects.toThrow('enough');
+    },
+  });
+  const waiting = batch.draw({ ...options, signal: stop.signal });
+  await expect(drawn).resolves.toHaveProperty('latents');
+  await expect(batch.draw(options)).resolves.toHaveProperty('latents');
+});
+
 it('refuses what is no size of a batch, and what the pipeline refuses', async () => {
   expect(() => pipe.continuousBatch({ maxImages: 0 })).toThrow(OptionError);
   await expect(pipe.continuousBatch().draw({ prompt: 'a', height: 3 })).rejects.toThrow(OptionError);
