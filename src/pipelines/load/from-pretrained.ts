@@ -3,6 +3,7 @@
 import type { BackendFactory } from '../../backends/backend.ts';
 import type { BackendAttempt } from '../../errors.ts';
 import type { ByteSource } from '../../loaders/byte-source.ts';
+import { later } from '../../later.ts';
 import type { ModelSource } from '../../loaders/model-source.ts';
 import type { StandaloneControlNet } from '../../loaders/single-file/standalone-controlnet.ts';
 import { makePipeline, type DiffusionPipeline as Pipeline } from '../diffusion-pipeline.ts';
@@ -94,7 +95,10 @@ async function placeComponents(
   const onSkipped = ({ backend, reason, remedy }: BackendAttempt, component?: ComponentName): void =>
     onNotice(`${backend} is not used${component ? ` for ${component}` : ''}: ${reason}. ${remedy}`);
   if (componentBackends !== undefined) {
-    const { openPlacement } = await import('./component-backends.ts');
+    const { openPlacement } = await later(
+      'components on other backends',
+      () => import('./component-backends.ts'),
+    );
     return openPlacement(backends, componentBackends, { signal, onSkipped });
   }
   const backend = await openBackend(backends, { signal, onSkipped });
