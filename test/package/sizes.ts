@@ -15,6 +15,7 @@ export const LIMITS = {
   'IP-Adapters, hires fix': 8_000,
   'PixArt’s text encoder': 6_000,
   'textual inversions': 2_000,
+  'budgets of memory, components on other backends': 6_000,
   'image to image, inpainting, control images': 8_000,
   'calotype/worker on the page’s side': 3_000,
 };
@@ -33,6 +34,7 @@ const LATER: readonly (readonly [RegExp, Part])[] = [
   [/^open-/, 'the CPU backend besides, without WebAssembly'],
   [/^lora-file/, 'LoRA files'],
   [/^textual-inversion/, 'textual inversions'],
+  [/^memory-option|^residency|^component-/, 'budgets of memory, components on other backends'],
   [/^image-latents|^padded-crop|^control-inputs/, 'image to image, inpainting, control images'],
 ];
 /** Measured only with `calotype bench`. */

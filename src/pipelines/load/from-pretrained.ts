@@ -14,7 +14,7 @@ import type { DTypeOption, LoadPipelineOptions } from './loaded-pipeline.ts';
 import { loadPipeline } from './load-pipeline.ts';
 import { openBackend } from './open-backend.ts';
 import { Placement, type ComponentName } from './placement.ts';
-import { readMemoryOption, type MemoryOption } from '../memory/memory-option.ts';
+import type { MemoryOption } from '../memory/memory-option.ts';
 import type { ProgressListener } from '../progress.ts';
 
 /** Options of `fromPretrained`. */
@@ -113,7 +113,12 @@ export async function startPipeline(
   notices: string[],
 ): Promise<Pipeline> {
   const { signal, variant, dtype, onProgress } = options;
-  const memory = readMemoryOption(options.memory);
+  const memory =
+    options.memory === undefined
+      ? undefined
+      : (await later('memory budgets', () => import('../memory/memory-option.ts'))).readMemoryOption(
+          options.memory,
+        );
   const onNotice = (notice: string): void => void notices.push(notice);
   // What most calls do without is loaded with the options that ask for it.
   const vae =

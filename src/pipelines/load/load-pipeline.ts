@@ -1,6 +1,7 @@
 /** @file Loads the components of a pipeline's folder onto their backends. */
 
 import { ConfigError } from '../../errors.ts';
+import { later } from '../../later.ts';
 import { parseModelIndex, type ModelIndex, type PipelineClass } from '../../loaders/configs/model-index.ts';
 import type { ModelSource } from '../../loaders/model-source.ts';
 import { forStableDiffusion, schedulerFromConfig } from '../../schedulers/index.ts';
@@ -9,7 +10,8 @@ import { checkFitsVae, refuseControlNets } from '../control/controlnet-option.ts
 import { latentGranularity, latentModelOf, isPixArt } from '../denoise/denoiser-config.ts';
 import { parseRecommendedSettings, type RecommendedSettings } from './recommended-settings.ts';
 import type { Component } from '../memory/device-residency.ts';
-import { Residency } from '../memory/residency.ts';
+import type { MemoryBudget } from '../memory/memory-option.ts';
+import type { Residency } from '../memory/residency.ts';
 import { ComponentLoader } from './component-loader.ts';
 import type { LoadedPipeline, LoadPipelineOptions } from './loaded-pipeline.ts';
 import type { Placement } from './placement.ts';
@@ -43,6 +45,17 @@ async function readScheduler(
       file,
     ),
   );
+}
+
+/** What keeps a pipeline within a budget of memory: most do without. */
+async function openResidency(
+  budget: MemoryBudget,
+  placement: Placement,
+  components: readonly Component[],
+  notices: string[],
+): Promise<Residency> {
+  const part = await later('memory budgets', () => import('../memory/residency.ts'));
+  return new part.Residency(budget, placement, components, (notice) => void notices.push(notice));
 }
 
 /**
@@ -93,9 +106,7 @@ export async function loadPipeline(
     for (const net of nets) checkFitsVae(net, vae.scaleFactor);
     const { notices, networks, besideUNet, dispose } = loader;
     const components: readonly Component[] = [...conditioner.components, denoiser, vae];
-    const residency =
-      options.memory &&
-      new Residency(options.memory, placement, components, (notice) => void notices.push(notice));
+    const residency = options.memory && (await openResidency(options.memory, placement, components, notices));
     const controlnets = nets.map(({ config }) => config);
     return {
       className,

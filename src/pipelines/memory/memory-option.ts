@@ -43,9 +43,8 @@ const UNITS: Readonly<Record<string, number>> = {
   GIB: 2 ** 30,
 };
 
-/** Reads the option; undefined if it was not given. Throws OptionError naming what is wrong with it. */
-export function readMemoryOption(option: MemoryOption | undefined): MemoryBudget | undefined {
-  if (option === undefined) return undefined;
+/** Reads the option. Throws OptionError naming what is wrong with it. */
+export function readMemoryOption(option: MemoryOption): MemoryBudget {
   if (typeof option !== 'object' || option === null)
     throw new OptionError('is not an object', {
       field: 'memory',
