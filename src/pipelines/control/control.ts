@@ -3,6 +3,7 @@
 import type { ControlNetConfig } from '../../loaders/configs/controlnet.ts';
 import type { ControlStructure } from './control-graph.ts';
 import { CONTROL_OPTIONS, type ControlOptions } from './control-options.ts';
+import type { CallOptions } from '../options/call-options.ts';
 import { readControlImage, type PixelSource, type Task } from '../options/image-options.ts';
 import { refuse } from '../options/checks.ts';
 
@@ -24,17 +25,25 @@ function defaultScale(kind: Task['kind'], xl: boolean): number {
 }
 
 /**
+ * Whether nets with `global_pool_conditions` control only rows with the prompt: not where SDXL inpaints, nor under perturbed
+ * attention unless Stable Diffusion makes or changes a picture (!).
+ */
+function poolsPromptOnly(kind: Task['kind'], xl: boolean, perturbed: boolean): boolean {
+  return !(kind === 'inpaint' && (xl || perturbed)) && !(xl && perturbed);
+}
+
+/**
  * The control of a call; undefined where no picture asks for it.
  * @param nets the nets that the pipeline was loaded with
  * @throws OptionError naming the option
  */
 export function readControl(
-  options: ControlOptions,
+  options: ControlOptions & Pick<CallOptions, 'pagScale'>,
   nets: readonly ControlNetConfig[],
   task: Task,
   xl: boolean,
 ): Control | undefined {
-  const { controlImage, guessMode = false } = options;
+  const { controlImage, guessMode = false, pagScale = 0 } = options;
   const [given] = CONTROL_OPTIONS.filter((name) => options[name] !== undefined);
   if (given === undefined) return undefined;
   if (nets.length === 0)
@@ -88,7 +97,8 @@ export function readControl(
     scales: ofTaking(scales),
     starts: ofTaking(starts),
     ends: ofTaking(ends),
-    promptOnly: guessMode || taking[0].config.globalPoolConditions,
+    promptOnly:
+      guessMode || (taking[0].config.globalPoolConditions && poolsPromptOnly(task.kind, xl, pagScale > 0)),
   };
 }
 

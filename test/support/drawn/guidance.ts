@@ -27,7 +27,7 @@ import {
 const namesSchema = v.array(v.union([v.string(), v.array(v.string())]));
 const caseSchema = v.looseObject({
   task: v.picklist(['text', 'image', 'inpaint']),
-  model: v.picklist(['sd', 'nine', 'sdxl']),
+  model: v.picklist(['sd', 'nine', 'midless', 'sdxl']),
   nets: v.optional(v.array(v.string()), []),
   control_image: v.optional(v.string()),
   image: v.optional(v.string()),
