@@ -88,6 +88,7 @@ export async function beginCall(
   const controlRows = { images, imagesPerPrompt: numImagesPerPrompt, blocks };
   const controlling = control && (await import('./control/control-inputs.ts'));
   const controlled = control && controlling?.controlInputs(control, options, region, controlRows);
+  if (imagePrompts) await residency?.enter('imagePrompts', options.signal);
   const prompted = await imagePrompts?.inputs(blocks, images, { height, width }, programs);
   const inpaints = isInpaintingUNet(unet);
   await residency?.enter('image', options.signal);

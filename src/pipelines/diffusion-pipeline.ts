@@ -223,7 +223,7 @@ export function makePipeline(
   const imageAdapters = new IpAdapters({
     platform,
     backend: imageBackend,
-    budgeted: loaded.residency?.covers(imageBackend) ?? false,
+    residency: loaded.residency,
     get unet() {
       return unetFor('loadIpAdapter');
     },

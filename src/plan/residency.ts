@@ -18,8 +18,8 @@ import {
   type WeightPlacement,
 } from './stream.ts';
 
-/** The phases of a call, in order: prompts, the picture to begin with, steps, and the picture that is made. */
-export type Phase = 'text' | 'image' | 'denoise' | 'decode';
+/** The phases of a call, in order: prompts, pictures that prompt, the picture to begin with, steps, and the picture that is made. */
+export type Phase = 'text' | 'imagePrompts' | 'image' | 'denoise' | 'decode';
 
 /** Programs by the component that they belong to. */
 export type ComponentDemands = ReadonlyMap<string, readonly PlanDemand[]>;

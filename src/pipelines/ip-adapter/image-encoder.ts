@@ -10,6 +10,7 @@ import { joinPath, readJson, type ModelSource } from '../../loaders/model-source
 import type { WeightSource } from '../../loaders/weight-source.ts';
 import { buildCLIPVision, visionTokens } from '../../models/clip-vision.ts';
 import { selectOutputs } from '../../models/select-outputs.ts';
+import type { PlanDemand } from '../../plan/demand.ts';
 import { unlessAborted } from '../../unless-aborted.ts';
 import { loadNetwork, type ComponentDType } from '../load/load-network.ts';
 import { RecentCache, type Network, type ProgramOptions } from '../network.ts';
@@ -20,14 +21,14 @@ export type EncodedPart = 'image_embeds' | 'penultimate_hidden_state';
 /** An encoder; weights are read when the first picture is encoded. */
 export class ImageEncoder {
   readonly config: CLIPVisionConfig;
-  readonly #network: Network;
+  readonly network: Network;
   readonly #weights: WeightSource;
   readonly #graph: Graph;
   readonly #programs = new RecentCache<Program>(2);
 
   constructor(network: Network, weights: WeightSource, config: CLIPVisionConfig) {
     this.config = config;
-    this.#network = network;
+    this.network = network;
     this.#weights = weights;
     this.#graph = buildCLIPVision(config);
   }
@@ -47,7 +48,7 @@ export class ImageEncoder {
   ): Promise<Float32Array> {
     const { imageSize } = this.config;
     const program = await this.#programs.get(part, () =>
-      this.#network.compile(selectOutputs(this.#graph, [part]), { batch: 1 }, options),
+      this.network.compile(selectOutputs(this.#graph, [part]), { batch: 1 }, options),
     );
     program.write(
       'pixel_values',
@@ -58,9 +59,19 @@ export class ImageEncoder {
     return unlessAborted(program.read(part), options.signal);
   }
 
-  dispose(): void {
+  /** What a picture takes. */
+  demand(part: EncodedPart): PlanDemand {
+    return this.network.demand(selectOutputs(this.#graph, [part]), { batch: 1 });
+  }
+
+  /** Frees programs and weights; the next use makes them again. */
+  release(): void {
     this.#programs.dispose();
-    this.#network.dispose();
+    this.network.dispose();
+  }
+
+  dispose(): void {
+    this.release();
     void this.#weights.close();
   }
 }

@@ -15,6 +15,7 @@ import {
   imageZerosInput,
   type ImagePromptStructure,
 } from './image-prompt-graph.ts';
+import type { ComponentDemands } from '../../plan/residency.ts';
 import type { ProgramOptions } from '../network.ts';
 import type { Tensor } from '../options/call-options.ts';
 import { checkTensor, refuse } from '../options/checks.ts';
@@ -36,6 +37,8 @@ export interface PromptedAdapters {
 export interface ImagePrompts {
   /** What they make of the graph. */
   readonly structures: readonly ImagePromptStructure[];
+  /** What encoding them takes; empty where embeddings are given. */
+  demands(): ComponentDemands;
   /** Encodes the pictures: the inputs of `imagePrompts`. Throws OptionError for embeddings of other guidance. */
   inputs(
     blocks: readonly GuidanceRow[],
@@ -57,6 +60,8 @@ type PlacedAdapter = Pick<ImagePromptStructure, 'adapter' | 'index'>;
 /** One adapter's part of a call. */
 interface Prompt {
   readonly structure: Omit<ImagePromptStructure, 'masked'>;
+  /** What is read of the encoder; absent where embeddings are given. */
+  readonly part?: EncodedPart;
   encode(guided: boolean, programs: ProgramOptions): Promise<Encoded>;
 }
 
@@ -109,6 +114,11 @@ export function readImagePrompts(
       images,
       masked: masks !== undefined,
     })),
+    demands() {
+      const read = new Set(prompts.flatMap(({ part }) => part ?? []));
+      if (!encoder || read.size === 0) return new Map();
+      return new Map([[encoder.network.name, [...read].map((part) => encoder.demand(part))]]);
+    },
     async inputs(blocks, images, latents, programs) {
       const entries: [string, Float32Array | Int32Array][] = [];
       const encoded: Encoded[] = [];
@@ -184,6 +194,7 @@ function picturesPrompt(
     );
   return {
     structure: { adapter, index, images: pictures.length, sequence: tokens },
+    part,
     async encode(guided, programs) {
       const encoded: Float32Array[] = [];
       for (const picture of pictures) encoded.push(await encoder.encode(picture, part, programs));

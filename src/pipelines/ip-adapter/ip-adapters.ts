@@ -17,6 +17,7 @@ import type { ComponentDType } from '../load/load-network.ts';
 import { refuse } from '../options/checks.ts';
 import { IMAGE_PROMPT_OPTIONS, type ImagePromptOptions } from './image-prompt-options.ts';
 import type { ImagePrompts, PromptedAdapters, readImagePrompts } from './image-prompts.ts';
+import type { Residency } from '../memory/residency.ts';
 import type { OpenIpAdapters } from './open-ip-adapters.ts';
 
 /** Options of `loadIpAdapter`; lists have an entry for each adapter. */
@@ -67,8 +68,8 @@ export interface IpAdapterMethods {
 export interface IpAdapterHost {
   readonly platform: Platform;
   readonly backend: Backend;
-  /** Whether the pipeline keeps within a budget of memory. */
-  readonly budgeted: boolean;
+  /** Where the image encoder is planned; absent without a budget of memory. */
+  readonly residency: Pick<Residency, 'add' | 'remove'> | undefined;
   readonly unet: UNet2DConditionConfig;
   /** Type of the image encoder. */
   readonly dtype: ComponentDType;
@@ -106,15 +107,7 @@ export class IpAdapters {
   promptsOf(options: ImagePromptOptions & Size): ImagePrompts | undefined {
     const given = IMAGE_PROMPT_OPTIONS.find((name) => options[name] !== undefined);
     const state = this.#state;
-    if (state.read) {
-      if (this.#host.budgeted && given === 'ipAdapterImage')
-        refuse(
-          given,
-          'image encoders are not part of a budget of memory',
-          'Give ipAdapterImageEmbeds, or load the model without the option memory',
-        );
-      return state.read(options, state, options);
-    }
+    if (state.read) return state.read(options, state, options);
     if (given !== undefined) refuse(given, 'no IP-Adapter is loaded', 'Load one with loadIpAdapter');
     return undefined;
   }
@@ -173,7 +166,7 @@ export class IpAdapters {
   }
 
   #mount(state: State): void {
-    const { mounts, forget } = this.#host;
+    const { mounts, forget, residency } = this.#host;
     const before = this.#mounted;
     this.#mounted = state;
     forget(before.files.flatMap(({ tensors }, i) => tensors.map((name) => `${adapterPath(i)}.${name}`)));
@@ -181,7 +174,9 @@ export class IpAdapters {
       mounts.delete(adapterPath(i));
       void file.close();
     });
+    if (before.encoder) residency?.remove(before.encoder);
     before.encoder?.dispose();
+    if (state.encoder) residency?.add(state.encoder);
     state.files.forEach(({ file }, i) => mounts.set(adapterPath(i), file));
   }
 }

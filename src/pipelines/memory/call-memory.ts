@@ -65,6 +65,7 @@ export function phasesOf(parts: TextToImageParts, call: CallShape, tokens?: numb
   const latents = [shape.images, unet.outChannels, shape.height, shape.width] as const;
   const encodesText = !promptEmbeds || (guided && !negativePromptEmbeds);
   const encodesImage = task.kind === 'inpaint' || (task.kind === 'image' && task.image.kind !== 'latents');
+  const imageDemands = parts.imagePrompts?.demands();
   const steps = (lossy: boolean): PhaseOption => ({
     kind: lossy ? 'lossy' : 'exact',
     label: lossy ? 'weights of the denoising network held as float8' : 'steps',
@@ -73,6 +74,16 @@ export function phasesOf(parts: TextToImageParts, call: CallShape, tokens?: numb
   });
   return [
     ...(encodesText ? [textPhase(conditioner, options)] : []),
+    ...(imageDemands && imageDemands.size > 0
+      ? [
+          {
+            phase: 'imagePrompts' as const,
+            options: [
+              { kind: 'exact' as const, label: 'image prompts encoded', demands: () => imageDemands },
+            ],
+          },
+        ]
+      : []),
     ...(encodesImage ? [{ phase: 'image' as const, options: vae.options('encode', latents) }] : []),
     {
       phase: 'denoise',

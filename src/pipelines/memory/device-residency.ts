@@ -31,7 +31,7 @@ export interface DeviceBudget {
 export class DeviceResidency {
   readonly backend: Backend;
   readonly #budget: DeviceBudget;
-  readonly #components: ReadonlyMap<string, Component>;
+  readonly #components: Map<string, Component>;
   readonly #onNotice: (notice: string) => void;
   readonly #noticed = new Set<string>();
   /** Components that may be on the device. */
@@ -49,13 +49,20 @@ export class DeviceResidency {
   ) {
     this.backend = backend;
     this.#budget = budget;
-    this.#components = components;
+    this.#components = new Map(components);
     this.#onNotice = onNotice;
     this.#baseBytes = backend.memory?.deviceBytes ?? 0;
   }
 
-  get hasComponents(): boolean {
-    return this.#components.size > 0;
+  /** From now on this is planned too. */
+  add(component: Component): void {
+    this.#components.set(component.network.name, component);
+  }
+
+  /** From now on it is not; whoever made it frees it. */
+  remove({ network }: Component): void {
+    this.#components.delete(network.name);
+    this.#present.delete(network.name);
   }
 
   /** The plan of a call. Throws OutOfMemoryError naming the smallest budget that works; nothing is allocated. */

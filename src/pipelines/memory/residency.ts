@@ -1,6 +1,5 @@
 /** @file The memory of one pipeline: a budget for each device that its components are on. */
 
-import type { Backend } from '../../backends/backend.ts';
 import { OptionError } from '../../errors.ts';
 import type { Phase, PhaseDemand } from '../../plan/residency.ts';
 import type { ComponentName, Placement } from '../load/placement.ts';
@@ -32,11 +31,18 @@ export class Residency {
     this.#others = others;
   }
 
-  /** Whether calls are kept within a budget there. Image encoders have none, even beside components that do. */
-  covers(backend: Backend): boolean {
-    return [this.#first, ...this.#others].some(
-      (device) => device.backend === backend && device.hasComponents,
-    );
+  /** A component that comes after the model is kept within its device's budget from now on. */
+  add(component: Component): void {
+    this.#deviceOf(component)?.add(component);
+  }
+
+  /** A component that goes. */
+  remove(component: Component): void {
+    this.#deviceOf(component)?.remove(component);
+  }
+
+  #deviceOf({ network }: Component): DeviceResidency | undefined {
+    return [this.#first, ...this.#others].find(({ backend }) => backend === network.backend);
   }
 
   /** What a call would take. Throws OutOfMemoryError naming the smallest budget that works; nothing is allocated. */

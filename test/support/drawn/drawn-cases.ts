@@ -9,6 +9,7 @@ import {
   type CallOptions,
   type ComponentBackends,
   type DiffusionPipeline,
+  type MemoryOption,
   type Tensor,
 } from '../../../src/index.ts';
 import { camelCase } from '../pictures.ts';
@@ -19,11 +20,17 @@ export interface Setup {
   readonly dtype: 'f32' | 'f16';
   /** Components that are elsewhere. */
   readonly componentBackends?: ComponentBackends;
+  readonly memory?: MemoryOption;
 }
 
 /** The options of loading that say so. */
-export function placed({ factory, dtype, componentBackends }: Setup) {
-  return { backends: [factory], dtype, ...(componentBackends && { componentBackends }) };
+export function placed({ factory, dtype, componentBackends, memory }: Setup) {
+  return {
+    backends: [factory],
+    dtype,
+    ...(componentBackends && { componentBackends }),
+    ...(memory && { memory }),
+  };
 }
 
 /** The cases of a fixture. */
