@@ -2,16 +2,22 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { RunnerProgram } from '@calotype/server';
+import { readAdapterPlace } from './additions.ts';
 import { cpusOf, type RunnerRequest } from './serve-request.ts';
 
 /** Built from runner.ts; one folder above both this source and its build. */
 const SCRIPT = fileURLToPath(new URL('../dist/runner.js', import.meta.url));
 
-/** One process for each card or group of CPUs, all with the arguments of this command. */
+/**
+ * One process for each card or group of CPUs, all with the arguments of this command.
+ * @throws OptionError for IP-Adapters that are not here
+ */
 export function runnerPrograms(
-  { devices, backend }: RunnerRequest,
+  { devices, backend, ipAdapters }: RunnerRequest,
   args: readonly string[],
 ): RunnerProgram[] {
+  // Each process reads them again; what is wrong is better said once.
+  for (const { source } of ipAdapters) readAdapterPlace(source);
   if (devices.length === 0) return [{ name: 'runner', script: SCRIPT, args }];
   if (backend.name !== 'cpu')
     return devices.map((device) => ({

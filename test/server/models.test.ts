@@ -119,6 +119,8 @@ it('starts a process for each card, and for each group of CPUs with as many thre
     { CUDA_VISIBLE_DEVICES: '0' },
     { CUDA_VISIBLE_DEVICES: '1' },
   ]);
+  const ipAdapters = [{ name: 'plus', source: '/none.safetensors' }];
+  expect(() => runnerPrograms({ ...cards, ipAdapters }, [])).toThrow(/--ip-adapter.*no file/);
   expect(() => readRunnerRequest({ devices: '0,1' }, [])).toThrow(/--devices/);
   expect(() => readRunnerRequest({ backend: 'cpu', devices: '3-1' }, [])).toThrow(/--devices.*'3-1'/);
 });
