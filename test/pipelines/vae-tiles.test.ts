@@ -4,6 +4,7 @@ import { cpu, DiffusionPipeline } from '../../src/index.ts';
 import { parseAutoencoderKLConfig } from '../../src/loaders/configs/autoencoder-kl.ts';
 import { parseAutoencoderTinyConfig } from '../../src/loaders/configs/autoencoder-tiny.ts';
 import { openSafetensors } from '../../src/loaders/safetensors.ts';
+import { normalizesLatents } from '../../src/pipelines/families/families.ts';
 import { loadNetwork } from '../../src/pipelines/load/load-network.ts';
 import { Vae, vaeGraphs, type VaeConfig } from '../../src/pipelines/image/vae.ts';
 import { openNodeFile } from '../../src/platform/node-file-source.ts';
@@ -120,3 +121,37 @@ it('is set on a pipeline, and slices give what batches give', async () => {
   expect(pipe.vae.className).toBe('AutoencoderKL');
   await pipe.dispose();
 }, 60_000);
+
+it('brings latents to the statistics of a VAE where its pipeline does, and never shifts them', async () => {
+  const path = 'pipelines/tiny-sd/vae';
+  const statistics = { latents_mean: [0.5, -1, 0.25, 0], latents_std: [2, 1, 0.5, 4], shift_factor: 0.1 };
+  const json: unknown = Object.assign({}, readJson(`${path}/config.json`), statistics);
+  const config = parseAutoencoderKLConfig(json, { file: 'normalized' });
+  const kind: VaeConfig = { className: 'AutoencoderKL', config };
+  const { vae, close } = await openVae(kind, `${path}/diffusion_pytorch_model.safetensors`);
+  const shape = [1, 4, 4, 4] as const;
+  const latents = toNchw(waves(4, 4, 4), shape);
+  const { scalingFactor } = config;
+  const channelOf = (i: number): number => Math.floor(i / 16);
+  const plain = latents.map((value) => value * scalingFactor);
+  const normalized = latents.map(
+    (value, i) =>
+      ((value - statistics.latents_mean[channelOf(i)]) * scalingFactor) /
+      statistics.latents_std[channelOf(i)],
+  );
+  expect(vae.scale(latents, shape, false)).toEqual(plain);
+  expect(vae.scale(latents, shape, true)).toMatchNmse(normalized, 1e-12);
+  const { data } = await vae.decode(plain, shape, false);
+  expect((await vae.decode(normalized, shape, true)).data).toMatchNmse(data, 1e-10);
+  await close();
+});
+
+it.each([
+  ['StableDiffusionPipeline', 'image', false, { encoded: false, decoded: false }],
+  ['StableDiffusionXLPipeline', 'text', false, { encoded: false, decoded: true }],
+  ['StableDiffusionXLPipeline', 'image', true, { encoded: true, decoded: true }],
+  ['StableDiffusionXLPipeline', 'inpaint', false, { encoded: false, decoded: true }],
+  ['StableDiffusionXLPipeline', 'inpaint', true, { encoded: false, decoded: false }],
+] as const)('%s, %s, with ControlNets: %s', (className, kind, controlled, expectedWays) => {
+  expect(normalizesLatents(className, kind, controlled)).toEqual(expectedWays);
+});
