@@ -5,6 +5,7 @@ import { parseArgs, renderUsage, runCommand } from 'citty';
 import type { ArgsDef, CommandDef, CommandMeta, SubCommandsDef } from 'citty';
 import { INTERRUPTED_EXIT_CODE, InterruptedError } from './interrupt.ts';
 import { suggest } from './options.ts';
+import { layOutUsage } from './usage.ts';
 
 /** What the command `calotype` is made of: its description and its lazily loaded subcommands. */
 export interface Program {
@@ -33,7 +34,7 @@ async function dispatch(program: Program, argv: readonly string[]): Promise<void
   const { meta, commands } = program;
   const [name, ...rest] = argv;
   if (name === undefined || isHelp(name) || (name === 'help' && rest.length === 0)) {
-    print(await renderUsage({ meta, subCommands: commands }));
+    printUsage(await renderUsage({ meta, subCommands: commands }));
   } else if (name === '--version' || name === '-v') {
     print(meta.version);
   } else {
@@ -47,7 +48,7 @@ async function dispatch(program: Program, argv: readonly string[]): Promise<void
     const command: CommandDef = await resolve(load);
     const end = rest.indexOf('--');
     if (rest.slice(0, end < 0 ? undefined : end).some(isHelp)) {
-      print(await renderUsage(command, { meta }));
+      printUsage(await renderUsage(command, { meta }));
     } else {
       checkArguments(await resolve(command.args ?? {}), rest);
       await runCommand(command, { rawArgs: [...rest] });
@@ -126,6 +127,10 @@ function report(program: Program, error: unknown): ExitCode {
 const isHelp = (argument: string): boolean => argument === '--help' || argument === '-h';
 
 /** Prints usage; citty colours it whatever the output is. */
+function printUsage(usage: string): void {
+  print(layOutUsage(usage, Math.min(process.stdout.columns ?? 100, 100)));
+}
+
 function print(text: string): void {
   const coloured = process.stdout.isTTY && !process.env['NO_COLOR'];
   process.stdout.write(`${(coloured ? text : stripVTControlCharacters(text)).trimEnd()}\n`);

@@ -34,6 +34,10 @@ describe('help and version', () => {
   it('prints the options of a command', async () => {
     expect(await calotype('generate', '--help')).toBe(0);
     for (const name of ['--steps', '--size', '--seed', '--output']) expect(out).toContain(name);
+    // Nothing is wider than a terminal, and the text is whole.
+    for (const line of out.split('\n')) expect(line.length).toBeLessThanOrEqual(100);
+    expect(out).not.toMatch(/ $/m);
+    expect(out.replace(/\s+/g, ' ')).toContain('the first of the first three that works (auto)');
   });
 
   it('prints the version', async () => {
