@@ -20,7 +20,10 @@ const LIBRARY = {
  */
 const CHUNKS = [
   { name: 'page', test: /src\/worker\/diffusion-worker\.ts$/, priority: 1 },
-  { name: 'core', test: /src\/(pipelines\/load\/pipeline-loader|platform\/platform)\.ts$/ },
+  {
+    name: 'core',
+    test: /src\/(pipelines\/load\/pipeline-loader|platform\/platform|schedulers\/(alpha|sigma|solver)-scheduler)\.ts$/,
+  },
 ];
 
 export default defineConfig([

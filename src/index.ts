@@ -6,6 +6,7 @@ import type { ByteSource } from './loaders/byte-source.ts';
 import type { FromPretrainedOptions } from './pipelines/load/from-pretrained.ts';
 import type { FromSingleFileOptions, OpenCheckpoint } from './pipelines/load/from-single-file.ts';
 import { pipelineLoader, type PipelineLoader } from './pipelines/load/pipeline-loader.ts';
+import { later } from './later.ts';
 import { platform } from './platform/platform.ts';
 
 /** Loads pipelines: `await DiffusionPipeline.fromPretrained('stabilityai/sdxl-turbo')`. */
@@ -116,7 +117,9 @@ export const openSingleFile = async (
   options: FromSingleFileOptions = {},
   onNotice: (notice: string) => void = () => undefined,
 ): Promise<OpenCheckpoint> =>
-  (await import('./pipelines/load/from-single-file.ts')).openCheckpoint(platform, source, options, onNotice);
+  (
+    await later('single-file checkpoints', () => import('./pipelines/load/from-single-file.ts'))
+  ).openCheckpoint(platform, source, options, onNotice);
 export { readBytes } from './pipelines/memory/memory-option.ts';
 export { isWeightFile } from './pipelines/load/weight-file-name.ts';
 export { openBackend, type OpenBackendOptions } from './pipelines/load/open-backend.ts';

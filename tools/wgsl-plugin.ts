@@ -1,12 +1,19 @@
 /** @file Build plugin for tsdown and Vitest: `import source from './x.wgsl'` gives the shader's text, without what is for readers. */
 import { readFile } from 'node:fs/promises';
 
-/** A shader without comments, indentation and empty lines, which are half of it. Directives need their lines. */
+/** What is looked for as it is written, in the preprocessor and where runs are cut: directives, bindings, `Dims` and `main`. */
+const READ_AS_WRITTEN = /^#|@binding|@builtin|^\) \{|fn main|struct Dims/;
+
+/**
+ * A shader without comments, indentation, empty lines and spaces around operators, which are half of it. Directives need
+ * their lines; minus keeps its spaces, since `a - -b` is no `a--b`, and so does division, since `a / *b` is no comment.
+ */
 export function minifyWgsl(source: string): string {
   return source
     .split('\n')
     .map((line) => line.replace(/\/\/.*$/, '').trim())
     .filter((line) => line !== '')
+    .map((line) => (READ_AS_WRITTEN.test(line) ? line : line.replaceAll(/ ?([=+*<>,;:{}()|&%!?^]) ?/g, '$1')))
     .join('\n');
 }
 

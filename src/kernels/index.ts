@@ -17,7 +17,6 @@ import { embedTokens } from './embed-tokens.ts';
 import { fourierFilter } from './fourier-filter.ts';
 import { gatherRows } from './gather-rows.ts';
 import { geglu } from './geglu.ts';
-import { gemmRegister } from './gemm-register.ts';
 import { gemmTiled } from './gemm-tiled.ts';
 import { groupNormFold } from './group-norm-fold.ts';
 import { groupNormScale } from './group-norm-scale.ts';
@@ -39,7 +38,6 @@ import { assembleShader, type Shader } from './wgsl.ts';
 /** The kernels of every device, in order of preference. */
 export const KERNELS: readonly Kernel[] = [
   gemmTiled,
-  gemmRegister,
   attentionTiled,
   attentionRegister,
   attentionPlain,
@@ -67,30 +65,46 @@ export const KERNELS: readonly Kernel[] = [
   guidedStep,
 ];
 
-/** Ids of the kernels of int8-kernels.ts and matrix-kernels.ts. */
-const LATER_IDS = ['gemm-int8-matrix', 'gemm-int8', 'gemm-matrix', 'attention-matrix', 'attention-wide'];
+/** Ids of the kernels of int8-kernels.ts, matrix-kernels.ts and software-kernels.ts. */
+const LATER_IDS = [
+  'gemm-int8-matrix',
+  'gemm-int8',
+  'gemm-matrix',
+  'attention-matrix',
+  'attention-wide',
+  'gemm-register',
+];
 
 /** Ids of all kernels that there are. */
 export const KERNEL_IDS: readonly string[] = [...LATER_IDS, ...KERNELS.map(({ id }) => id)];
 
-/**
- * The table of a device.
- * @param int8 whether layers may be computed on signed bytes
- * @throws DownloadError where a part of it cannot be loaded
- */
-export async function kernelsFor(
-  { subgroupMatrices }: Pick<DeviceTraits, 'subgroupMatrices'>,
-  int8: boolean,
-): Promise<readonly Kernel[]> {
-  const special = await Promise.all([
-    int8 &&
-      later('kernels on bytes', () => import('./int8-kernels.ts')).then(({ INT8_KERNELS }) => INT8_KERNELS),
-    subgroupMatrices.length > 0 &&
-      later('kernels on matrices', () => import('./matrix-kernels.ts')).then(
-        ({ MATRIX_KERNELS }) => MATRIX_KERNELS,
-      ),
+/** What a device's table is loaded for. */
+export interface TableOptions {
+  readonly traits: Pick<DeviceTraits, 'subgroupMatrices' | 'software'>;
+  /** Whether layers may be computed on signed bytes. */
+  readonly int8: boolean;
+  /** Ids of kernels that shall not be used. */
+  readonly without: readonly string[];
+}
+
+/** The table of a device. Throws DownloadError where a part of it cannot be loaded. */
+export async function kernelsFor({ traits, int8, without }: TableOptions): Promise<readonly Kernel[]> {
+  const [bytes, matrices, software] = await Promise.all([
+    int8 ? later('kernels on bytes', () => import('./int8-kernels.ts')) : undefined,
+    traits.subgroupMatrices.length > 0
+      ? later('kernels on matrices', () => import('./matrix-kernels.ts'))
+      : undefined,
+    // GPUs run others, unless those are left out.
+    traits.software || without.length > 0
+      ? later('kernels of software adapters', () => import('./software-kernels.ts'))
+      : undefined,
   ]);
-  return [...special.flatMap((kernels) => kernels || []), ...KERNELS];
+  return [
+    ...(bytes?.INT8_KERNELS ?? []),
+    ...(matrices?.MATRIX_KERNELS ?? []),
+    ...KERNELS,
+    ...(software?.SOFTWARE_KERNELS ?? []),
+  ];
 }
 
 /** Element types of what a launch binds, as the node's values have them. */

@@ -8,9 +8,6 @@ export interface ForeignFormat {
   readonly remedy: string;
 }
 
-/** Bytes of a file's beginning that are enough to recognise every format below. */
-export const SNIFF_BYTES = 64;
-
 /** How to get rid of a pickle; also for the message about .bin files that lie where weights are expected. */
 export const CONVERT_REMEDY =
   'Pickles can run any code when they are opened, so calotype never opens them. ' +
@@ -23,7 +20,7 @@ function startsWith(head: Uint8Array, prefix: string): boolean {
   return String.fromCharCode(...head.subarray(0, prefix.length)) === prefix;
 }
 
-/** The format that a file begins like, if it is one of those that are often mistaken for safetensors. */
+/** The format that a file's first bytes (64 are enough) are those of, if it is one of those that are often mistaken for safetensors. */
 export function sniffForeignFormat(head: Uint8Array): ForeignFormat | undefined {
   if (startsWith(head, 'PK\x03\x04'))
     return { what: 'a zip archive, most likely a PyTorch pickle', remedy: CONVERT_REMEDY };

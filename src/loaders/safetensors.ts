@@ -4,12 +4,14 @@
  */
 import * as v from 'valibot';
 import { FileFormatError } from '../errors.ts';
+import { later } from '../later.ts';
 import { isStoredDType, STORED_DTYPES } from '../tensor/dtype.ts';
 import { type ByteSource, type Bytes, decodeUtf8 } from './byte-source.ts';
-import { SNIFF_BYTES, sniffForeignFormat } from './file-sniff.ts';
 import { parseJson } from './json.ts';
 import { chunkBytes, missingTensor, type TensorInfo, type WeightSource } from './weight-source.ts';
 
+/** Read first: the header's length, and enough to tell what other format a file has. */
+const HEAD_BYTES = 64;
 /** The format's own limit on the JSON header. */
 const MAX_HEADER_BYTES = 100_000_000;
 /** Far above any model; keeps products of dimensions from running away. */
@@ -65,10 +67,11 @@ function damaged(file: string, problem: string, field?: string): FileFormatError
 }
 
 async function readHeaderLength(source: ByteSource, signal: AbortSignal | undefined): Promise<number> {
-  const head = await source.read(0, Math.min(SNIFF_BYTES, source.size), signal);
+  const head = await source.read(0, Math.min(HEAD_BYTES, source.size), signal);
   const length =
     head.length < 8 ? undefined : new DataView(head.buffer, head.byteOffset).getBigUint64(0, true);
   if (length !== undefined && length <= MAX_HEADER_BYTES && length <= source.size - 8) return Number(length);
+  const { sniffForeignFormat } = await later('files of other formats', () => import('./file-sniff.ts'));
   const foreign = sniffForeignFormat(head);
   if (foreign !== undefined)
     throw new FileFormatError(`is no safetensors file but ${foreign.what}`, {

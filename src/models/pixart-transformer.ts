@@ -21,7 +21,7 @@ export interface PixArtTransformerInputs {
   readonly timestep: ValueId;
   /** [batch, tokens, crossAttentionDim] */
   readonly encoderHiddenStates: ValueId;
-  /** What is added to the scores of each text token, [batch, tokens, 1, 1]: 0, or `MASKED` where it is not to be seen. */
+  /** What is added to the scores of each text token, [batch, tokens, 1, 1]: 0, or -10000 where it is not to be seen. */
   readonly encoderAttentionBias: ValueId;
   /** `positionEmbedding`'s numbers, [patches * channels]. */
   readonly positions: ValueId;
@@ -33,9 +33,6 @@ export interface PixArtTransformerInputs {
     readonly aspectRatio: ValueId;
   };
 }
-
-/** Added to the scores of text tokens that are masked, as diffusers does. */
-export const MASKED = -10000;
 
 /** Sinusoids of each number. */
 const TIME_CHANNELS = 256;

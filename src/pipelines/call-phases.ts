@@ -3,18 +3,19 @@
  */
 
 import { toImages, toUnitRange } from '../image/image.ts';
-import { repaintSteps } from '../schedulers/repaint.ts';
+import { later } from '../later.ts';
+import type { repaintSteps } from '../schedulers/repaint.ts';
 import type { GuidanceCoefficients } from '../schedulers/coefficients.ts';
 import type { NoiseCoefficients, Scheduler, StepCoefficients } from '../schedulers/scheduler.ts';
 import type { ImageShape } from '../tensor/layout.ts';
-import { CONTROL_SCALES } from './control/control-graph.ts';
+import { CONTROL } from './control/control-part.ts';
+import { denoiseShape, promptCount, type CallShape } from './call-shape.ts';
 import type { DenoiseShape } from './denoise/denoise-parts.ts';
 import type { DrawnOutput, TextToImageParts, Timings } from './draw.ts';
 import { normalizesLatents } from './families/families.ts';
 import { guidanceEmbedding } from './guidance/guidance-embedding.ts';
 import { guidanceRows, type GuidanceRow } from './guidance/guidance-rows.ts';
 import { guidanceCoefficients, perturbedBlocks, perturbedInputs } from './guidance/perturbed-guidance.ts';
-import { denoiseShape, phasesOf, promptCount, type CallShape } from './memory/call-memory.ts';
 import type { ProgramOptions } from './network.ts';
 import { openNoise, randomSeed, type Noise } from './noise.ts';
 import { isInpaintingUNet, type Task } from './options/image-options.ts';
@@ -64,7 +65,7 @@ export async function beginCall(
   const { guided } = call;
   const blocks = guidanceRows(call);
 
-  await residency?.begin(phasesOf(parts, call));
+  await residency?.beginCall(parts, call);
   await residency?.enter('text', options.signal);
   const encoding = conditioner.encode(
     { options, guided, steps: steps.length, order: scheduler.order },
@@ -74,20 +75,17 @@ export async function beginCall(
   const warming = residency ? undefined : setTimeout(() => meanwhile?.(call), 0);
   const prompts = await encoding.finally(() => clearTimeout(warming));
   watch.lap('encode');
-  if (prompts.tokens !== conditioner.tokens) await residency?.begin(phasesOf(parts, call, prompts.tokens));
+  if (prompts.tokens !== conditioner.tokens) await residency?.beginCall(parts, call, prompts.tokens);
   const images = prompts.positive.length * numImagesPerPrompt;
   const rows = blocks.length * images;
   const [height, width] = [options.height / vae.scaleFactor, options.width / vae.scaleFactor];
   const shape = [images, unet.outChannels, height, width] as const;
   const seed = options.seed ?? options.resumeFrom?.seed ?? randomSeed();
-  const noise = openNoise(seed, images);
+  const noise = await openNoise(seed, images);
   const crop = task.kind === 'inpaint' ? task.crop : undefined;
-  // What pictures and ControlNets need is loaded with the first of them.
-  const region =
-    crop && (await import('../image/padded-crop.ts')).cropRegion(crop.mask, options, crop.padding);
+  const region = crop && (await loadCrop()).cropRegion(crop.mask, options, crop.padding);
   const controlRows = { images, imagesPerPrompt: numImagesPerPrompt, blocks };
-  const controlling = control && (await import('./control/control-inputs.ts'));
-  const controlled = control && controlling?.controlInputs(control, options, region, controlRows);
+  const controlled = control && CONTROL.loaded.controlInputs(control, options, region, controlRows);
   if (imagePrompts) await residency?.enter('imagePrompts', options.signal);
   const prompted = await imagePrompts?.inputs(blocks, images, { height, width }, programs);
   const inpaints = isInpaintingUNet(unet);
@@ -133,13 +131,18 @@ export async function beginCall(
     },
     stepInputs: {
       ...perturbation.byStep,
-      ...(control &&
-        controlling && {
-          [CONTROL_SCALES]: controlling.controlScales(control, { taken: steps.length, planned }, controlRows),
-        }),
+      ...(control && {
+        [CONTROL.loaded.CONTROL_SCALES]: CONTROL.loaded.controlScales(
+          control,
+          { taken: steps.length, planned },
+          controlRows,
+        ),
+      }),
     },
     guidance: guidanceCoefficients(blocks, options, steps),
-    ...(start.repaint && { repainted: repaintSteps(steps, mixesAfter(scheduler, begin, steps.length)) }),
+    ...(start.repaint && {
+      repainted: (await loadRepaint()).repaintSteps(steps, mixesAfter(scheduler, begin, steps.length)),
+    }),
     start,
     noise,
   };
@@ -175,10 +178,13 @@ export async function finishCall(
   const pictures = toImages(decoded);
   const crop = task.kind === 'inpaint' ? task.crop : undefined;
   if (!crop) return { ...base, images: pictures };
-  const { cropRegion, overlay } = await import('../image/padded-crop.ts');
+  const { cropRegion, overlay } = await loadCrop();
   const region = cropRegion(crop.mask, options, crop.padding);
   return { ...base, images: pictures.map((picture) => overlay(picture, crop.image, crop.mask, region)) };
 }
+
+const loadRepaint = () => later('masks', () => import('../schedulers/repaint.ts'));
+const loadCrop = () => later('masks', () => import('../image/padded-crop.ts'));
 
 /** What is decided of a call before anything is computed. */
 export function planCall(

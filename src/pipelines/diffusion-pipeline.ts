@@ -16,17 +16,19 @@ import { refuse } from './options/checks.ts';
 import { checkEncodeOptions, checkSyntax } from './options/text-options.ts';
 import { CallQueue } from './call-queue.ts';
 import { taskDefaults, takesOption } from './families/families.ts';
-import { readControl, type Control } from './control/control.ts';
+import type { Control } from './control/control.ts';
+import { CONTROL_OPTIONS } from './control/control-options.ts';
+import { CONTROL } from './control/control-part.ts';
 import type { UNet2DConditionConfig } from '../loaders/configs/unet.ts';
 import type { FreeUScales } from '../models/blocks/unet-blocks.ts';
 import { isInpaintingUNet, readTask, sizeOfImage, type Task } from './options/image-options.ts';
-import { encodePrompt, type EncodePromptOptions, type PromptEmbeddings } from './prompt/encode-prompt.ts';
-import { type AddedFileSource, type FindFileOptions, openAddedFile } from './load/added-file.ts';
-import { countPromptTokens, type PromptTokens } from './prompt/count-tokens.ts';
-import { EMBEDDING_FILE } from './prompt/embedding-file.ts';
+import { later } from '../later.ts';
+import type { EncodePromptOptions, PromptEmbeddings } from './prompt/encode-prompt.ts';
+import type { AddedFileSource, FindFileOptions } from './load/added-file.ts';
+import type { PromptTokens } from './prompt/count-tokens.ts';
 import type { Platform } from './load/from-pretrained.ts';
 import { checkIsOptions, checkOptionNames } from '../option-names.ts';
-import { forgetTokens, learnTokens, type LearnOptions } from './prompt/textual-inversions.ts';
+import type { LearnOptions } from './prompt/textual-inversions.ts';
 import type { LoadedPipeline } from './load/loaded-pipeline.ts';
 import type { ComponentName } from './load/placement.ts';
 import { freeUScales, type FreeUOptions } from './guidance/freeu.ts';
@@ -38,7 +40,6 @@ import type { ProgressListener } from './progress.ts';
 import type { VaeSettings } from './image/vae.ts';
 import type { RecommendedSettings } from './load/recommended-settings.ts';
 import type { PromptSyntax } from '../text/prompt-tokens.ts';
-import { phasesOf, textPhase } from './memory/call-memory.ts';
 import { planCall } from './call-phases.ts';
 import {
   type ContinuousBatch,
@@ -49,7 +50,7 @@ import {
 import { draw, type DenoisingStep, type PipelineOutput, type TextToImageParts } from './draw.ts';
 import type { MemoryReport } from './memory/memory-report.ts';
 import { usedMemory } from './memory/used-memory.ts';
-import { binnedSize, resizeAndCrop } from './families/resolution-bins.ts';
+import { PIXART } from './families/pixart-part.ts';
 
 /** What a pipeline tells of a backend. */
 export type PipelineBackend = Pick<Backend, 'name' | 'description' | 'memory'>;
@@ -85,7 +86,7 @@ export interface DiffusionPipeline extends LoraMethods, IpAdapterMethods {
    * @param syntax default 'plain'
    * @throws OptionError for what the syntax does not allow
    */
-  countTokens(prompt: string, syntax?: PromptSyntax): PromptTokens;
+  countTokens(prompt: string, syntax?: PromptSyntax): Promise<PromptTokens>;
   /**
    * Adds a learned word (textual inversion) to the prompts' vocabulary: diffusers' form, sd-webui's, or that of SDXL with
    * both encoders' vectors. A word of several vectors stands for all of them. Weights stay loaded.
@@ -155,6 +156,8 @@ function checkScheduler(value: unknown): void {
       'Assign one that was made, such as EulerDiscreteScheduler.fromConfig(pipe.scheduler.config)',
     );
 }
+
+const loadInversions = () => later('textual inversions', () => import('./prompt/textual-inversions.ts'));
 
 /** A promise to be settled from outside; rejections that nobody looks at are not reported as unhandled. */
 function deferred<T>(): {
@@ -234,6 +237,20 @@ export function makePipeline(
     enqueue: (work) => queue.run(work),
   });
 
+  /** What ControlNets do in a call; undefined where no option asks for them. */
+  const controlOf = (options: CallOptions, task: Task): Control | undefined => {
+    const given = CONTROL_OPTIONS.find((name) => options[name] !== undefined);
+    if (given === undefined) return undefined;
+    if (loaded.controlnets.length === 0)
+      refuse(
+        given,
+        'the pipeline was loaded without a ControlNet',
+        'Load it with fromPretrained(model, { controlnet })',
+      );
+    const isXl = className === 'StableDiffusionXLPipeline';
+    return CONTROL.loaded.readControl(options, given, loaded.controlnets, task, isXl);
+  };
+
   /** A call's options, checked. */
   const readCall = (options: CallOptions) => {
     checkIsOptions(className, options);
@@ -243,9 +260,10 @@ export function makePipeline(
       upscales: loaded.lowRes !== undefined,
       refines,
     });
-    const control = readControl(options, loaded.controlnets, task, className === 'StableDiffusionXLPipeline');
+    const control = controlOf(options, task);
     const asked = checkOptions(options, defaultsOf(loaded, task, control), granularity, member);
-    const binned = asked.useResolutionBinning === true && binnedSize(asked, unet.sampleSize?.[0] ?? 64);
+    const binned =
+      asked.useResolutionBinning === true && PIXART.loaded.binnedSize(asked, unet.sampleSize?.[0] ?? 64);
     const checked = binned ? { ...asked, ...binned } : asked;
     const additions = { freeU, imagePrompts: imageAdapters.promptsOf(checked) };
     return { task, control, checked, asked, additions };
@@ -277,7 +295,9 @@ export function makePipeline(
     return {
       parts: {
         ...partsFor(control, additions),
-        ...(checked !== asked && { fit: (decoded: DecodedPixels) => resizeAndCrop(decoded, asked) }),
+        ...(checked !== asked && {
+          fit: (decoded: DecodedPixels) => PIXART.loaded.resizeAndCrop(decoded, asked),
+        }),
       },
       task,
       options: checked,
@@ -314,7 +334,7 @@ export function makePipeline(
   async function* run(options: CallOptions): AsyncGenerator<DenoisingStep, PipelineOutput, void> {
     checkIsOptions(className, options);
     if (options.hires === undefined || !takesOption(member, 'hires')) return yield* runPass(options);
-    const { hiresPasses, withFirstPass } = await import('./image/hires.ts');
+    const { hiresPasses, withFirstPass } = await later('two passes', () => import('./image/hires.ts'));
     const passes = hiresPasses(options, options.hires, vae.scaleFactor);
     const first = yield* runPass(passes.first);
     const second = yield* runPass(passes.second(first));
@@ -352,6 +372,7 @@ export function makePipeline(
     options: LoadTextualInversionOptions = {},
   ): Promise<string[]> => {
     checkOptionNames('loadTextualInversion', options, INVERSION_OPTIONS);
+    const { EMBEDDING_FILE, learnTokens, openAddedFile } = await loadInversions();
     const file = await openAddedFile(platform, EMBEDDING_FILE, source, options, (notice) =>
       notices.push(notice),
     );
@@ -371,7 +392,7 @@ export function makePipeline(
       });
     const { task, control, checked, additions } = readCall(options);
     const parts = partsFor(control, additions);
-    return residency.report(phasesOf(parts, planCall(parts, task, checked).call));
+    return residency.report(parts, planCall(parts, task, checked).call);
   };
 
   const { notices, recommended } = loaded;
@@ -397,21 +418,26 @@ export function makePipeline(
       checkEncodeOptions(options, member);
       const adapted = adapters.stateWith(promptLoras(options));
       return queue.run(async () => {
-        await loaded.residency?.begin([textPhase(conditioner, options)]);
+        const { encodePrompt } = await later('embeddings', () => import('./prompt/encode-prompt.ts'));
+        await loaded.residency?.beginText(conditioner, options);
         await loaded.residency?.enter('text', options.signal);
         await adapters.apply(adapted, options.signal);
         return encodePrompt(conditioner, options, programsWith(options.signal));
       }, options.signal);
     },
     memoryPlan,
-    countTokens: (prompt: string, syntax: PromptSyntax = 'plain') => {
+    countTokens: async (prompt: string, syntax: PromptSyntax = 'plain') => {
       checkSyntax(syntax);
       if (typeof prompt !== 'string') refuse('prompt', 'it is no text', 'Give one prompt as a string');
+      const { countPromptTokens } = await later('counts of tokens', () => import('./prompt/count-tokens.ts'));
       return countPromptTokens(conditioner.reader, prompt, syntax);
     },
     loadTextualInversion,
     unloadTextualInversion: (tokens?: string | readonly string[]) =>
-      queue.run(() => forgetTokens(conditioner.encoders, tokens === undefined ? undefined : [tokens].flat())),
+      queue.run(async () => {
+        const { forgetTokens } = await loadInversions();
+        forgetTokens(conditioner.encoders, tokens === undefined ? undefined : [tokens].flat());
+      }),
     vae,
     className,
     notices,

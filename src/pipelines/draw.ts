@@ -4,7 +4,7 @@
  */
 
 import type { CalotypeImage, DecodedPixels } from '../image/image.ts';
-import { previewLatents } from '../image/preview.ts';
+import { later } from '../later.ts';
 import type { Scheduler } from '../schedulers/scheduler.ts';
 import { beginCall, finishCall, Stopwatch, warmUp } from './call-phases.ts';
 import { stepsDone, type Checkpoint } from './checkpoint.ts';
@@ -166,7 +166,11 @@ export async function* draw(
         finished,
         latents,
         ...((index + 1) % cacheInterval === 0 && { checkpoint }),
-        preview: async () => previewLatents(await latents(), conditioner.microConditions > 0 ? 'sdxl' : 'sd'),
+        preview: async () => {
+          const drawn = await latents();
+          const { previewLatents } = await later('previews', () => import('../image/preview.ts'));
+          return previewLatents(drawn, conditioner.microConditions > 0 ? 'sdxl' : 'sd');
+        },
       };
       if (options.callbackOnStepEnd) {
         await finished;

@@ -1,9 +1,9 @@
 /** @file The noise of a call: from one generator for all images, or from a generator for each, as diffusers draws it. */
 
 import { OptionError } from '../errors.ts';
+import { later } from '../later.ts';
 import { Generator } from '../random/generator.ts';
 import type { NoiseSource } from '../random/noise-source.ts';
-import { PhiloxGenerator } from '../random/philox.ts';
 import type { Seed } from './options/call-options.ts';
 
 /** The generators of a call. */
@@ -15,9 +15,9 @@ export interface Noise {
 }
 
 /** @throws OptionError for a list of seeds that does not have one for each image. */
-export function openNoise(seed: Seed | readonly Seed[], images: number): Noise {
+export async function openNoise(seed: Seed | readonly Seed[], images: number): Promise<Noise> {
   if (!isList(seed)) {
-    const source = open(seed);
+    const source = await open(seed);
     return { perImage: false, draw: (shape) => source.randn(shape) };
   }
   if (seed.length !== images)
@@ -25,7 +25,7 @@ export function openNoise(seed: Seed | readonly Seed[], images: number): Noise {
       field: 'seed',
       remedy: `Give one seed, or ${images}`,
     });
-  const sources = seed.map(open);
+  const sources = await Promise.all(seed.map(open));
   return {
     perImage: true,
     draw: ([count, ...rest]) => {
@@ -42,9 +42,11 @@ export function randomSeed(): number {
   return crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
 }
 
-function open(seed: Seed): NoiseSource {
+async function open(seed: Seed): Promise<NoiseSource> {
   if (typeof seed === 'number') return new Generator(seed);
-  return seed.device === 'cuda' ? new PhiloxGenerator(seed.seed) : new Generator(seed.seed);
+  if (seed.device !== 'cuda') return new Generator(seed.seed);
+  const { PhiloxGenerator } = await later('seeds of CUDA', () => import('../random/philox.ts'));
+  return new PhiloxGenerator(seed.seed);
 }
 
 function isList(seed: Seed | readonly Seed[]): seed is readonly Seed[] {

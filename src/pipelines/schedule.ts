@@ -1,7 +1,5 @@
 /** @file The steps of a call: all of a schedule, or the part of it that its strength or its shares say. */
 
-import { consistencyTimesteps } from '../schedulers/consistency.ts';
-import { LCMScheduler } from '../schedulers/lcm.ts';
 import type { Scheduler, StepCoefficients } from '../schedulers/scheduler.ts';
 import { denoisingEndCount, denoisingStartIndex, strengthStart } from '../schedulers/start.ts';
 import type { PipelineClass } from '../loaders/configs/model-index.ts';
@@ -43,25 +41,18 @@ function setTimesteps({ timesteps, sigmas, numInferenceSteps }: CheckedOptions, 
 
 /** Latent consistency models take the strength as a shorter grid, of which the same number of steps is chosen. */
 function setConsistencyTimesteps({ kind }: Task, options: CheckedOptions, scheduler: Scheduler): void {
-  if (!(scheduler instanceof LCMScheduler))
+  if (!scheduler.setGridTimesteps)
     refuse(
       'scheduler',
       'latent consistency models are sampled with LCMScheduler alone',
       'Assign LCMScheduler.fromConfig(pipe.scheduler.config), or load the model as StableDiffusionPipeline',
     );
   const { numInferenceSteps, timesteps, originalInferenceSteps, strength = 1 } = options;
-  const { config } = scheduler;
-  const grid = {
-    num_train_timesteps: config.num_train_timesteps,
-    original_inference_steps: originalInferenceSteps ?? config.original_inference_steps,
-  };
-  const chosen = consistencyTimesteps(
+  scheduler.setGridTimesteps(
     timesteps ? undefined : numInferenceSteps,
     { timesteps },
-    grid,
-    kind === 'text' ? 1 : strength,
+    { originalInferenceSteps, strength: kind === 'text' ? 1 : strength },
   );
-  scheduler.setTimesteps(undefined, { timesteps: chosen });
 }
 
 /** Where the schedule begins: later for an image, by its strength, and for a run that takes over from another. */

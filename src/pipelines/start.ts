@@ -1,5 +1,6 @@
 /** @file What a run starts from: noise, as diffusers' text-to-image pipelines do, or a picture (image-latents.ts). */
 
+import { later } from '../later.ts';
 import { OptionError } from '../errors.ts';
 import type { Box } from '../image/resize.ts';
 import type { Scheduler } from '../schedulers/scheduler.ts';
@@ -46,7 +47,10 @@ export interface StartOptions {
 
 /** @throws OptionError for images, masks and latents that do not fit the call. */
 export async function prepareStart(task: Task, context: StartOptions): Promise<Start> {
-  if (task.kind !== 'text') return (await import('./image/image-latents.ts')).startFromImage(task, context);
+  if (task.kind !== 'text') {
+    const { startFromImage } = await later('pictures', () => import('./image/image-latents.ts'));
+    return startFromImage(task, context);
+  }
   const { options, scheduler, shape, noise } = context;
   const initial = givenLatents(options.latents, shape) ?? noise.draw(shape);
   return { latents: initial.map((value) => value * scheduler.initNoiseSigma) };

@@ -7,6 +7,7 @@ import { node } from '#node-platform';
 import * as v from 'valibot';
 import type { ChunkStore } from '../loaders/cache/chunk-store.ts';
 import { readSealed, writeSealed } from '../loaders/cache/sealed-json.ts';
+import { openOpfsStore } from './opfs-store.ts';
 
 /** The part of a store that they need. */
 export type TuningFiles = Pick<ChunkStore, 'read' | 'write'>;
@@ -50,6 +51,5 @@ export async function openTuningStore(
 
 async function openRuntimeFiles(): Promise<TuningFiles | undefined> {
   if (node) return node.cacheFiles();
-  const { openOpfsStore } = await import('./opfs-store.ts');
   return openOpfsStore();
 }

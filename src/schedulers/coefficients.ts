@@ -16,6 +16,9 @@
 
 import type { StepCoefficients } from './scheduler.ts';
 
+/** Slots that repainting adds to a scheduler's state: the image's latents, then the noise; see repaint.ts. */
+export const REPAINT_SLOTS = 2;
+
 /** Stands for "no clipping" in tables: WGSL has no infinity literals, and nothing finite reaches this. */
 const NO_CLIP = 3.4e38;
 

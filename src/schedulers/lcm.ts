@@ -8,7 +8,7 @@ import type { Schedule } from './base-scheduler.ts';
 import type { BetaSchedule } from './betas.ts';
 import { consistencyTimesteps } from './consistency.ts';
 import type { PredictionType } from './prediction.ts';
-import type { CustomSchedule, SchedulerConfig, StepCoefficients } from './scheduler.ts';
+import type { CustomSchedule, GridOptions, SchedulerConfig, StepCoefficients } from './scheduler.ts';
 import {
   above,
   OFFSET_SETTINGS,
@@ -62,6 +62,20 @@ export class LCMScheduler extends AlphaScheduler<Resolved<typeof SETTINGS.entrie
   /** Takes a number of steps, at most `original_inference_steps`, or custom timesteps (cut down to whole numbers). */
   protected plan(numInferenceSteps: number | undefined, custom: CustomSchedule): Schedule {
     return { timesteps: consistencyTimesteps(numInferenceSteps, custom, this.config) };
+  }
+
+  setGridTimesteps(
+    numInferenceSteps: number | undefined,
+    custom: CustomSchedule,
+    { originalInferenceSteps, strength }: GridOptions,
+  ): void {
+    const { num_train_timesteps, original_inference_steps } = this.config;
+    const grid = {
+      num_train_timesteps,
+      original_inference_steps: originalInferenceSteps ?? original_inference_steps,
+    };
+    const timesteps = consistencyTimesteps(numInferenceSteps, custom, grid, strength);
+    this.setTimesteps(undefined, { timesteps });
   }
 
   protected solve(begin: number): StepCoefficients[] {

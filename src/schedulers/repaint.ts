@@ -5,10 +5,8 @@
  * The image's latents and the noise ride along as two more slots of the state, and so what happens outside the mask is
  * one more linear map: a step has two rows of coefficients, and each pixel takes the row that the mask gives it.
  */
+import { REPAINT_SLOTS } from './coefficients.ts';
 import type { NoiseCoefficients, StepCoefficients } from './scheduler.ts';
-
-/** Slots that repainting adds to a scheduler's state: the image's latents, then the noise. */
-export const REPAINT_SLOTS = 2;
 
 /** The two forms of a schedule's steps. */
 export interface RepaintSteps {

@@ -57,6 +57,14 @@ export interface CustomSchedule {
   readonly sigmas?: readonly number[] | undefined;
 }
 
+/** The grid of timesteps that a latent consistency model was trained on, and how much of it is used. */
+export interface GridOptions {
+  /** Default: what the configuration says. */
+  readonly originalInferenceSteps?: number | undefined;
+  /** From 0 to 1. */
+  readonly strength: number;
+}
+
 /** A scheduler's configuration in diffusers' own names, as in scheduler_config.json. */
 export type SchedulerConfig = Readonly<Record<string, unknown>>;
 
@@ -85,6 +93,12 @@ export interface Scheduler {
    * schedule that this scheduler does not take.
    */
   setTimesteps(numInferenceSteps: number | undefined, custom?: CustomSchedule): void;
+
+  /**
+   * Chooses the schedule of a latent consistency model, which takes the strength of an image as a shorter grid; only
+   * LCMScheduler can. Throws OptionError as `setTimesteps`, and for more steps than the grid has.
+   */
+  setGridTimesteps?(numInferenceSteps: number | undefined, custom: CustomSchedule, grid: GridOptions): void;
 
   /**
    * The steps of the schedule. Throws OptionError before `setTimesteps` and for options out of range, and ConfigError

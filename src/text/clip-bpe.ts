@@ -1,10 +1,4 @@
-/**
- * @file CLIP's byte-pair tokenizer as the JSON object that @huggingface/tokenizers runs, built from vocab.json and
- * merges.txt: the normaliser, splitting pattern and framing that transformers' CLIPTokenizer puts around them.
- *
- * Unlike OpenAI's own code it neither repairs mojibake nor unescapes HTML (`&amp;` stays five characters); diffusers
- * does not either.
- */
+/** @file The vocabulary and the merges of CLIP's tokenizer, as vocab.json and merges.txt hold them. */
 import * as v from 'valibot';
 import { FileFormatError } from '../errors.ts';
 import { type ConfigContext, inconsistent } from '../loaders/config.ts';
@@ -75,73 +69,4 @@ export function checkMerges(merges: Merges, vocabulary: Vocabulary, file: string
             remedy: 'Use merges and vocabulary of the same model',
           },
         );
-}
-
-/** The parts of a tokenizer JSON that are the same for every CLIP model. */
-const NORMALIZER = {
-  type: 'Sequence',
-  normalizers: [
-    { type: 'NFC' },
-    { type: 'Replace', pattern: { Regex: '\\s+' }, content: ' ' },
-    { type: 'Lowercase' },
-  ],
-};
-const WORDS = "'s|'t|'re|'ve|'m|'ll|'d|[\\p{L}]+|[\\p{N}]|[^\\s\\p{L}\\p{N}]+";
-const FRAMED_WORDS = `<\\|startoftext\\|>|<\\|endoftext\\|>|${WORDS}`;
-const split = (pattern: string) => ({
-  type: 'Split',
-  pattern: { Regex: pattern },
-  behavior: 'Removed',
-  invert: true,
-});
-const PRE_TOKENIZER = {
-  type: 'Sequence',
-  pretokenizers: [
-    split(FRAMED_WORDS),
-    // The original lets ByteLevel split a second time by GPT-2's pattern, which here only takes a typed
-    // "<|endoftext|>" apart. The package's copy of that pattern counts U+FEFF as white space; this one does not.
-    split(WORDS),
-    { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: false },
-  ],
-};
-
-/** The tokenizer JSON, without added tokens. `bos` and `eos` are [content, id]. */
-export function clipTokenizerJson(options: {
-  readonly vocabulary: Vocabulary;
-  readonly merges: Merges;
-  readonly unknown: string;
-  readonly bos: readonly [string, number];
-  readonly eos: readonly [string, number];
-}): Record<string, unknown> {
-  return {
-    normalizer: NORMALIZER,
-    pre_tokenizer: PRE_TOKENIZER,
-    post_processor: {
-      type: 'RobertaProcessing',
-      sep: options.eos,
-      cls: options.bos,
-      trim_offsets: false,
-      add_prefix_space: false,
-    },
-    decoder: { type: 'ByteLevel' },
-    model: {
-      type: 'BPE',
-      unk_token: options.unknown,
-      continuing_subword_prefix: '',
-      end_of_word_suffix: '</w>',
-      fuse_unk: false,
-      byte_fallback: false,
-      ignore_merges: false,
-      vocab: Object.fromEntries(options.vocabulary),
-      merges: options.merges,
-    },
-  };
-}
-
-/**
- * Lower-cases capital sigma on its own, as the Rust tokenizer does character by character; JavaScript's
- * `toLowerCase` would make it a final sigma at the end of a word.
- */
-export function lowerSigma(text: string): string {
-  return text.replaceAll('\u03a3', '\u03c3');
 }

@@ -1,21 +1,16 @@
-/**
- * @file `Tokenizer`: text to token ids as transformers' tokenizers give them. @huggingface/tokenizers does the work;
- * this adds what it leaves out: CLIP's tokenizer from vocab.json and merges.txt, T5's from spiece.model, truncation and padding.
- */
-import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
+/** @file `Tokenizer`: text to token ids as transformers' tokenizers give them, framed, cut and padded. */
 import { ConfigError, OptionError } from '../errors.ts';
 import { type ByteSource, readLimited, readUtf8 } from '../loaders/byte-source.ts';
 import { joinPath, type ModelSource } from '../loaders/model-source.ts';
-import { lowerSigma } from './clip-bpe.ts';
 import { MAX_LENGTH } from './special-tokens.ts';
+import type { TokenEngine } from './token-engine.ts';
 import {
-  defineTokenizer,
   SPIECE_MODEL,
   TOKENIZER_FILES,
-  type TokenizerDefinition,
   type TokenizerFileKey,
   type TokenizerFiles,
-} from './tokenizer-files.ts';
+} from './tokenizer-file-names.ts';
+import { defineTokenizer, type TokenizerDefinition } from './tokenizer-files.ts';
 
 /** How to encode. */
 export interface EncodeOptions {
@@ -46,30 +41,18 @@ export class Tokenizer {
   readonly eosTokenId: number | undefined;
   /** undefined if the files name no pad token; then nothing can be padded. */
   readonly padTokenId: number | undefined;
-  readonly #inner: HuggingFaceTokenizer;
-  /** Ids that stand before and after every text. */
-  readonly #prefix: readonly number[];
-  readonly #suffix: readonly number[];
-  readonly #folder: string;
+  readonly #engine: TokenEngine;
   readonly #definition: TokenizerDefinition;
 
   private constructor(definition: TokenizerDefinition) {
-    const { json, special, folder } = definition;
+    const { engine, special } = definition;
     this.#definition = definition;
-    this.#inner = start(json, folder);
-    this.#folder = folder;
+    this.#engine = engine;
     this.modelMaxLength = special.modelMaxLength;
-    const idOf = (content: string | undefined) =>
-      content === undefined ? undefined : this.#inner.token_to_id(content);
+    const idOf = (content: string | undefined) => (content === undefined ? undefined : engine.idOf(content));
     this.bosTokenId = idOf(special.roles.bos_token);
     this.eosTokenId = idOf(special.roles.eos_token);
     this.padTokenId = idOf(special.roles.pad_token);
-    const probe = 'a';
-    const bare = this.#inner.encode(probe, { add_special_tokens: false }).ids;
-    const framed = this.#inner.encode(probe).ids;
-    const first = Math.max(0, framed.indexOf(bare[0]));
-    this.#prefix = framed.slice(0, first);
-    this.#suffix = framed.slice(first + bare.length);
   }
 
   /**
@@ -127,8 +110,8 @@ export class Tokenizer {
    * Makes a tokenizer from the texts of its files.
    * Throws NotFoundError for missing files, FileFormatError for damaged ones and ConfigError for fields that do not fit.
    */
-  static fromFiles(files: TokenizerFiles): Tokenizer {
-    return new Tokenizer(defineTokenizer(files));
+  static async fromFiles(files: TokenizerFiles): Promise<Tokenizer> {
+    return new Tokenizer(await defineTokenizer(files));
   }
 
   /**
@@ -136,17 +119,14 @@ export class Tokenizer {
    * their case.
    */
   withTokens(tokens: readonly { readonly content: string; readonly id: number }[]): Tokenizer {
-    const { json, ...rest } = this.#definition;
-    const known = json['added_tokens'];
-    const words: readonly unknown[] = Array.isArray(known) ? known : [];
-    const flags = { normalized: true, lstrip: false, rstrip: false, single_word: false, special: false };
-    const added_tokens = [...words, ...tokens.map((token) => ({ ...flags, ...token }))];
-    return new Tokenizer({ json: { ...json, added_tokens }, ...rest });
+    const flags = { normalized: true, lstrip: false, rstrip: false, special: false };
+    const engine = this.#engine.withWords(tokens.map((token) => ({ ...flags, ...token })));
+    return new Tokenizer({ ...this.#definition, engine });
   }
 
   /** Whether a word is in the vocabulary or was added to it. */
   has(token: string): boolean {
-    return this.#inner.token_to_id(token) !== undefined;
+    return this.#engine.idOf(token) !== undefined;
   }
 
   /**
@@ -156,7 +136,7 @@ export class Tokenizer {
    */
   encode(text: string, options: EncodeOptions = {}): Encoding {
     const maxLength = options.maxLength ?? this.modelMaxLength;
-    const framing = this.#prefix.length + this.#suffix.length;
+    const framing = this.#engine.prefix.length + this.#engine.suffix.length;
     const fits = Number.isInteger(maxLength) && maxLength >= framing && maxLength <= MAX_LENGTH;
     if (!fits && maxLength !== Infinity)
       throw new OptionError(`${maxLength} is not a whole number between ${framing} and ${MAX_LENGTH}`, {
@@ -178,7 +158,8 @@ export class Tokenizer {
    * Throws ConfigError if padding is needed and the files name no pad token.
    */
   frame(content: readonly number[], length = this.modelMaxLength): Int32Array {
-    const framed = [...this.#prefix, ...content, ...this.#suffix];
+    const { prefix, suffix } = this.#engine;
+    const framed = [...prefix, ...content, ...suffix];
     const ids = new Int32Array(length === Infinity ? framed.length : Math.max(framed.length, length));
     ids.set(framed);
     if (ids.length > framed.length) ids.fill(this.#padId(), framed.length);
@@ -187,12 +168,12 @@ export class Tokenizer {
 
   /** How many tokens of text fit into the model's input: `modelMaxLength` without the special tokens. */
   get contentLength(): number {
-    return this.modelMaxLength - this.#prefix.length - this.#suffix.length;
+    return this.modelMaxLength - this.#engine.prefix.length - this.#engine.suffix.length;
   }
 
   /** How many special tokens stand before the text. */
   get prefixLength(): number {
-    return this.#prefix.length;
+    return this.#engine.prefix.length;
   }
 
   /** How many tokens a text takes, special tokens around it not counted. */
@@ -202,12 +183,11 @@ export class Tokenizer {
 
   /** The ids of a text alone: no special tokens around it, nothing cut off. */
   tokenize(text: string): number[] {
-    const { clip, normalize = (same: string) => same } = this.#definition;
-    return this.#inner.encode(clip ? lowerSigma(text) : normalize(text), { add_special_tokens: false }).ids;
+    return this.#engine.tokenize(text);
   }
 
-  #decode(ids: number[]): string {
-    const text = this.#inner.decode(ids, { clean_up_tokenization_spaces: false });
+  #decode(ids: readonly number[]): string {
+    const text = this.#engine.decode(ids);
     // Not `trim`, which takes U+FEFF for white space.
     return text.replaceAll(/^\p{White_Space}+|\p{White_Space}+$/gu, '');
   }
@@ -215,21 +195,9 @@ export class Tokenizer {
   #padId(): number {
     if (this.padTokenId !== undefined) return this.padTokenId;
     throw new ConfigError('names no pad token, so nothing can be padded', {
-      file: joinPath(this.#folder, TOKENIZER_FILES.tokenizerConfig),
+      file: joinPath(this.#definition.folder, TOKENIZER_FILES.tokenizerConfig),
       field: 'pad_token',
       remedy: 'Add the pad token that the model was trained with, or encode with padding: false',
-    });
-  }
-}
-
-function start(json: Record<string, unknown>, folder: string): HuggingFaceTokenizer {
-  try {
-    return new HuggingFaceTokenizer(json, {});
-  } catch (cause) {
-    throw new ConfigError('this tokenizer cannot be run', {
-      file: joinPath(folder, TOKENIZER_FILES.tokenizerJson),
-      remedy: 'Get the file again, or use a tokenizer.json that a current version of transformers saved',
-      cause,
     });
   }
 }

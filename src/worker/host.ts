@@ -14,7 +14,7 @@ import { pipelineLoader } from '../pipelines/load/pipeline-loader.ts';
 import type { Checkpoint } from '../pipelines/checkpoint.ts';
 import type { ProgressListener } from '../pipelines/progress.ts';
 import { platform } from '../platform/platform.ts';
-import { SCHEDULERS } from '../schedulers/index.ts';
+import { loadScheduler } from '../schedulers/load.ts';
 import type { Scheduler } from '../schedulers/scheduler.ts';
 import { Additions, sourceOf } from './additions.ts';
 import { cacheState, decode, encode, uncache } from './modelless.ts';
@@ -206,7 +206,7 @@ export class WorkerHost {
     const { pipe, own } = await this.#ready(running);
     const { scheduler, previews = false, ...options } = call;
     pipe.scheduler = scheduler
-      ? SCHEDULERS[scheduler.name].fromConfig(own.config, scheduler.settings ?? {})
+      ? (await loadScheduler(scheduler.name)).fromConfig(own.config, scheduler.settings ?? {})
       : own;
     const stream = pipe.stream({ ...options, signal: running.signal });
     for await (const { index, total, timestep, preview, checkpoint, finished } of stream) {

@@ -19,7 +19,7 @@ import type { PromptSyntax } from '../text/prompt-tokens.ts';
 import type { PipelineOutput } from '../pipelines/draw.ts';
 import type { ProgressEvent } from '../pipelines/progress.ts';
 import type { RecommendedSettings } from '../pipelines/load/recommended-settings.ts';
-import type { SCHEDULERS } from '../schedulers/index.ts';
+import type { SchedulerName } from '../schedulers/load.ts';
 
 /** A .safetensors file as a page has it: a URL, a Hub id, `owner/name/file.safetensors` on the Hub, or a picked file. */
 export type WorkerFile = string | { readonly name: string; readonly file: Blob };
@@ -80,7 +80,7 @@ export interface LoadedModel {
 
 /** A scheduler by its short name, made from the model's own configuration. */
 export interface SchedulerChoice {
-  readonly name: keyof typeof SCHEDULERS;
+  readonly name: SchedulerName;
   /** Settings in place of the configuration's, for example `{ useKarrasSigmas: true }`. */
   readonly settings?: Readonly<Record<string, unknown>>;
 }

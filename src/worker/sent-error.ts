@@ -1,35 +1,48 @@
 /** @file Errors between threads: structured cloning keeps an error's message, but not its class, code and remedy. */
-import * as errors from '../errors.ts';
+import {
+  BackendUnavailableError,
+  CalotypeError,
+  ConfigError,
+  DeviceLostError,
+  DownloadError,
+  FileFormatError,
+  GraphError,
+  KernelError,
+  NotFoundError,
+  OptionError,
+  OutOfMemoryError,
+  type ErrorDetails,
+} from '../errors.ts';
 import type { SentError } from './protocol.ts';
 
 /** Makes an error of an error's class from what it was made of. */
-type Rebuild = (problem: string, details: errors.ErrorDetails, sent: SentError) => errors.CalotypeError;
+type Rebuild = (problem: string, details: ErrorDetails, sent: SentError) => CalotypeError;
 
 const plain =
-  (Class: new (problem: string, details: errors.ErrorDetails) => errors.CalotypeError): Rebuild =>
+  (Class: new (problem: string, details: ErrorDetails) => CalotypeError): Rebuild =>
   (problem, details) =>
     new Class(problem, details);
 
 /** By `code`. */
 const REBUILD: ReadonlyMap<string, Rebuild> = new Map([
-  ['file-format', plain(errors.FileFormatError)],
-  ['config', plain(errors.ConfigError)],
-  ['not-found', plain(errors.NotFoundError)],
-  ['download', plain(errors.DownloadError)],
-  ['option', plain(errors.OptionError)],
-  ['graph', plain(errors.GraphError)],
-  ['device-lost', plain(errors.DeviceLostError)],
-  ['out-of-memory', plain(errors.OutOfMemoryError)],
-  ['kernel', plain(errors.KernelError)],
+  ['file-format', plain(FileFormatError)],
+  ['config', plain(ConfigError)],
+  ['not-found', plain(NotFoundError)],
+  ['download', plain(DownloadError)],
+  ['option', plain(OptionError)],
+  ['graph', plain(GraphError)],
+  ['device-lost', plain(DeviceLostError)],
+  ['out-of-memory', plain(OutOfMemoryError)],
+  ['kernel', plain(KernelError)],
   [
     'backend-unavailable',
-    (problem, details, { attempts }) => new errors.BackendUnavailableError(problem, { ...details, attempts }),
+    (problem, details, { attempts }) => new BackendUnavailableError(problem, { ...details, attempts }),
   ],
 ]);
 
 /** An error as data. */
 export function sendError(error: unknown): SentError {
-  const known = error instanceof errors.CalotypeError ? error : undefined;
+  const known = error instanceof CalotypeError ? error : undefined;
   return {
     code: known?.code,
     name: error instanceof Error ? error.name : 'Error',
@@ -38,7 +51,7 @@ export function sendError(error: unknown): SentError {
     file: known?.file,
     field: known?.field,
     remedy: known?.remedy ?? '',
-    attempts: error instanceof errors.BackendUnavailableError ? error.attempts : [],
+    attempts: error instanceof BackendUnavailableError ? error.attempts : [],
   };
 }
 

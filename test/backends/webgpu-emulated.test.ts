@@ -153,34 +153,30 @@ describe('a broken kernel is found:', () => {
   };
 
   test('a column of matrices is never multiplied', async () => {
-    const lost = broken(
-      'conv2d/rows by index',
-      'sum1_1 = subgroupMatrixMultiplyAccumulate(a1, b1, sum1_1);',
-      '',
-    );
+    const lost = broken('conv2d/rows by index', 'sum1_1=subgroupMatrixMultiplyAccumulate(a1,b1,sum1_1);', '');
     expect(await lost).toBeGreaterThan(1e-2);
   });
 
   test('a barrier is missing', async () => {
     const raced = broken('linear/residual then silu', 'workgroupBarrier();', '');
     await expect(raced).rejects.toThrow(/a data race/);
-    const weighed = /if \(!careful\) \{\s*workgroupBarrier\(\);/;
+    const weighed = /if\(!careful\)\{\s*workgroupBarrier\(\);/;
     const late = broken('attention/odd tokens', weighed, 'if (!careful) {');
     await expect(late).rejects.toThrow(/a data race/);
   });
 
   test('sums stay as they were when their reference is raised', async () => {
-    const stale = broken('attention/head of 200, steep', 'factors[row] = fade;', 'factors[row] = 1.0;');
+    const stale = broken('attention/head of 200, steep', 'factors[row]=fade;', 'factors[row]=1.0;');
     expect(await stale).toBeGreaterThan(1e-2);
   });
 
   test('a tile is read beyond its end', async () => {
-    const beyond = broken('linear/residual then silu', 'rowOffset + M * 1u', 'rowOffset + 1600u');
+    const beyond = broken('linear/residual then silu', 'rowOffset+M*1u', 'rowOffset+1600u');
     await expect(beyond).rejects.toThrow(/reads .* of tile/);
   });
 
   test('lanes of a subgroup ask for different matrices', async () => {
-    const torn = broken('linear/residual then silu', '(&tile, (rowOffset', '(&tile, (lane % 2u + rowOffset');
+    const torn = broken('linear/residual then silu', '(&tile,(rowOffset', '(&tile,(lane%2u+rowOffset');
     await expect(torn).rejects.toThrow(/do not agree/);
   });
 

@@ -10,7 +10,6 @@ import { createTarget } from '../../src/backends/webgpu/target.ts';
 import { webgpu } from '../../src/backends/webgpu/webgpu.ts';
 import { OptionError } from '../../src/errors.ts';
 import { bindGraph } from '../../src/graph/graph.ts';
-import { KERNELS } from '../../src/kernels/index.ts';
 import { parseUNet2DConditionConfig } from '../../src/loaders/configs/unet.ts';
 import { denoiseParts } from '../../src/pipelines/denoise/denoise-parts.ts';
 import { Denoiser } from '../../src/pipelines/denoise/denoiser.ts';
@@ -20,6 +19,7 @@ import { FUSIONS } from '../../src/plan/target.ts';
 import { buildUNet2DCondition } from '../../src/models/unet2d-condition.ts';
 import { fixturePath } from '../support/fixtures.ts';
 import { nmse } from '../support/nmse.ts';
+import { ALL_KERNELS } from '../support/kernels.ts';
 import { graphWeights } from '../support/random-graph-data.ts';
 
 const file = 'pipelines/tiny-sd/unet/config.json';
@@ -44,7 +44,7 @@ const target = (...without: string[]) =>
       maxBindingBytes: 2 ** 31,
     },
     limits: { alignment: 256, maxBindingBytes: 2 ** 31, maxBufferBytes: 2 ** 31 },
-    policy: { kernels: KERNELS, without: new Set(without), tuned: new Map() },
+    policy: { kernels: ALL_KERNELS, without: new Set(without), tuned: new Map() },
     fusions: new Set(FUSIONS),
   });
 
@@ -115,7 +115,7 @@ it('leaves kernels out by id, and says so when nothing is left that computes an 
   const fewer = kernels('gemm-tiled', 'attention-tiled');
   for (const id of ['gemm-register', 'attention-register']) expect(fewer).toContain(id);
   for (const id of ['gemm-tiled', 'attention-tiled']) expect(fewer).not.toContain(id);
-  const attention = KERNELS.filter(({ ops }) => ops.includes('attention')).map(({ id }) => id);
+  const attention = ALL_KERNELS.filter(({ ops }) => ops.includes('attention')).map(({ id }) => id);
   expect(() => kernels(...attention)).toThrow(/Allow a kernel for it/);
 });
 

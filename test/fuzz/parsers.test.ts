@@ -11,14 +11,16 @@ import { parseWebuiParameters } from '../../src/image/webui-parameters.ts';
 import { readTextualInversion } from '../../src/loaders/textual-inversion.ts';
 import { readSchedule, tokenizePrompt } from '../../src/text/prompt-tokens.ts';
 import { Tokenizer } from '../../src/text/tokenizer.ts';
+import { WEBUI } from '../../src/text/webui-part.ts';
 import { fixturePath } from '../support/fixtures.ts';
 import { makeSafetensors } from '../loaders/make-safetensors.ts';
 import { damage, fuzz, randomText, type FuzzCounts } from './fuzz.ts';
 
+await WEBUI.load();
 const SECONDS = 2;
 vi.setConfig({ testTimeout: 60_000 + 1000 * Number(process.env['CALOTYPE_FUZZ_SECONDS'] ?? 0) });
 const folder = fixturePath('pipelines/tiny-sd/tokenizer');
-const tokenizer = Tokenizer.fromFiles({
+const tokenizer = await Tokenizer.fromFiles({
   vocabJson: readFileSync(`${folder}/vocab.json`, 'utf8'),
   mergesTxt: readFileSync(`${folder}/merges.txt`, 'utf8'),
   tokenizerConfig: readFileSync(`${folder}/tokenizer_config.json`, 'utf8'),
@@ -186,7 +188,7 @@ it("SentencePiece's files", async () => {
   const counts = await fuzz(
     SECONDS,
     (random) => damage(random, spieceModel),
-    (input) => Tokenizer.fromFiles({ spieceModel: input }).tokenize('a red ﬁnd e\u0301 字'),
+    async (input) => (await Tokenizer.fromFiles({ spieceModel: input })).tokenize('a red ﬁnd e\u0301 字'),
     (input) => Buffer.from(input).toString('base64'),
   );
   expectBoth(counts);

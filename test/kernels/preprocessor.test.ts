@@ -10,11 +10,11 @@ const lines = (source: string, constants: Constants = {}): string[] =>
 
 test("a shader's module imports what it includes, and leaves out what is for readers", () => {
   const source =
-    '// Doubles.\n#include "lib/a.wgsl"\n\n  fn f() {} // f\n#if X\n  #include "b.wgsl"\n#endif\n';
+    '// Doubles.\n#include "lib/a.wgsl"\n\n  let x = a - -b / c; // x\n#if X == y\n  #include "b.wgsl"\n#endif\n';
   expect(shaderModule(source).split('\n')).toEqual([
     'import included1 from "./lib/a.wgsl";',
     'import included2 from "./b.wgsl";',
-    String.raw`export default "" + included1 + "\nfn f() {}\n#if X\n" + included2 + "\n#endif";`,
+    String.raw`export default "" + included1 + "\nlet x=a - -b / c;\n#if X == y\n" + included2 + "\n#endif";`,
   ]);
 });
 

@@ -4,7 +4,8 @@ import { parseCLIPTextConfig } from '../../src/loaders/configs/clip-text.ts';
 import { parsePixArtTransformerConfig } from '../../src/loaders/configs/pixart-transformer.ts';
 import { parseT5EncoderConfig } from '../../src/loaders/configs/t5-encoder.ts';
 import { pooledTokenIndex } from '../../src/models/clip-text.ts';
-import { MASKED, positionEmbedding } from '../../src/models/pixart-transformer.ts';
+import { positionEmbedding } from '../../src/models/pixart-transformer.ts';
+import { MASKED } from '../../src/pipelines/prompt/conditioning.ts';
 import { t5Inputs } from '../../src/models/t5-encoder.ts';
 
 /** A tensor as the engine lays it out. */

@@ -4,41 +4,55 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { build } from 'vite';
 
+const DRAWING = 'text to image on WebGPU, all that is loaded';
+
 /** The most bytes, gzip, that each part may take. */
 export const LIMITS = {
-  'text to image on WebGPU, all that is loaded': 160_000,
-  'kernels on matrices, kernels on bytes': 22_000,
-  'the CPU backend besides, without WebAssembly': 20_000,
-  'WebAssembly kernels (one of two builds is loaded)': 26_000,
-  'LoRA files': 7_000,
-  'single-file checkpoints, other VAEs, ControlNets': 14_000,
-  'IP-Adapters, hires fix': 8_000,
-  'PixArt’s text encoder': 6_000,
-  'textual inversions': 2_000,
-  'budgets of memory, components on other backends': 6_000,
-  'image to image, inpainting, control images': 8_000,
-  'calotype/worker on the page’s side': 3_000,
+  [DRAWING]: 120_000,
+  'kernels on matrices, on bytes, of software adapters': 18_000,
+  'the CPU backend besides, without WebAssembly': 14_000,
+  'WebAssembly kernels (one of two builds is loaded)': 22_000,
+  'prompts in webui syntax': 3_000,
+  'LoRA files': 11_000,
+  'textual inversions': 3_000,
+  'image to image, inpainting, control images': 4_000,
+  'single-file checkpoints, other VAEs, ControlNets': 22_000,
+  'IP-Adapters, hires fix': 10_000,
+  'PixArt, and tokenizers of other classes than CLIP’s': 22_000,
+  'budgets of memory, tiles, several backends': 10_000,
+  'previews, embeddings, continuous batches, seeds of CUDA, shards': 9_000,
+  'calotype/worker on the page’s side': 2_000,
 };
 type Part = keyof typeof LIMITS;
 
 /** Modules of the library that a page loads only when it asks for them, by the beginnings of their chunks' names. */
 const LATER: readonly (readonly [RegExp, Part])[] = [
-  [/^matrix-kernels|^int8-kernels/, 'kernels on matrices, kernels on bytes'],
+  [/^(matrix|int8|software)-kernels/, 'kernels on matrices, on bytes, of software adapters'],
   [/^_wasm_/, 'WebAssembly kernels (one of two builds is loaded)'],
+  [/^prompts/, 'prompts in webui syntax'],
+  [/^lora-files|^weight-merge/, 'LoRA files'],
+  [/^textual-inversions/, 'textual inversions'],
+  [/^image-latents|^padded-crop|^repaint/, 'image to image, inpainting, control images'],
   [
-    /^open-controlnets|^standalone-|^vae-option|^from-single-file/,
+    /^control-networks|^open-controlnets|^standalone-|^vae-option|^from-single-file|^tiny-vae/,
     'single-file checkpoints, other VAEs, ControlNets',
   ],
-  [/^load-pixart/, 'PixArt’s text encoder'],
+  [/^pixart-network|^load-pixart|^other-tokenizers/, 'PixArt, and tokenizers of other classes than CLIP’s'],
   [/^open-ip-adapters|^hires/, 'IP-Adapters, hires fix'],
   [/^open-/, 'the CPU backend besides, without WebAssembly'],
-  [/^lora-file/, 'LoRA files'],
-  [/^textual-inversion/, 'textual inversions'],
-  [/^memory-option|^residency|^component-/, 'budgets of memory, components on other backends'],
-  [/^image-latents|^padded-crop|^control-inputs/, 'image to image, inpainting, control images'],
+  [
+    /^residency|^weight-stream|^memory-option|^vae-tiles|^float8|^component-backends/,
+    'budgets of memory, tiles, several backends',
+  ],
+  [
+    /^preview|^encode-prompt-|^count-tokens|^batch-loop|^philox|^sharded-weights/,
+    'previews, embeddings, continuous batches, seeds of CUDA, shards',
+  ],
 ];
-/** Measured only with `calotype bench`. */
-const NEVER = /^peak-/;
+/** Schedulers, of which a page loads its model's own. */
+const SCHEDULER = /^(ddim|ddpm|deis|dpm-solver|euler|heun|kdpm2|lcm|lms|pndm|tcd|unipc)-/;
+/** Measured only with `calotype bench`, or said only of files that cannot be read. */
+const NEVER = /^peak-|^profile-|^missing-weights-|^file-sniff-/;
 
 const PROGRAM = `import { DiffusionPipeline, webgpu } from 'calotype';
 const pipe = await DiffusionPipeline.fromPretrained('owner/model', { backends: [webgpu()] });
@@ -56,25 +70,43 @@ export async function measureSizes(
   const roots: [string, Part][] = [];
   for (const { fileName, name, isEntry } of chunks.values()) {
     const part = LATER.find(([pattern]) => pattern.test(name))?.[1];
-    if (isEntry) roots.unshift([fileName, 'text to image on WebGPU, all that is loaded']);
+    if (isEntry) roots.unshift([fileName, DRAWING]);
     else if (part) roots.push([fileName, part]);
   }
+  const schedulers = [...chunks.values()].flatMap(({ fileName, name }) =>
+    SCHEDULER.test(name) ? [fileName] : [],
+  );
+  if (schedulers.length === 0) throw new Error('no scheduler is a chunk of its own');
   const counted = new Set<string>();
-  // A chunk counts for the first part that needs it, so the order of `roots` matters: the entry comes first.
-  const count = (fileName: string, part: Part): void => {
+  /** What is loaded with a chunk and was not before: all that it imports, and all that it may but what is of another part. */
+  const take = (fileName: string): Chunk[] => {
     const chunk = chunks.get(fileName);
-    if (!chunk || counted.has(fileName)) return;
+    if (!chunk || counted.has(fileName)) return [];
     counted.add(fileName);
-    const size = gzipSync(chunk.code).length;
-    // Of the two builds of the kernels a page loads one.
-    sizes[part] = chunk.name.startsWith('_wasm_') ? Math.max(sizes[part], size) : sizes[part] + size;
-    for (const next of chunk.imports) count(next, part);
-    for (const next of chunk.dynamicImports) {
+    const later = chunk.dynamicImports.filter((next) => {
       const { name = '' } = chunks.get(next) ?? {};
-      if (!LATER.some(([pattern]) => pattern.test(name)) && !NEVER.test(name)) count(next, part);
-    }
+      return ![...LATER.map(([pattern]) => pattern), SCHEDULER, NEVER].some((pattern) => pattern.test(name));
+    });
+    return [chunk, ...[...chunk.imports, ...later].flatMap(take)];
   };
-  for (const [fileName, part] of roots) count(fileName, part);
+  /** The same of a scheduler, which others may have to load, too. */
+  const peek = (fileName: string): Chunk[] => {
+    const before = new Set(counted);
+    const taken = take(fileName);
+    for (const { fileName: name } of taken) if (!before.has(name)) counted.delete(name);
+    return taken;
+  };
+  const bytesOf = (taken: readonly Chunk[]): number =>
+    taken.reduce((sum, { code }) => sum + gzipSync(code).length, 0);
+  // A chunk counts for the first part that needs it, so the order of `roots` matters: the entry comes first.
+  for (const [fileName, part] of roots) {
+    const taken = take(fileName);
+    // Of the two builds of the kernels a page loads one.
+    sizes[part] = (chunks.get(fileName)?.name ?? '').startsWith('_wasm_')
+      ? Math.max(sizes[part], bytesOf(taken))
+      : sizes[part] + bytesOf(taken);
+    if (part === DRAWING) sizes[part] += Math.max(...schedulers.map((name) => bytesOf(peek(name))));
+  }
   for (const chunk of (await bundle(app, WORKER_PROGRAM)).values())
     if (chunk.isEntry) sizes['calotype/worker on the page’s side'] = gzipSync(chunk.code).length;
   return { sizes, code: [...chunks.values()].map(({ code }) => code).join('\n') };

@@ -3,7 +3,7 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import * as v from 'valibot';
 import { blobModelSource, ConfigError, DiffusionPipeline, OptionError, reference } from '../../src/index.ts';
-import { parseAutoencoderTinyConfig } from '../../src/loaders/configs/autoencoder-tiny.ts';
+import { TINY_VAE } from '../../src/pipelines/image/tiny-vae-part.ts';
 import { vaeGraphs } from '../../src/pipelines/image/vae.ts';
 import { openNodeFile } from '../../src/platform/node-file-source.ts';
 import { makeSafetensors } from '../loaders/make-safetensors.ts';
@@ -80,6 +80,7 @@ describe('refusing', async () => {
       ...readFixtureJson('models/autoencoder-tiny/config.json', v.looseObject({})),
       latent_channels: 16,
     };
+    const { parseAutoencoderTinyConfig } = await TINY_VAE.load();
     const { encoder, decoder } = vaeGraphs({
       className: 'AutoencoderTiny',
       config: parseAutoencoderTinyConfig(json, { file: 'config.json' }),

@@ -2,10 +2,10 @@
 import { describe, expect, it } from 'vitest';
 import { cpu, DiffusionPipeline } from '../../src/index.ts';
 import { parseAutoencoderKLConfig } from '../../src/loaders/configs/autoencoder-kl.ts';
-import { parseAutoencoderTinyConfig } from '../../src/loaders/configs/autoencoder-tiny.ts';
 import { openSafetensors } from '../../src/loaders/safetensors.ts';
 import { normalizesLatents } from '../../src/pipelines/families/families.ts';
 import { loadNetwork } from '../../src/pipelines/load/load-network.ts';
+import { TINY_VAE } from '../../src/pipelines/image/tiny-vae-part.ts';
 import { Vae, vaeGraphs, type VaeConfig } from '../../src/pipelines/image/vae.ts';
 import { openNodeFile } from '../../src/platform/node-file-source.ts';
 import { toNchw, type ImageShape } from '../../src/tensor/layout.ts';
@@ -16,6 +16,7 @@ import '../support/nmse.ts';
 /** What storing the fixture in float16 leaves. */
 const BOUND = 2e-7;
 
+const { parseAutoencoderTinyConfig } = await TINY_VAE.load();
 const expected = await openTensorFixture('models/vae-tiles.safetensors');
 
 /** make_vae_tiles.py's `waves`, one image in NHWC order. */

@@ -5,7 +5,8 @@ import { describe, expect, test } from 'vitest';
 import { OptionError } from '../../src/errors.ts';
 import { Generator } from '../../src/random/generator.ts';
 import { applyStep, modelInput } from '../../src/schedulers/apply-step.ts';
-import { type SchedulerClass, SCHEDULERS } from '../../src/schedulers/index.ts';
+import { SCHEDULERS } from '../../src/schedulers/index.ts';
+import type { SchedulerClass } from '../../src/schedulers/load.ts';
 import type { Scheduler, SchedulerConfig } from '../../src/schedulers/scheduler.ts';
 import { denoisingStartIndex, strengthStart } from '../../src/schedulers/start.ts';
 

@@ -8,17 +8,20 @@ import {
   DPMSolverMultistepScheduler,
   EulerAncestralDiscreteScheduler,
   EulerDiscreteScheduler,
-  forStableDiffusion,
   HeunDiscreteScheduler,
   KDPM2AncestralDiscreteScheduler,
   LCMScheduler,
   PNDMScheduler,
-  type SchedulerClass,
-  schedulerFromConfig,
   SCHEDULERS,
   TCDScheduler,
   UniPCMultistepScheduler,
 } from '../../src/schedulers/index.ts';
+import {
+  forStableDiffusion,
+  SCHEDULER_LOADERS,
+  type SchedulerClass,
+  schedulerFromConfig,
+} from '../../src/schedulers/load.ts';
 import { denoisingEndCount, denoisingStartIndex, strengthStart } from '../../src/schedulers/start.ts';
 
 /** The error that a call throws. */
@@ -32,8 +35,8 @@ function thrown(call: () => unknown): unknown {
 }
 
 describe('configurations', () => {
-  test('the class is chosen by _class_name', () => {
-    expect(schedulerFromConfig({ _class_name: 'DDIMScheduler' })).toBeInstanceOf(DDIMScheduler);
+  test('the class is chosen by _class_name', async () => {
+    expect(await schedulerFromConfig({ _class_name: 'DDIMScheduler' })).toBeInstanceOf(DDIMScheduler);
   });
 
   test.each([
@@ -130,15 +133,15 @@ describe('configurations', () => {
       { _class_name: 'EulerDiscreteScheduler', use_karras_sigmas: true, use_beta_sigmas: true },
       'use_karras_sigmas',
     ],
-  ])('%s is a ConfigError that names the field', (_, config, field) => {
-    const error = thrown(() => schedulerFromConfig(config, 'scheduler_config.json'));
-    expect(error).toBeInstanceOf(ConfigError);
-    expect(error).toMatchObject({ field });
+  ])('%s is a ConfigError that names the field', async (_, config, field) => {
+    const made = schedulerFromConfig(config, 'scheduler_config.json');
+    await expect(made).rejects.toBeInstanceOf(ConfigError);
+    await expect(made).rejects.toMatchObject({ field });
   });
 
-  test('an error names the file', () => {
+  test('an error names the file', async () => {
     const config = { _class_name: 'DDIMScheduler', clip_sample: 1 };
-    expect(() => schedulerFromConfig(config, 'model/scheduler_config.json')).toThrow(
+    await expect(schedulerFromConfig(config, 'model/scheduler_config.json')).rejects.toThrow(
       /^model\/scheduler_config\.json: clip_sample: /,
     );
   });
@@ -181,19 +184,28 @@ describe('configurations', () => {
     expect(wrong).toMatchObject({ field: 'numTrainTimesteps' });
   });
 
-  test('Stable Diffusion pipelines force two settings where the scheduler has them', () => {
+  test('Stable Diffusion pipelines force two settings where the scheduler has them', async () => {
     const file = { _class_name: 'DDIMScheduler', steps_offset: 0 };
-    expect(forStableDiffusion(file)).toEqual({ ...file, steps_offset: 1, clip_sample: false });
+    expect(await forStableDiffusion(file)).toEqual({ ...file, steps_offset: 1, clip_sample: false });
     const euler = { _class_name: 'EulerDiscreteScheduler' };
-    expect(forStableDiffusion(euler)).toEqual({ ...euler, steps_offset: 1 });
+    expect(await forStableDiffusion(euler)).toEqual({ ...euler, steps_offset: 1 });
   });
+});
+
+test('those that are loaded later are the same', async () => {
+  const loaded = Object.entries(SCHEDULER_LOADERS).map(async ([name, { className, load }]) => {
+    const scheduler: SchedulerClass = await load();
+    expect(scheduler.className).toBe(className);
+    return [name, scheduler];
+  });
+  expect(Object.fromEntries(await Promise.all(loaded))).toEqual(SCHEDULERS);
 });
 
 describe.each(Object.entries<SchedulerClass>(SCHEDULERS))('%s', (_, scheduler) => {
   const { className } = scheduler;
 
-  test('is found by its class name, with the same settings', () => {
-    const made = schedulerFromConfig({ _class_name: className, steps_offset: 1 });
+  test('is found by its class name, with the same settings', async () => {
+    const made = await schedulerFromConfig({ _class_name: className, steps_offset: 1 });
     expect(made.config).toEqual(scheduler.fromConfig({ steps_offset: 1 }).config);
   });
 

@@ -3,4 +3,8 @@ import { kernelsFor } from '../../src/kernels/index.ts';
 import { MATRIX_SHAPES } from '../../src/kernels/matrix-shape.ts';
 
 /** All kernels, in order of preference. */
-export const ALL_KERNELS = await kernelsFor({ subgroupMatrices: MATRIX_SHAPES }, true);
+export const ALL_KERNELS = await kernelsFor({
+  traits: { software: true, subgroupMatrices: MATRIX_SHAPES },
+  int8: true,
+  without: [],
+});

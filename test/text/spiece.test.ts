@@ -26,13 +26,13 @@ test("gives the ids of transformers' tokenizer", async () => {
   expect(tokenizer.encode('a red fox').ids).toHaveLength(20);
 });
 
-test('needs no other file', () => {
-  const tokenizer = Tokenizer.fromFiles({ spieceModel: bytes });
+test('needs no other file', async () => {
+  const tokenizer = await Tokenizer.fromFiles({ spieceModel: bytes });
   const plain = rows.filter(([text]) => !text.includes('extra_id'));
   for (const [text, ids] of plain) expect(encode(tokenizer, text), JSON.stringify(text)).toEqual(ids);
 });
 
-test("normalises by a tokenizer.json's table, before what follows it there", () => {
+test("normalises by a tokenizer.json's table, before what follows it there", async () => {
   const { pieces, unknownId, charsmap } = readSentencePiece(bytes, 'spiece.model');
   const json = (table: string) =>
     JSON.stringify({
@@ -48,20 +48,21 @@ test("normalises by a tokenizer.json's table, before what follows it there", () 
       tokenizerJson: json(table),
       tokenizerConfig: '{"tokenizer_class": "T5Tokenizer"}',
     });
-  const tokenizer = make(Buffer.from(charsmap).toString('base64'));
+  const tokenizer = await make(Buffer.from(charsmap).toString('base64'));
   expect(tokenizer.tokenize('ﬁnds e\u0301 RED')).toEqual(tokenizer.tokenize('finds é red'));
-  expect(() => make('not base64!')).toThrow(ConfigError);
-  expect(() => make('AAAA')).toThrow(FileFormatError);
+  await expect(make('not base64!')).rejects.toThrow(ConfigError);
+  await expect(make('AAAA')).rejects.toThrow(FileFormatError);
 });
 
 describe('refuses', () => {
-  test('a repository without either file', () => {
-    expect(() => Tokenizer.fromFiles({ tokenizerConfig })).toThrow(NotFoundError);
+  test('a repository without either file', async () => {
+    await expect(Tokenizer.fromFiles({ tokenizerConfig })).rejects.toThrow(NotFoundError);
   });
 
-  test('another end token', () => {
+  test('another end token', async () => {
     const other = tokenizerConfig.replace('"eos_token": "</s>"', '"eos_token": "<end>"');
-    expect(() => Tokenizer.fromFiles({ spieceModel: bytes, tokenizerConfig: other })).toThrow(ConfigError);
+    const files = { spieceModel: bytes, tokenizerConfig: other };
+    await expect(Tokenizer.fromFiles(files)).rejects.toThrow(ConfigError);
   });
 
   test.each<[string, number[], RegExp]>([

@@ -3,6 +3,7 @@
  * rest is loaded when it is opened, which most pages with WebGPU never do.
  */
 
+import { later } from '../../later.ts';
 import { OptionError } from '../../errors.ts';
 import { checkOptionNames } from '../../option-names.ts';
 import type { BackendFactory } from '../backend.ts';
@@ -45,6 +46,6 @@ export function cpu(options: CpuOptions = {}): BackendFactory {
     });
   return {
     name: 'cpu',
-    open: async (opening) => (await import('./open.ts')).openCpu(options, opening),
+    open: async (opening) => (await later('the CPU', () => import('./open.ts'))).openCpu(options, opening),
   };
 }

@@ -127,7 +127,12 @@ export async function acquireDevice(options: WebGpuOptions = {}): Promise<OpenDe
     };
   }
   try {
-    const kernels = await kernelsFor(traits, options.int8 !== undefined);
+    const { int8, without } = options;
+    const kernels = await kernelsFor({
+      traits,
+      int8: int8 !== undefined,
+      without: without?.kernels ?? [],
+    });
     return new OpenDevice(device, adapter.info, found.gpu, { traits, kernels }, options.submitMs);
   } catch (error) {
     device.destroy();

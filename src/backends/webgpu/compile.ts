@@ -2,7 +2,9 @@
 
 import { GraphError, KernelError } from '../../errors.ts';
 import type { Place, Plan, PlannedDispatch } from '../../plan/plan.ts';
+import type { WeightPlacement } from '../../plan/stream.ts';
 import type { CompileOptions, CompileProgress, WeightStore } from '../backend.ts';
+import { later } from '../../later.ts';
 import { loadRequests } from '../weight-loading.ts';
 import type { OpenDevice } from './device.ts';
 import { BUFFER_USAGE } from './flags.ts';
@@ -12,7 +14,6 @@ import { WebGpuProgram } from './program.ts';
 import { planLaunches, record, type PlannedLaunch, type Recording, type WeightRange } from './recording.ts';
 import { targetName } from './target.ts';
 import { padded, sharedTensor, WebGpuTensor } from './tensor.ts';
-import { WeightStream } from './weight-stream.ts';
 import { plainOutputs, weightUses } from './weight-uses.ts';
 import { bufferBytes, requestKey, WebGpuWeights, type WeightRequest } from './weights.ts';
 
@@ -41,7 +42,11 @@ export async function compileProgram(
   const uses = weightUses(plan, planned);
   for (const { request } of uses.values()) weights.checkRequest(request);
   const { placement } = options;
-  const stream = placement && (await WeightStream.open({ device, plan, weights, uses, placement }));
+  const openStream = async (streamed: WeightPlacement) => {
+    const { WeightStream } = await later('budgets of memory', () => import('./weight-stream.ts'));
+    return WeightStream.open({ device, plan, weights, uses, placement: streamed });
+  };
+  const stream = placement && (await openStream(placement));
   const ownTensors: WebGpuTensor[] = [];
   const arena: GPUBuffer[] = [];
   const recordings: Recording[] = [];

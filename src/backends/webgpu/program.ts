@@ -10,11 +10,11 @@ import {
 } from '../plan-values.ts';
 import { OptionError } from '../../errors.ts';
 import { elementCount } from '../../kernels/kernel.ts';
+import { later } from '../../later.ts';
 import type { Place, Plan } from '../../plan/plan.ts';
 import type { DeviceTensor, DispatchTime, Program, RunTime } from '../backend.ts';
 import type { OpenDevice } from './device.ts';
 import { BUFFER_USAGE, MAP_READ } from './flags.ts';
-import { profileOnDevice, profileOnHost } from './profile.ts';
 import { cutRun, type Pace } from './pace.ts';
 import { encodeDispatches, type Recording } from './recording.ts';
 import { RunTimer } from './run-timer.ts';
@@ -161,6 +161,7 @@ export class WebGpuProgram implements Program {
         file: `plan "${this.plan.name}"`,
         remedy: 'Profile it without a budget of memory',
       });
+    const { profileOnDevice, profileOnHost } = await later('profiles', () => import('./profile.ts'));
     const times = await (device.hasTimestamps ? profileOnDevice : profileOnHost)(device, recording);
     device.check();
     return times;

@@ -21,6 +21,7 @@ import type { MergePlan } from '../../kernels/merge-low-rank.ts';
 import { decodeToF16, decodeToF32 } from '../../tensor/decode.ts';
 import { sum } from '../../plan/demand.ts';
 import type { WeightPlacement } from '../../plan/stream.ts';
+import { later } from '../../later.ts';
 import { DEVICE_DTYPE_BYTES, type FloatDType, type StoredDType } from '../../tensor/dtype.ts';
 import type { RefreshOptions, WeightReader, WeightStore } from '../backend.ts';
 import { checkWeight, isPartOf, lowRankSums, SharedLoads, weightName } from '../weight-loading.ts';
@@ -29,7 +30,7 @@ import { ByteGate } from './byte-gate.ts';
 import { BUFFER_USAGE } from './flags.ts';
 import { padded } from './tensor.ts';
 import { LARGE_BYTES, UploadQueue } from './uploads.ts';
-import { WeightMerger } from './weight-merge.ts';
+import type { WeightMerger } from './weight-merge.ts';
 import { WeightPacker } from './weight-packer.ts';
 import type { WeightStream } from './weight-stream.ts';
 
@@ -73,7 +74,8 @@ export class WebGpuWeights implements WeightStore {
   readonly #reader: WeightReader;
   readonly #buffers = new SharedLoads<GPUBuffer>();
   readonly #requests = new Map<string, WeightRequest>();
-  readonly #merger: WeightMerger;
+  /** There once adapters were added on the device. */
+  #merger: WeightMerger | undefined;
   readonly #uploads: UploadQueue;
   readonly #packer: WeightPacker;
   readonly #gate = new ByteGate(MAX_HELD_BYTES);
@@ -86,13 +88,12 @@ export class WebGpuWeights implements WeightStore {
   constructor(device: OpenDevice, reader: WeightReader) {
     this.device = device;
     this.#reader = reader;
-    this.#merger = new WeightMerger(device);
     this.#uploads = new UploadQueue(device);
     this.#packer = new WeightPacker(device, reader, this.#uploads);
   }
 
   get bytes(): number {
-    return this.#bytes + this.#merger.bytes;
+    return this.#bytes + (this.#merger?.bytes ?? 0);
   }
 
   /** Checks a request before anything is read; throws as `checkWeight` does. */
@@ -157,20 +158,21 @@ export class WebGpuWeights implements WeightStore {
         signal?.throwIfAborted();
         const buffer = await this.#buffers.get(key, () => this.#upload(request, signal));
         const sums = lowRankSums(request.weight, this.#reader);
-        const isMerged = keepBases && sums && (await this.#merger.add(key, request, sums, buffer, signal));
+        const isMerged =
+          keepBases && sums && (await (await this.#loadMerger()).add(key, request, sums, buffer, signal));
         if (!isMerged) await this.#rewrite(request, buffer, signal);
         if (!isMerged || sums?.every(({ terms }) => terms.length === 0)) plain.push(key);
       }
     });
     for (const stream of this.streams) await stream.refresh(names, signal);
-    await this.#merger.flush();
-    for (const key of plain) this.#merger.release(key);
+    await this.#merger?.flush();
+    for (const key of plain) this.#merger?.release(key);
   }
 
   forget(tensor: string): void {
     this.#uploads.submit();
     for (const [key, { weight }] of this.#requests)
-      if (isPartOf(weight, new Set([tensor]))) this.#merger.release(key);
+      if (isPartOf(weight, new Set([tensor]))) this.#merger?.release(key);
     this.#buffers.forget(tensor, (buffer) => {
       this.#bytes -= buffer.size;
       buffer.destroy();
@@ -180,10 +182,15 @@ export class WebGpuWeights implements WeightStore {
   dispose(): void {
     this.#uploads.submit();
     this.#buffers.clear((buffer) => buffer.destroy());
-    this.#merger.release();
+    this.#merger?.release();
     for (const slot of this.#slots) slot.destroy();
     this.#slots = [];
     this.#bytes = 0;
+  }
+
+  async #loadMerger(): Promise<WeightMerger> {
+    const { WeightMerger } = await later('LoRA files', () => import('./weight-merge.ts'));
+    return (this.#merger ??= new WeightMerger(this.device));
   }
 
   async #upload(request: WeightRequest, signal?: AbortSignal): Promise<GPUBuffer> {

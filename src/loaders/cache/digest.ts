@@ -1,12 +1,11 @@
 /** @file Digests: SHA-256 of what is in memory by WebCrypto, and the hashes by which the Hub names whole files. */
-import { sha1 } from '@noble/hashes/legacy.js';
-import { sha256 as streamingSha256 } from '@noble/hashes/sha2.js';
-import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js';
 import type { Bytes } from '../byte-source.ts';
+import { sha1Hasher, sha256Hasher } from './sha.ts';
 
 /** SHA-256 as hexadecimal digits. */
 export async function sha256(bytes: Bytes): Promise<string> {
-  return bytesToHex(new Uint8Array(await crypto.subtle.digest('SHA-256', bytes)));
+  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
 /** A hash that is fed a file piece by piece. */
@@ -24,10 +23,11 @@ export function hashOfVersion(version: string, size: number): FileHash | undefin
   const match = /^(?:(sha256):([0-9a-f]{64})|(git):([0-9a-f]{40}))$/.exec(version);
   if (match === null) return undefined;
   const expected = match[2] ?? match[4];
-  // WebCrypto has no hash that can be fed in pieces.
-  const hash = match[1] ? streamingSha256.create() : sha1.create().update(utf8ToBytes(`blob ${size}\0`));
+  const isGit = match[3] !== undefined;
+  const hash = isGit ? sha1Hasher() : sha256Hasher();
+  if (isGit) hash.update(new TextEncoder().encode(`blob ${size}\0`));
   return {
-    update: (bytes) => void hash.update(bytes),
-    matches: () => bytesToHex(hash.digest()) === expected,
+    update: (bytes) => hash.update(bytes),
+    matches: () => hash.digest() === expected,
   };
 }

@@ -37,7 +37,6 @@ export function controlResiduals(
   nets: readonly ControlStructure[],
   inputs: Omit<ControlNetInputs, 'image'>,
 ): ControlResiduals[] {
-  if (nets.length === 0) return [];
   const [batch = 1, height = 1, width = 1] = b.shapeOf(inputs.sample);
   const counts = nets.map(({ config }) => residualCount(config));
   const columns = counts.reduce((sum, count) => sum + count, 0);

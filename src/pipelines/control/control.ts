@@ -2,7 +2,7 @@
 
 import type { ControlNetConfig } from '../../loaders/configs/controlnet.ts';
 import type { ControlStructure } from './control-graph.ts';
-import { CONTROL_OPTIONS, type ControlOptions } from './control-options.ts';
+import type { CONTROL_OPTIONS, ControlOptions } from './control-options.ts';
 import type { CallOptions } from '../options/call-options.ts';
 import { readControlImage, type PixelSource, type Task } from '../options/image-options.ts';
 import { refuse } from '../options/checks.ts';
@@ -33,25 +33,19 @@ function poolsPromptOnly(kind: Task['kind'], xl: boolean, perturbed: boolean): b
 }
 
 /**
- * The control of a call; undefined where no picture asks for it.
+ * The control of a call; undefined where every net's picture is null.
+ * @param given an option that was given
  * @param nets the nets that the pipeline was loaded with
  * @throws OptionError naming the option
  */
 export function readControl(
   options: ControlOptions & Pick<CallOptions, 'pagScale'>,
+  given: string,
   nets: readonly ControlNetConfig[],
   task: Task,
   xl: boolean,
 ): Control | undefined {
   const { controlImage, guessMode = false, pagScale = 0 } = options;
-  const [given] = CONTROL_OPTIONS.filter((name) => options[name] !== undefined);
-  if (given === undefined) return undefined;
-  if (nets.length === 0)
-    refuse(
-      given,
-      'the pipeline was loaded without a ControlNet',
-      'Load it with fromPretrained(model, { controlnet })',
-    );
   if (controlImage === undefined)
     refuse(
       'controlImage',

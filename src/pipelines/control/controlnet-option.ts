@@ -1,6 +1,6 @@
-/** @file What ControlNets must have in common with the UNet and the VAE beside them, and that there is a UNet. */
+/** @file What ControlNets must have in common with the UNet and the VAE beside them. */
 
-import { ConfigError, OptionError } from '../../errors.ts';
+import { ConfigError } from '../../errors.ts';
 import type { UNet2DConditionConfig } from '../../loaders/configs/unet.ts';
 import type { StandaloneControlNet } from '../../loaders/single-file/standalone-controlnet.ts';
 import { skipChannels } from '../../models/blocks/unet-encoder.ts';
@@ -47,14 +47,5 @@ export function checkFitsVae({ config, file }: NetConfig, scaleFactor: number): 
       file,
       field: 'conditioning_embedding_out_channels',
       remedy: FITTING,
-    });
-}
-
-/** Throws OptionError where ControlNets are to be put beside a transformer. */
-export function refuseControlNets(nets: readonly unknown[], model: string): void {
-  if (nets.length > 0)
-    throw new OptionError(`ControlNets are for UNets, and ${model} has a transformer`, {
-      field: 'controlnet',
-      remedy: 'Leave it out, or use a Stable Diffusion model',
     });
 }

@@ -5,17 +5,17 @@
 import { GraphBuilder } from '../../graph/builder.ts';
 import type { Graph } from '../../graph/graph.ts';
 import type { ValueId } from '../../graph/op.ts';
-import type { PixArtTransformerConfig } from '../../loaders/configs/pixart-transformer.ts';
 import type { UNet2DConditionConfig } from '../../loaders/configs/unet.ts';
 import type { FreeUScales } from '../../models/blocks/unet-blocks.ts';
-import { pixArtTransformer, positionShape, sizeInputs } from '../../models/pixart-transformer.ts';
 import { unet2DCondition } from '../../models/unet2d-condition.ts';
-import { coefficientColumns } from '../../schedulers/coefficients.ts';
-import { REPAINT_SLOTS } from '../../schedulers/repaint.ts';
+import { coefficientColumns, REPAINT_SLOTS } from '../../schedulers/coefficients.ts';
 import { mulDims, symbol } from '../../tensor/shape.ts';
-import { controlResiduals, type ControlStructure } from '../control/control-graph.ts';
+import type { ControlStructure } from '../control/control-graph.ts';
+import { CONTROL } from '../control/control-part.ts';
+import { PIXART } from '../families/pixart-part.ts';
 import { guidanceRows, type GuidanceKinds } from '../guidance/guidance-rows.ts';
-import { imagePrompts, type ImagePromptStructure } from '../ip-adapter/image-prompt-graph.ts';
+import { IMAGE_PROMPTS } from '../ip-adapter/image-prompts-part.ts';
+import type { ImagePromptStructure } from '../ip-adapter/image-prompt-graph.ts';
 import { foldPerturbed, PERTURBED_ROWS } from '../guidance/perturbed-graph.ts';
 import { isPixArt, latentGranularity, latentModelOf, type DenoiserConfig } from './denoiser-config.ts';
 
@@ -87,7 +87,7 @@ export function denoiseGraph(config: DenoiserConfig, structure: DenoiseStructure
   const text = b.input('encoder_hidden_states', [batch, tokens, config.crossAttentionDim], 'float', 'prompt');
   const inputs = { timestep, encoderHiddenStates: text, sample };
   const output = isPixArt(config)
-    ? pixArtOutput(b, config, inputs)
+    ? PIXART.loaded.pixArtOutput(b, config, inputs)
     : unetOutput(b, config, { ...inputs, scaled }, structure);
   const blocks = guided && perturbed ? foldPerturbed(b, output, images) : output;
   const guidedOutput =
@@ -109,7 +109,7 @@ export function denoiseGraph(config: DenoiserConfig, structure: DenoiseStructure
 }
 
 /** What both kinds of networks read. */
-interface NetworkInputs {
+export interface NetworkInputs {
   readonly sample: ValueId;
   readonly timestep: ValueId;
   readonly encoderHiddenStates: ValueId;
@@ -150,10 +150,12 @@ function unetOutput(
   return unet2DCondition(b, config, {
     ...shared,
     sample,
-    control: controlResiduals(b, controls, { ...shared, sample: scaled }),
+    ...(controls.length > 0 && {
+      control: CONTROL.loaded.controlResiduals(b, controls, { ...shared, sample: scaled }),
+    }),
     freeU,
     extras: {
-      images: imagePrompts(b, config, prompts, batch),
+      images: prompts.length > 0 ? IMAGE_PROMPTS.loaded.imagePrompts(b, config, prompts, batch) : new Map(),
       ...(perturbed && {
         perturbed: {
           blocks: new Set(perturbed),
@@ -168,20 +170,4 @@ function unetOutput(
       classLabels: b.input('class_labels', [batch], 'i32', 'prompt'),
     }),
   });
-}
-
-/** What PixArt's transformer predicts, without a variance; its other inputs are declared here. */
-function pixArtOutput(b: GraphBuilder, config: PixArtTransformerConfig, inputs: NetworkInputs): ValueId {
-  const [batch, height, width] = b.shapeOf(inputs.sample);
-  const [, tokens] = b.shapeOf(inputs.encoderHiddenStates);
-  const output = pixArtTransformer(b, config, {
-    ...inputs,
-    encoderAttentionBias: b.input('encoder_attention_bias', [batch, tokens, 1, 1], 'float', 'prompt'),
-    positions: b.input('pos_embed', positionShape(config, height, width), 'float', 'prompt'),
-    ...(config.useAdditionalConditions && { added: sizeInputs(b, batch) }),
-  });
-  const { inChannels: length, outChannels } = config;
-  return outChannels === length
-    ? output
-    : b.op('sliceChannels', 'noise_pred', { x: output }, { start: 0, length });
 }

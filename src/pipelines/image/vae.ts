@@ -7,14 +7,15 @@ import type { Size } from '../../image/resize.ts';
 import type { AutoencoderKLConfig } from '../../loaders/configs/autoencoder-kl.ts';
 import type { AutoencoderTinyConfig } from '../../loaders/configs/autoencoder-tiny.ts';
 import { buildAutoencoderKLDecoder, buildAutoencoderKLEncoder } from '../../models/autoencoder-kl.ts';
-import { buildAutoencoderTinyDecoder, buildAutoencoderTinyEncoder } from '../../models/autoencoder-tiny.ts';
+import { later } from '../../later.ts';
 import { toNchw, toNhwc, type ImageShape } from '../../tensor/layout.ts';
 import { stack } from '../prompt/conditioning.ts';
 import { unlessAborted } from '../../unless-aborted.ts';
 import { eitherOf, type PlanDemand } from '../../plan/demand.ts';
 import type { PhaseOption } from '../../plan/residency.ts';
 import { RecentCache, type Network, type ProgramOptions } from '../network.ts';
-import { inTiles, tileSizes, type Plane, type Tiling } from './vae-tiles.ts';
+import { TINY_VAE } from './tiny-vae-part.ts';
+import { tileSizes, type Plane, type Tiling } from './vae-tiling.ts';
 
 /** A VAE's class and configuration. */
 export type VaeConfig =
@@ -35,14 +36,15 @@ export interface EncodedImages {
   readonly std?: Float32Array;
 }
 
-/** A VAE's halves. */
+/** A VAE's halves; of an AutoencoderTiny once `TINY_VAE` is loaded. */
 export function vaeGraphs({ className, config }: VaeConfig): {
   readonly encoder: Graph;
   readonly decoder: Graph;
 } {
-  return className === 'AutoencoderKL'
-    ? { encoder: buildAutoencoderKLEncoder(config), decoder: buildAutoencoderKLDecoder(config) }
-    : { encoder: buildAutoencoderTinyEncoder(config), decoder: buildAutoencoderTinyDecoder(config) };
+  if (className === 'AutoencoderKL')
+    return { encoder: buildAutoencoderKLEncoder(config), decoder: buildAutoencoderKLDecoder(config) };
+  const { buildAutoencoderTinyDecoder, buildAutoencoderTinyEncoder } = TINY_VAE.loaded;
+  return { encoder: buildAutoencoderTinyEncoder(config), decoder: buildAutoencoderTinyDecoder(config) };
 }
 
 /** What users may set on a pipeline's VAE; the names are diffusers'. */
@@ -61,6 +63,8 @@ export interface VaeSettings {
   /** From now on a batch goes through it at once. */
   disableSlicing(): void;
 }
+
+const loadTiles = () => later('tiles', () => import('./vae-tiles.ts'));
 
 /** AutoencoderTiny's tiles, in pixels. */
 const TINY_TILE = 512;
@@ -218,7 +222,9 @@ export class Vae implements VaeSettings {
       const plane = { height, width, channels, data };
       planes.push(
         ...(tiled
-          ? await inTiles(plane, tiling, async (tile) => [await decodeBatch(tile.data, tile)])
+          ? await (
+              await loadTiles()
+            ).inTiles(plane, tiling, async (tile) => [await decodeBatch(tile.data, tile)])
           : [await decodeBatch(data, plane)]),
       );
     }
@@ -258,7 +264,9 @@ export class Vae implements VaeSettings {
     const length = height * width * channels;
     for (let image = 0; image < count; image++) {
       const plane = { height, width, channels, data: data.subarray(image * length, (image + 1) * length) };
-      const [mean, logvar] = tiled ? await inTiles(plane, tiling, encodePlane) : await encodePlane(plane);
+      const [mean, logvar] = tiled
+        ? await (await loadTiles()).inTiles(plane, tiling, encodePlane)
+        : await encodePlane(plane);
       means.push(toNchw(mean.data, shape));
       const std = logvar?.data.map((value) => Math.exp(0.5 * Math.min(Math.max(value, -30), 20)));
       if (std) deviations.push(toNchw(std, shape));

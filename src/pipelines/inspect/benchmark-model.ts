@@ -2,17 +2,18 @@
 
 import type { Backend } from '../../backends/backend.ts';
 import { parseAutoencoderKLConfig } from '../../loaders/configs/autoencoder-kl.ts';
-import { parseAutoencoderTinyConfig } from '../../loaders/configs/autoencoder-tiny.ts';
 import { parseControlNetConfig, type ControlNetConfig } from '../../loaders/configs/controlnet.ts';
 import { parsePixArtTransformerConfig } from '../../loaders/configs/pixart-transformer.ts';
 import { parseUNet2DConditionConfig, type UNet2DConditionConfig } from '../../loaders/configs/unet.ts';
 import { readJson, type ModelSource } from '../../loaders/model-source.ts';
-import { checkFitsUNet, refuseControlNets } from '../control/controlnet-option.ts';
+import { checkFitsUNet } from '../control/controlnet-option.ts';
+import { refuseControlNets } from '../control/refuse-controlnets.ts';
 import type { NetworkBenchmark, TimingOptions } from './benchmark.ts';
 import { benchmarkUNet } from './benchmark-unet.ts';
 import { isPixArt, latentModelOf, type DenoiserConfig } from '../denoise/denoiser-config.ts';
 import { MAX_SEQUENCE_LENGTH } from '../families/pixart-alpha.ts';
 import { benchmarkVae } from './benchmark-vae.ts';
+import { TINY_VAE } from '../image/tiny-vae-part.ts';
 import type { VaeConfig } from '../image/vae.ts';
 
 /** Pixels of a latent along each side, in every Stable Diffusion. */
@@ -90,6 +91,9 @@ async function readVaeConfig(source: ModelSource, signal?: AbortSignal): Promise
   const isTiny =
     typeof json === 'object' && json !== null && Reflect.get(json, '_class_name') === 'AutoencoderTiny';
   return isTiny
-    ? { className: 'AutoencoderTiny', config: parseAutoencoderTinyConfig(json, context) }
+    ? {
+        className: 'AutoencoderTiny',
+        config: (await TINY_VAE.load()).parseAutoencoderTinyConfig(json, context),
+      }
     : { className: 'AutoencoderKL', config: parseAutoencoderKLConfig(json, context) };
 }

@@ -6,6 +6,8 @@ import { buildControlNet, conditioningFactor, residualCount } from '../../models
 import { buildPixArtTransformer, positionEmbedding } from '../../models/pixart-transformer.ts';
 import { buildUNet2DCondition } from '../../models/unet2d-condition.ts';
 import { CONTROL_SCALES, controlImageInput, controlPath } from '../control/control-graph.ts';
+import { CONTROL } from '../control/control-part.ts';
+import { PIXART } from '../families/pixart-part.ts';
 import { memoryOf, timeProgram, type NetworkBenchmark, type TimingOptions } from './benchmark.ts';
 import type { DenoiseSession } from '../denoise/denoise-programs.ts';
 import { Denoiser } from '../denoise/denoiser.ts';
@@ -34,6 +36,8 @@ export async function benchmarkUNet(
   config: DenoiserConfig,
   options: UNetBenchmarkOptions,
 ): Promise<NetworkBenchmark> {
+  if (isPixArt(config)) await PIXART.load();
+  else await CONTROL.load();
   const {
     batch,
     dtype,

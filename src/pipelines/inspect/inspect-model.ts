@@ -18,6 +18,7 @@ import { isPixArt, latentModelOf, type DenoiserConfig } from '../denoise/denoise
 import { inspectDenoiser, inspectNetwork, type NetworkReport } from './inspect.ts';
 import type { ComponentName } from '../load/placement.ts';
 import { MAX_SEQUENCE_LENGTH } from '../families/pixart-alpha.ts';
+import { PIXART } from '../families/pixart-part.ts';
 
 /** What a model is made of. */
 export interface ModelReport {
@@ -63,6 +64,7 @@ export async function inspectModel(source: ModelSource, options: InspectOptions)
     ? await read('transformer/config.json', parsePixArtTransformerConfig)
     : await read('unet/config.json', parseUNet2DConditionConfig);
   const alone = isTransformer ? 'PixArtTransformer2DModel' : 'UNet2DConditionModel';
+  if (isPixArt(config)) await PIXART.load();
   const networks: NetworkReport[] = [];
 
   for (const suffix of ['', '_2'] as const) {

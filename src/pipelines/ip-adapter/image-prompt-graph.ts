@@ -51,7 +51,6 @@ export function imagePrompts(
   batch: Dim,
 ): Map<string, ImageAttention[]> {
   const attentions = new Map<string, ImageAttention[]>();
-  if (prompts.length === 0) return attentions;
   const blocks = transformerBlocks(unet).length;
   const scales = b.input(IMAGE_SCALES, [batch, prompts.length * blocks], 'f32', 'prompt');
   prompts.forEach(({ adapter, index, images, sequence, masked }, i) => {

@@ -4,15 +4,13 @@
  */
 
 import type { Backend } from '../../backends/backend.ts';
-import { OptionError } from '../../errors.ts';
 import type { UNet2DConditionConfig } from '../../loaders/configs/unet.ts';
 import type { Size } from '../../image/resize.ts';
 import type { WeightSource } from '../../loaders/weight-source.ts';
-import { transformerBlocks } from '../../models/unet-layers.ts';
 import type { AddedFileSource } from '../load/added-file.ts';
-import { blockWeights, readNumber, type UNetAdapterWeights } from './block-weights.ts';
+import type { UNetAdapterWeights } from './block-weights.ts';
 import type { Platform } from '../load/from-pretrained.ts';
-import { adapterPath } from './image-prompt-graph.ts';
+import { IMAGE_PROMPTS } from './image-prompts-part.ts';
 import type { ComponentDType } from '../load/load-network.ts';
 import { refuse } from '../options/checks.ts';
 import { IMAGE_PROMPT_OPTIONS, type ImagePromptOptions } from './image-prompt-options.ts';
@@ -117,7 +115,10 @@ export class IpAdapters {
     return {
       loadIpAdapter: (source, options = {}) => this.#load(source, options),
       setIpAdapterScale: (scale) => {
-        this.#state = { ...this.#state, scales: this.#readScales(scale) };
+        const { adapters } = this.#state;
+        if (adapters.length === 0) refuse('scale', 'no IP-Adapter is loaded', 'Load one with loadIpAdapter');
+        const scales = IMAGE_PROMPTS.loaded.readScales(scale, adapters.length, this.#host.unet);
+        this.#state = { ...this.#state, scales };
       },
       unloadIpAdapter: () => this.#become(NONE),
     };
@@ -131,33 +132,12 @@ export class IpAdapters {
     source: AddedFileSource | readonly AddedFileSource[],
     options: LoadIpAdapterOptions,
   ): Promise<void> {
-    // What only image prompts need is loaded with the first adapter.
-    const { openIpAdapters, readImagePrompts } = await import('./open-ip-adapters.ts');
+    const { openIpAdapters, readImagePrompts, transformerBlocks } = await IMAGE_PROMPTS.load();
     const opened = await openIpAdapters(this.#host, source, options);
     const blocks = transformerBlocks(this.#host.unet);
     const ones = blocks.map(() => 1);
     const scales = opened.adapters.map(() => ones);
     await this.#become({ ...opened, blocks, scales, read: readImagePrompts });
-  }
-
-  /** Scales by transformer block, as diffusers sets them. */
-  #readScales(scale: unknown): number[][] {
-    const { adapters } = this.#state;
-    const field = 'scale';
-    const list: readonly unknown[] = Array.isArray(scale) ? scale : [scale];
-    if (list.length !== adapters.length)
-      throw new OptionError(`there are ${list.length} scales for ${adapters.length} IP-Adapters`, {
-        field,
-        remedy: adapters.length === 0 ? 'Load one with loadIpAdapter' : 'Give a scale for each, as a list',
-      });
-    const blocks = transformerBlocks(this.#host.unet).map(({ path }) =>
-      path.slice(0, path.indexOf('.transformer_blocks')),
-    );
-    return list.map((one) => {
-      if (typeof one !== 'object') return blocks.map(() => readNumber(field, one));
-      const weights = blockWeights(field, one, new Set(blocks), 0);
-      return blocks.map((path) => weights.get(path) ?? 0);
-    });
   }
 
   #become(state: State): Promise<void> {
@@ -167,16 +147,17 @@ export class IpAdapters {
 
   #mount(state: State): void {
     const { mounts, forget, residency } = this.#host;
+    const pathOf = (adapter: number): string => IMAGE_PROMPTS.loaded.adapterPath(adapter);
     const before = this.#mounted;
     this.#mounted = state;
-    forget(before.files.flatMap(({ tensors }, i) => tensors.map((name) => `${adapterPath(i)}.${name}`)));
+    forget(before.files.flatMap(({ tensors }, i) => tensors.map((name) => `${pathOf(i)}.${name}`)));
     before.files.forEach(({ file }, i) => {
-      mounts.delete(adapterPath(i));
+      mounts.delete(pathOf(i));
       void file.close();
     });
     if (before.encoder) residency?.remove(before.encoder);
     before.encoder?.dispose();
     if (state.encoder) residency?.add(state.encoder);
-    state.files.forEach(({ file }, i) => mounts.set(adapterPath(i), file));
+    state.files.forEach(({ file }, i) => mounts.set(pathOf(i), file));
   }
 }

@@ -14,7 +14,10 @@ import { type ImageEncoder, loadImageEncoder } from './image-encoder.ts';
 import { IP_ADAPTER_FILE } from './ip-adapter-source.ts';
 import type { IpAdapterHost, LoadIpAdapterOptions } from './ip-adapters.ts';
 
+export { readScales } from './adapter-scales.ts';
+export { adapterPath, imagePrompts } from './image-prompt-graph.ts';
 export { readImagePrompts } from './image-prompts.ts';
+export { transformerBlocks } from '../../models/unet-layers.ts';
 
 const OPTIONS = [
   'weightName',

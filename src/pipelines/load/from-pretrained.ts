@@ -14,7 +14,7 @@ import type { DTypeOption, LoadPipelineOptions } from './loaded-pipeline.ts';
 import { loadPipeline } from './load-pipeline.ts';
 import { openBackend } from './open-backend.ts';
 import { Placement, type ComponentName } from './placement.ts';
-import type { MemoryOption } from '../memory/memory-option.ts';
+import type { MemoryBudget, MemoryOption } from '../memory/memory-option.ts';
 import type { ProgressListener } from '../progress.ts';
 
 /** Options of `fromPretrained`. */
@@ -105,6 +105,11 @@ async function placeComponents(
   return new Placement(() => backend);
 }
 
+async function readMemory(option: MemoryOption): Promise<MemoryBudget | undefined> {
+  const { readMemoryOption } = await later('budgets of memory', () => import('../memory/memory-option.ts'));
+  return readMemoryOption(option);
+}
+
 /** Opens backends and loads a model onto them. */
 export async function startPipeline(
   platform: Platform,
@@ -113,22 +118,18 @@ export async function startPipeline(
   notices: string[],
 ): Promise<Pipeline> {
   const { signal, variant, dtype, onProgress } = options;
-  const memory =
-    options.memory === undefined
-      ? undefined
-      : (await later('memory budgets', () => import('../memory/memory-option.ts'))).readMemoryOption(
-          options.memory,
-        );
+  const memory = options.memory === undefined ? undefined : await readMemory(options.memory);
   const onNotice = (notice: string): void => void notices.push(notice);
-  // What most calls do without is loaded with the options that ask for it.
   const vae =
     options.vae &&
-    (await (await import('./vae-option.ts')).openVae(platform, options.vae, options, onNotice));
+    (await (
+      await later('other VAEs', () => import('./vae-option.ts'))
+    ).openVae(platform, options.vae, options, onNotice));
   let placement: Placement | undefined;
   let controlnets: readonly StandaloneControlNet[] = [];
   try {
     if (options.controlnet !== undefined) {
-      const { openControlNets } = await import('../control/open-controlnets.ts');
+      const { openControlNets } = await later('ControlNets', () => import('../control/open-controlnets.ts'));
       controlnets = await openControlNets(platform, options, onNotice);
     }
     placement = await placeComponents(platform, options, onNotice);
@@ -141,7 +142,10 @@ export async function startPipeline(
       ...(signal && { signal }),
     };
     const whole = vae
-      ? (await import('../../loaders/single-file/standalone-vae.ts')).withVae(model, vae)
+      ? (await later('other VAEs', () => import('../../loaders/single-file/standalone-vae.ts'))).withVae(
+          model,
+          vae,
+        )
       : model;
     const loaded = await loadPipeline(whole, placement, load);
     if (options.componentBackends?.textEncoder2 && !loaded.networks.has('text_encoder_2'))

@@ -4,6 +4,7 @@ import { ConfigError } from '../../errors.ts';
 import { parseCLIPTextConfig } from '../../loaders/configs/clip-text.ts';
 import type { ModelIndex } from '../../loaders/configs/model-index.ts';
 import type { UNet2DConditionConfig } from '../../loaders/configs/unet.ts';
+import { later } from '../../later.ts';
 import { buildCLIPText, clipTextAliases } from '../../models/clip-text.ts';
 import { Tokenizer } from '../../text/tokenizer.ts';
 import { AddedVectors } from '../prompt/added-vectors.ts';
@@ -41,8 +42,10 @@ export async function loadConditioner(
   unet: DenoiserConfig,
   vae: Vae,
 ): Promise<Conditioner> {
-  // Pages that draw with other models do without T5.
-  if (isPixArt(unet)) return (await import('./load-pixart-text.ts')).loadPixArtConditioner(loader, unet, vae);
+  if (isPixArt(unet)) {
+    const { loadPixArtConditioner } = await later('PixArt', () => import('./load-pixart-text.ts'));
+    return loadPixArtConditioner(loader, unet, vae);
+  }
   if (index.className !== 'StableDiffusionXLPipeline')
     return new StableDiffusionConditioner(await loadTextEncoder(loader, '', false));
   const first = index.components.has('text_encoder') ? [await loadTextEncoder(loader, '', false)] : [];

@@ -2,19 +2,15 @@
 
 import { ConfigError } from '../../errors.ts';
 import type { ModelIndex, PipelineClass } from '../../loaders/configs/model-index.ts';
-import {
-  parsePixArtTransformerConfig,
-  type PixArtTransformerConfig,
-} from '../../loaders/configs/pixart-transformer.ts';
+import type { PixArtTransformerConfig } from '../../loaders/configs/pixart-transformer.ts';
 import { parseUNet2DConditionConfig, type UNet2DConditionConfig } from '../../loaders/configs/unet.ts';
 import { joinWeights } from '../../loaders/joined-weights.ts';
 import type { StandaloneControlNet } from '../../loaders/single-file/standalone-controlnet.ts';
-import { buildControlNet } from '../../models/controlnet.ts';
-import { buildPixArtTransformer } from '../../models/pixart-transformer.ts';
 import { buildUNet2DCondition } from '../../models/unet2d-condition.ts';
-import { checkFitsUNet } from '../control/controlnet-option.ts';
-import { controlPath } from '../control/control-graph.ts';
+import { later } from '../../later.ts';
+import { CONTROL } from '../control/control-part.ts';
 import { Denoiser } from '../denoise/denoiser.ts';
+import { PIXART } from '../families/pixart-part.ts';
 import { isInpaintingUNet, isUpscalingUNet } from '../options/image-options.ts';
 import { loadNetwork } from './load-network.ts';
 import type { ComponentLoader } from './component-loader.ts';
@@ -37,7 +33,10 @@ export async function loadControlNets(
     ...(signal && { signal }),
     ...(variant !== undefined && { variant }),
   };
-  const { controlNetFromModel } = await import('../../loaders/single-file/standalone-controlnet.ts');
+  const { controlNetFromModel } = await later(
+    'ControlNets',
+    () => import('../../loaders/single-file/standalone-controlnet.ts'),
+  );
   add(await controlNetFromModel(loader.source, 'controlnet', options));
   const nextFolder = (): string => `controlnet_${nets.length}`;
   while (
@@ -67,14 +66,18 @@ export async function loadUNet(
       field: 'in_channels',
       remedy: 'Use a model for text-to-image, inpainting or upscaling; InstructPix2Pix is not supported',
     });
-  for (const net of nets) checkFitsUNet(net, config);
-  nets.forEach(({ weights }, i) => loader.besideUNet.set(controlPath(i), weights));
+  if (nets.length > 0) await CONTROL.load();
+  for (const net of nets) CONTROL.loaded.checkFitsUNet(net, config);
+  nets.forEach(({ weights }, i) => loader.besideUNet.set(CONTROL.loaded.controlPath(i), weights));
   const paths = [...loader.besideUNet.keys()];
   const network = loadNetwork(
     'unet',
     loader.placement.of('unet'),
     joinWeights(await loader.weights('unet'), loader.besideUNet),
-    [buildUNet2DCondition(config), ...nets.map((net, i) => buildControlNet(net.config, controlPath(i)))],
+    [
+      buildUNet2DCondition(config),
+      ...nets.map((net, i) => CONTROL.loaded.buildControlNet(net.config, CONTROL.loaded.controlPath(i))),
+    ],
     {
       dtype: loader.dtypeOf('unet'),
       counts: (tensor) => !paths.some((path) => tensor.startsWith(`${path}.`)),
@@ -89,6 +92,7 @@ export async function loadTransformer(
   loader: ComponentLoader,
 ): Promise<{ readonly config: PixArtTransformerConfig; readonly denoiser: Denoiser }> {
   const folder = 'transformer';
+  const { buildPixArtTransformer, parsePixArtTransformerConfig } = await PIXART.load();
   const config = await loader.json(`${folder}/config.json`, parsePixArtTransformerConfig);
   const network = await loader.network(folder, [buildPixArtTransformer(config)], loader.dtypeOf('unet'));
   return { config, denoiser: loader.keep(new Denoiser(network, config)) };

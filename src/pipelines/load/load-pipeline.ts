@@ -4,9 +4,10 @@ import { ConfigError } from '../../errors.ts';
 import { later } from '../../later.ts';
 import { parseModelIndex, type ModelIndex, type PipelineClass } from '../../loaders/configs/model-index.ts';
 import type { ModelSource } from '../../loaders/model-source.ts';
-import { forStableDiffusion, schedulerFromConfig } from '../../schedulers/index.ts';
+import { forStableDiffusion, schedulerFromConfig } from '../../schedulers/load.ts';
 import type { Scheduler } from '../../schedulers/scheduler.ts';
-import { checkFitsVae, refuseControlNets } from '../control/controlnet-option.ts';
+import { CONTROL } from '../control/control-part.ts';
+import { refuseControlNets } from '../control/refuse-controlnets.ts';
 import { latentGranularity, latentModelOf, isPixArt } from '../denoise/denoiser-config.ts';
 import { parseRecommendedSettings, type RecommendedSettings } from './recommended-settings.ts';
 import type { Component } from '../memory/device-residency.ts';
@@ -39,11 +40,13 @@ async function readScheduler(
   className: PipelineClass,
   folder = 'scheduler',
 ): Promise<Scheduler> {
-  return loader.json(`${folder}/scheduler_config.json`, (json, { file }) =>
-    schedulerFromConfig(
-      className === 'StableDiffusionPipeline' ? forStableDiffusion(json, file) : json,
-      file,
-    ),
+  const { json, file } = await loader.json(
+    `${folder}/scheduler_config.json`,
+    (content: unknown, context) => ({ json: content, file: context.file }),
+  );
+  return schedulerFromConfig(
+    className === 'StableDiffusionPipeline' ? await forStableDiffusion(json, file) : json,
+    file,
   );
 }
 
@@ -103,7 +106,7 @@ export async function loadPipeline(
         },
       );
     const conditioner = await loadConditioner(loader, index, config, vae);
-    for (const net of nets) checkFitsVae(net, vae.scaleFactor);
+    for (const net of nets) CONTROL.loaded.checkFitsVae(net, vae.scaleFactor);
     const { notices, networks, besideUNet, dispose } = loader;
     const components: readonly Component[] = [...conditioner.components, denoiser, vae];
     const residency = options.memory && (await openResidency(options.memory, placement, components, notices));

@@ -1,14 +1,20 @@
 /** @file Loads the VAE of a pipeline. */
 
 import { parseAutoencoderKLConfig } from '../../loaders/configs/autoencoder-kl.ts';
-import { parseAutoencoderTinyConfig } from '../../loaders/configs/autoencoder-tiny.ts';
+import type { AutoencoderTinyConfig } from '../../loaders/configs/autoencoder-tiny.ts';
 import type { PipelineClass } from '../../loaders/configs/model-index.ts';
 import { autoencoderKLAliases } from '../../models/autoencoder-kl.ts';
+import { TINY_VAE } from '../image/tiny-vae-part.ts';
 import { Vae, vaeGraphs, type VaeConfig } from '../image/vae.ts';
 import type { ComponentLoader } from './component-loader.ts';
 
 /** Pipelines that decode in f32 where the VAE's `force_upcast` says so; diffusers' others do not look at it. */
 const UPCASTING: readonly PipelineClass[] = ['StableDiffusionXLPipeline', 'StableDiffusionUpscalePipeline'];
+
+async function loadTinyConfig(loader: ComponentLoader): Promise<AutoencoderTinyConfig> {
+  const { parseAutoencoderTinyConfig } = await TINY_VAE.load();
+  return loader.json('vae/config.json', parseAutoencoderTinyConfig);
+}
 
 /** An AutoencoderKL or an AutoencoderTiny. */
 export async function loadVae(
@@ -19,7 +25,7 @@ export async function loadVae(
 ): Promise<Vae> {
   const kind: VaeConfig =
     className === 'AutoencoderTiny'
-      ? { className, config: await loader.json('vae/config.json', parseAutoencoderTinyConfig) }
+      ? { className, config: await loadTinyConfig(loader) }
       : {
           className,
           config: {

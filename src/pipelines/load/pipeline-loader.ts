@@ -1,6 +1,7 @@
 /** @file `DiffusionPipeline`: the two ways to load a pipeline, for a platform. */
 
 import type { ByteSource } from '../../loaders/byte-source.ts';
+import { later } from '../../later.ts';
 import type { ModelSource } from '../../loaders/model-source.ts';
 import type { DiffusionPipeline } from '../diffusion-pipeline.ts';
 import { fromPretrainedOn, type FromPretrainedOptions, type Platform } from './from-pretrained.ts';
@@ -36,8 +37,9 @@ export interface PipelineLoader {
 export function pipelineLoader(platform: Platform): PipelineLoader {
   return {
     fromPretrained: fromPretrainedOn(platform),
-    // Most pages never read a checkpoint, and need not load how.
     fromSingleFile: async (source, options) =>
-      (await import('./from-single-file.ts')).fromSingleFileOn(platform)(source, options),
+      (await later('single-file checkpoints', () => import('./from-single-file.ts'))).fromSingleFileOn(
+        platform,
+      )(source, options),
   };
 }

@@ -12,20 +12,11 @@ import type { Platform } from '../load/from-pretrained.ts';
 import type { Network } from '../network.ts';
 import { checkOptionNames } from '../../option-names.ts';
 import type { ProgressListener } from '../progress.ts';
-import {
-  activeAdapters,
-  checkAdapterNames,
-  layersOf,
-  NO_ADAPTERS,
-  withActive,
-  withAlsoActive,
-  withAdapter,
-  withoutAdapters,
-  type AdapterState,
-} from './adapter-state.ts';
-import { readAdapterWeight, type AdapterWeight } from './adapter-weights.ts';
-import { type AddedFileSource, type FindFileOptions, openAddedFile } from '../load/added-file.ts';
-import { LORA_FILE, openAdapterConfig } from './lora-source.ts';
+import { activeAdapters, checkAdapterNames, NO_ADAPTERS, type AdapterState } from './adapter-state.ts';
+import type { LayersByTensor } from './adapted-reader.ts';
+import type { AdapterWeight } from './adapter-weights.ts';
+import type { AddedFileSource, FindFileOptions } from '../load/added-file.ts';
+import { LORA } from './lora-part.ts';
 
 /** Options of `loadLoraWeights`. */
 export interface LoadLoraOptions extends FindFileOptions {
@@ -104,6 +95,13 @@ export interface LoraHost {
   enqueue(work: () => Promise<void>): Promise<void>;
 }
 
+const NO_LAYERS: LayersByTensor = new Map();
+
+/** Whether there are no adapters, and nothing of them needs to be loaded. */
+function isEmpty({ adapters }: AdapterState): boolean {
+  return adapters.size === 0;
+}
+
 /** A pipeline's adapters. */
 export class LoraAdapters {
   readonly #host: LoraHost;
@@ -120,6 +118,7 @@ export class LoraAdapters {
   stateWith(loras: readonly PromptLora[]): AdapterState {
     const names = loras.map(({ name }) => name);
     checkAdapterNames(this.#state, names);
+    if (loras.length === 0) return this.#state;
     const modules = this.#modules();
     const weights = loras.map(({ textEncoder, unet }) => {
       const weight: AdapterWeight = {
@@ -128,15 +127,15 @@ export class LoraAdapters {
         ...(modules.has('text_encoder') && { textEncoder }),
         ...(modules.has('text_encoder_2') && { textEncoder2: textEncoder }),
       };
-      return { weight, weights: readAdapterWeight(weight, modules) };
+      return { weight, weights: LORA.loaded.readAdapterWeight(weight, modules) };
     });
-    return loras.length === 0 ? this.#state : withAlsoActive(this.#state, names, weights);
+    return LORA.loaded.withAlsoActive(this.#state, names, weights);
   }
 
   /** Brings the weights on the device up to a state. Call it in the queue. */
   async apply(state: AdapterState, signal?: AbortSignal): Promise<void> {
     for (const [component, network] of this.#host.networks)
-      await network.adapt(layersOf(state, component), signal);
+      await network.adapt(isEmpty(state) ? NO_LAYERS : LORA.loaded.layersOf(state, component), signal);
   }
 
   /** The adapters that count in a state. */
@@ -157,7 +156,8 @@ export class LoraAdapters {
       setAdapters: (names, weights) => this.#activate(listOf(names), weights),
       deleteAdapters: (names) => {
         checkAdapterNames(this.#state, listOf(names));
-        return this.#become(withoutAdapters(this.#state, listOf(names)));
+        if (isEmpty(this.#state)) return this.#become(this.#state);
+        return this.#become(LORA.loaded.withoutAdapters(this.#state, listOf(names)));
       },
       unloadLoraWeights: () => this.#become(NO_ADAPTERS),
       disableLora: () => this.#become({ ...this.#state, enabled: false }),
@@ -182,9 +182,10 @@ export class LoraAdapters {
     const { platform, onNotice } = this.#host;
     const { adapterName, ownAlphas = false, signal, onProgress } = options;
     this.#checkFree(adapterName);
+    const { LORA_FILE, openAdapterConfig, openAddedFile, readAdapterWeight, readLoraFile, withAdapter } =
+      await LORA.load();
     const file = await openAddedFile(platform, LORA_FILE, source, options, onNotice);
     try {
-      const { readLoraFile } = await import('../../loaders/lora/lora-file.ts');
       const { layers, notices } = await readLoraFile(file, this.#modules(), {
         ownAlphas,
         config: await openAdapterConfig(platform, file, source, options, onNotice),
@@ -215,12 +216,13 @@ export class LoraAdapters {
         field: 'weights',
         remedy: 'Give one weight for each adapter, or one for all',
       });
+    if (isEmpty(this.#state)) return this.#become(this.#state);
     const modules = this.#modules();
     const read = given.map((weight: AdapterWeight | null | undefined) => ({
       weight: weight ?? 1,
-      weights: readAdapterWeight(weight, modules),
+      weights: LORA.loaded.readAdapterWeight(weight, modules),
     }));
-    return this.#become(withActive(this.#state, names, read));
+    return this.#become(LORA.loaded.withActive(this.#state, names, read));
   }
 
   #checkFree(name: string | undefined): void {

@@ -7,7 +7,7 @@
 import type { WeightReader } from '../../backends/backend.ts';
 import { FileFormatError } from '../../errors.ts';
 import { STORED_DTYPES } from '../../tensor/dtype.ts';
-import { storedToE4M3 } from '../../tensor/float8.ts';
+import { later } from '../../later.ts';
 
 /** DEFAULT_SKIP_MODULES_PATTERN */
 const SKIPPED = /pos_embed|patch_embed|norm|^proj_in$|^proj_out$/;
@@ -44,6 +44,7 @@ export class Float8Reader implements WeightReader {
     const bytes = await this.#stored.read(name, signal);
     if (!this.#casts(name)) return bytes;
     const { dtype, file } = this.#stored.info(name);
+    const { storedToE4M3 } = await later('float8', () => import('../../tensor/float8.ts'));
     const codes = storedToE4M3(bytes, dtype);
     if (codes) return codes;
     throw new FileFormatError('has numbers over 448, the largest of float8', {

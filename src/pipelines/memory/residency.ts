@@ -2,7 +2,12 @@
 
 import { OptionError } from '../../errors.ts';
 import type { Phase, PhaseDemand } from '../../plan/residency.ts';
+import type { CallShape } from '../call-shape.ts';
+import type { TextToImageParts } from '../draw.ts';
 import type { ComponentName, Placement } from '../load/placement.ts';
+import type { CheckedOptions } from '../options/call-options.ts';
+import type { Conditioner } from '../prompt/conditioning.ts';
+import { phasesOf, textPhase } from './call-memory.ts';
 import { DeviceResidency, type Component, type DeviceBudget } from './device-residency.ts';
 import type { MemoryBudget } from './memory-option.ts';
 import { reportPlan, type MemoryReport } from './memory-report.ts';
@@ -46,13 +51,26 @@ export class Residency {
   }
 
   /** What a call would take. Throws OutOfMemoryError naming the smallest budget that works; nothing is allocated. */
-  report(phases: readonly PhaseDemand[]): MemoryReport {
+  report(parts: TextToImageParts, call: CallShape): MemoryReport {
+    const phases = phasesOf(parts, call);
     const reportOf = (device: DeviceResidency) => reportPlan(device.backend.name, device.plan(phases));
     return { ...reportOf(this.#first), others: this.#others.map(reportOf) };
   }
 
-  /** Plans a call that begins now; throws what `report` throws. */
-  async begin(phases: readonly PhaseDemand[]): Promise<void> {
+  /**
+   * Plans a call that begins now; throws what `report` throws.
+   * @param tokens of its text embeddings; default what is known before prompts are encoded
+   */
+  beginCall(parts: TextToImageParts, call: CallShape, tokens?: number): Promise<void> {
+    return this.#begin(phasesOf(parts, call, tokens));
+  }
+
+  /** Plans to encode prompts, and no more. */
+  beginText(conditioner: Conditioner, options: Pick<CheckedOptions, 'clipSkip'>): Promise<void> {
+    return this.#begin([textPhase(conditioner, options)]);
+  }
+
+  async #begin(phases: readonly PhaseDemand[]): Promise<void> {
     const planned = [this.#first, ...this.#others].map((device) => ({ device, plan: device.plan(phases) }));
     for (const { device, plan } of planned) await device.begin(plan);
   }

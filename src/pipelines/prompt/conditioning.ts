@@ -2,12 +2,14 @@
 
 import type { ComponentDemands } from '../../plan/residency.ts';
 import { forRows, type GuidanceRow } from '../guidance/guidance-rows.ts';
-import { MASKED } from '../../models/pixart-transformer.ts';
 import type { ProgramOptions } from '../network.ts';
 import type { Component } from '../memory/device-residency.ts';
 import type { PromptReader } from './count-tokens.ts';
 import type { PromptEncoder } from './text-encoder.ts';
 import type { CheckedOptions, TextOptions } from '../options/call-options.ts';
+
+/** Added to the scores of text tokens that are masked, as diffusers does. */
+export const MASKED = -10000;
 
 /** Embeddings of one prompt. */
 export interface PromptEmbedding {

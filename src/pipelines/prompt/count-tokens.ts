@@ -3,6 +3,7 @@
 import { expandPrompt, type InvertedToken } from '../../text/inverted-tokens.ts';
 import { readSchedule, tokenizePrompt, type PromptSyntax } from '../../text/prompt-tokens.ts';
 import type { Tokenizer } from '../../text/tokenizer.ts';
+import { WEBUI } from '../../text/webui-part.ts';
 import { parseAttention, type WeightedText } from '../../text/webui/attention.ts';
 
 /** What texts are read with. */
@@ -34,11 +35,11 @@ const STEPS = 150;
 const FIELD = 'prompt';
 
 /** Counts a prompt as a text encoder reads it. Throws OptionError for what the syntax does not allow. */
-export function countPromptTokens(
+export async function countPromptTokens(
   { tokenizer, inverted, maxLength }: PromptReader,
   prompt: string,
   syntax: PromptSyntax,
-): PromptTokens {
+): Promise<PromptTokens> {
   const { length: framing } = tokenizer.encode('', { padding: false });
   const room = maxLength - framing;
   if (syntax === 'plain') {
@@ -46,6 +47,7 @@ export function countPromptTokens(
     const tokens = tokenizer.count(expandPrompt(prompt, inverted, tokenizer));
     return { tokens, room, chunks: 1, truncated, weighted: [] };
   }
+  await WEBUI.load();
   const vectors = (id: number): number => inverted.find(({ ids }) => ids[0] === id)?.ids.length ?? 1;
   const texts = new Set(readSchedule(prompt, syntax, STEPS, FIELD).map(({ text }) => text));
   const counted = [...texts].map((text) => {

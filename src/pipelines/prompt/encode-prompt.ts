@@ -1,6 +1,7 @@
 /** @file `pipe.encodePrompt`: prompts to embeddings, to be kept, changed, and given to calls in place of prompts. */
 
 import { readSchedule } from '../../text/prompt-tokens.ts';
+import { WEBUI } from '../../text/webui-part.ts';
 import type { Conditioner, PromptEmbedding } from './conditioning.ts';
 import { stack } from './conditioning.ts';
 import type { ProgramOptions } from '../network.ts';
@@ -45,6 +46,7 @@ export async function encodePrompt(
   options: EncodePromptOptions,
   programs: ProgramOptions,
 ): Promise<PromptEmbeddings> {
+  if (options.promptSyntax === 'webui') await WEBUI.load();
   refuseSchedules(options);
   const { numImagesPerPrompt = 1, doClassifierFreeGuidance: guided = true } = options;
   const { positive, negative } = await conditioner.encode({ options, guided, steps: 1, order: 1 }, programs);

@@ -7,6 +7,7 @@ import {
   type PromptSyntax,
   type TokenizedPrompt,
 } from '../../text/prompt-tokens.ts';
+import { WEBUI } from '../../text/webui-part.ts';
 import { stack, type PromptEmbedding } from './conditioning.ts';
 import type { ComponentDemands } from '../../plan/residency.ts';
 import type { ProgramOptions } from '../network.ts';
@@ -88,6 +89,7 @@ export class PromptEmbedder {
     { syntax, steps, tokens }: EmbedOptions,
     programs: ProgramOptions,
   ): Promise<Embedded> {
+    if (syntax === 'webui') await WEBUI.load();
     const moments = readMoments(sides, syntax, steps);
     // Texts come back at other steps and in other prompts; each is encoded once.
     const tokenized = new Map<string, TokenizedPrompt>();

@@ -2,10 +2,13 @@
 
 import { FileFormatError, OptionError } from '../../errors.ts';
 import type { WeightSource } from '../../loaders/weight-source.ts';
-import type { LearnedVectors } from '../../loaders/textual-inversion.ts';
+import { readTextualInversion, type LearnedVectors } from '../../loaders/textual-inversion.ts';
 import { vectorName } from '../../text/inverted-tokens.ts';
 import type { LearnedToken } from './added-vectors.ts';
 import type { PromptEncoder } from './text-encoder.ts';
+
+export { openAddedFile } from '../load/added-file.ts';
+export { EMBEDDING_FILE } from './embedding-file.ts';
 
 /** How words are added. */
 export interface LearnOptions {
@@ -37,7 +40,6 @@ export async function learnTokens(
   file: WeightSource,
   { token, textEncoder = 'text_encoder', signal }: LearnOptions,
 ): Promise<string[]> {
-  const { readTextualInversion } = await import('../../loaders/textual-inversion.ts');
   const { token: stored, encoders: learned } = await readTextualInversion(file, signal);
   const [first, second] = encoders;
   const lessons: Lesson[] = [];
