@@ -18,6 +18,11 @@ export const ADDITION_ARGS = {
     description: 'What the IP-Adapter is to see; one for each, with commas between them',
   },
   'ip-adapter-scale': { type: 'string', valueHint: 'x', description: 'How much of it counts, likewise (1)' },
+  'ip-adapter-mask': {
+    type: 'string',
+    valueHint: 'file.png',
+    description: 'Where it counts: where this picture is bright; one for each (everywhere)',
+  },
   'image-encoder': {
     type: 'string',
     valueHint: 'folder',

@@ -12,7 +12,7 @@ import {
 import { ADDITION_ENTRIES, type ADDITION_ARGS } from './addition-args.ts';
 import { argumentReader, listOf, type ArgumentReader } from './arguments.ts';
 import { readChoice, readInteger, readNumber, readSides, readSize } from './options.ts';
-import { readPicture } from './picture.ts';
+import { readPictures } from './picture.ts';
 
 /** An IP-Adapter's place, as `loadIpAdapter` takes it. */
 interface AdapterPlace {
@@ -27,6 +27,8 @@ export interface Additions {
   readonly texts: Readonly<Record<string, string>>;
   readonly adapters: readonly AdapterPlace[];
   readonly adapterImages: readonly string[];
+  /** One for each adapter, or none. */
+  readonly adapterMasks: readonly string[];
   readonly adapterScales: readonly number[];
   readonly imageEncoder: string | undefined;
   readonly freeU: FreeUOptions | undefined;
@@ -55,6 +57,12 @@ export function readAdditions(args: Readonly<Record<string, unknown>>): Addition
       field: '--ip-adapter-image',
       remedy: 'Give one for each, in the same order, with commas between them.',
     });
+  const masks = read('ip-adapter-mask', (_option, value) => listOf(value)) ?? [];
+  if (masks.length > 0 && masks.length !== adapters.length)
+    throw new OptionError(`there are ${masks.length} masks for ${adapters.length} IP-Adapters`, {
+      field: '--ip-adapter-mask',
+      remedy: 'Give one for each, in the same order, with commas between them, or none.',
+    });
   const scales = read('ip-adapter-scale', readNumbers) ?? [1];
   const layers = read('pag-layers', (_option, value) => listOf(value));
   const hires = readHires(read);
@@ -62,6 +70,7 @@ export function readAdditions(args: Readonly<Record<string, unknown>>): Addition
     texts: Object.fromEntries(entries),
     adapters,
     adapterImages: images,
+    adapterMasks: masks,
     adapterScales: adapters.map((_, i) => scales[Math.min(i, scales.length - 1)]),
     imageEncoder: text('image-encoder'),
     freeU: read('freeu', readFreeU),
@@ -164,7 +173,8 @@ export async function applyAdditions(
   additions: Additions,
   signal: AbortSignal,
 ): Promise<Partial<CallOptions>> {
-  const { adapters, adapterImages, adapterScales, imageEncoder, freeU, tiling, slicing } = additions;
+  const { adapters, adapterImages, adapterMasks, adapterScales, imageEncoder, freeU, tiling, slicing } =
+    additions;
   if (freeU) pipe.enableFreeU(freeU);
   if (tiling) pipe.vae.enableTiling();
   if (slicing) pipe.vae.enableSlicing();
@@ -179,7 +189,7 @@ export async function applyAdditions(
     },
   );
   pipe.setIpAdapterScale(adapterScales);
-  const ipAdapterImage = [];
-  for (const path of adapterImages) ipAdapterImage.push(await readPicture('--ip-adapter-image', path));
-  return { ipAdapterImage };
+  const ipAdapterImage = await readPictures('--ip-adapter-image', adapterImages);
+  const ipAdapterMasks = await readPictures('--ip-adapter-mask', adapterMasks);
+  return { ipAdapterImage, ...(ipAdapterMasks.length > 0 && { ipAdapterMasks }) };
 }

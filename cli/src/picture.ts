@@ -16,3 +16,13 @@ export async function readPicture(option: string, path: string): Promise<Calotyp
   }
   return decodePng(file, path).image;
 }
+
+/** Several, one after the other. */
+export async function readPictures(
+  option: string,
+  paths: readonly string[],
+): Promise<readonly CalotypeImage[]> {
+  const pictures: CalotypeImage[] = [];
+  for (const path of paths) pictures.push(await readPicture(option, path));
+  return pictures;
+}

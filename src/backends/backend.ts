@@ -166,6 +166,8 @@ export interface Backend {
   readonly name: string;
   /** The adapter and driver, for people: `NVIDIA H100, Vulkan 580.159`. */
   readonly description: string;
+  /** What the device does not offer and would use, and what to do about it: sentences for people. Absent where nothing is missed. */
+  readonly lacks?: readonly string[];
   /** Element types that it computes in; 16 bits need device support. */
   readonly dtypes: readonly FloatDType[];
   /**

@@ -53,7 +53,7 @@ import { usedMemory } from './memory/used-memory.ts';
 import { PIXART } from './families/pixart-part.ts';
 
 /** What a pipeline tells of a backend. */
-export type PipelineBackend = Pick<Backend, 'name' | 'description' | 'memory'>;
+export type PipelineBackend = Pick<Backend, 'name' | 'description' | 'lacks' | 'memory'>;
 
 /** A running call: its steps as they are queued, and its result. */
 export interface PipelineStream extends AsyncGenerator<DenoisingStep, PipelineOutput, void> {
@@ -397,8 +397,8 @@ export function makePipeline(
 
   const { notices, recommended } = loaded;
   const tell = (component: ComponentName): PipelineBackend => {
-    const { name, description, memory } = placement.of(component);
-    return { name, description, ...(memory && { memory }) };
+    const { name, description, lacks, memory } = placement.of(component);
+    return { name, description, ...(lacks && { lacks }), ...(memory && { memory }) };
   };
   const properties = {
     stream,

@@ -71,7 +71,11 @@ export type WorkerInversionOptions = Omit<LoadTextualInversionOptions, 'signal'>
 /** What was loaded. */
 export interface LoadedModel {
   readonly className: string;
-  readonly backend: { readonly name: string; readonly description: string };
+  readonly backend: {
+    readonly name: string;
+    readonly description: string;
+    readonly lacks?: readonly string[];
+  };
   /** The class of its own scheduler. */
   readonly scheduler: string;
   readonly recommended: RecommendedSettings;

@@ -85,6 +85,7 @@ describe('additions', () => {
       'ip-adapter': 'h94/IP-Adapter/models/ip-adapter_sd15.safetensors,h94/IP-Adapter/models/x.safetensors',
       'ip-adapter-image': 'a.png,b.png',
       'ip-adapter-scale': '0.5',
+      'ip-adapter-mask': 'left.png,right.png',
     });
     const place = { source: 'h94/IP-Adapter', subfolder: 'models' };
     expect(additions.adapters).toEqual([
@@ -92,10 +93,15 @@ describe('additions', () => {
       { ...place, weightName: 'x.safetensors' },
     ]);
     expect(additions.adapterScales).toEqual([0.5, 0.5]);
+    expect(additions.adapterMasks).toEqual(['left.png', 'right.png']);
   });
 
   it.each([
     [{ 'ip-adapter': 'a/b/c.safetensors' }, /0 pictures for 1 IP-Adapters/],
+    [
+      { 'ip-adapter': 'a/b/c.safetensors', 'ip-adapter-image': 'a.png', 'ip-adapter-mask': 'a.png,b.png' },
+      /2 masks for 1 IP-Adapters/,
+    ],
     [{ 'ip-adapter': 'nothing.bin', 'ip-adapter-image': 'a.png' }, /there is no file/],
     [{ 'hires-strength': '0.5' }, /no second pass/],
     [{ 'hires-scale': '2', 'hires-upscaler': 'magic' }, /'magic'/],

@@ -168,7 +168,11 @@ async function verdict(): Promise<string> {
     onSkipped: (attempt) => void skipped.push(describeAttempt(attempt)),
   });
   backend.dispose();
-  return [`calotype generate would use: ${backend.name} (${backend.description})`, ...skipped].join('\n');
+  return [
+    `calotype generate would use: ${backend.name} (${backend.description})`,
+    ...(backend.lacks ?? []),
+    ...skipped,
+  ].join('\n');
 }
 
 function describe({ name, vendor, architecture, f16, subgroups, ...limits }: AdapterFacts): string {

@@ -1,5 +1,5 @@
 /** @file `calotype generate`: a prompt becomes a picture. */
-import { OptionError, type CalotypeImage, SCHEDULER_PRESET_NAMES } from 'calotype';
+import { OptionError, SCHEDULER_PRESET_NAMES } from 'calotype';
 import { defineCommand } from 'citty';
 import { ADDITION_ARGS } from '../addition-args.ts';
 import { BACKEND_ARGS, prepareBackend } from '../backends.ts';
@@ -9,7 +9,7 @@ import { readConfig } from '../config.ts';
 import { develop, type Developed } from '../develop.ts';
 import { interruptible } from '../interrupt.ts';
 import { checkOutput, writeFileAtomically } from '../output.ts';
-import { readPicture } from '../picture.ts';
+import { readPicture, readPictures } from '../picture.ts';
 import { duration, Progress, type Advance } from '../progress.ts';
 import { readGenerateRequest } from '../request.ts';
 import { starterModel } from '../starter.ts';
@@ -136,10 +136,8 @@ export const generate = defineCommand({
       });
     await checkOutput('--output', request.output);
     const { image, mask, control } = request;
-    const seen: CalotypeImage[] = [];
-    for (const path of control?.images ?? []) seen.push(await readPicture('--control-image', path));
     const pictures = {
-      ...(control && { controlImage: seen }),
+      ...(control && { controlImage: await readPictures('--control-image', control.images) }),
       ...(image !== undefined && { image: await readPicture('--image', image) }),
       ...(mask !== undefined && { maskImage: await readPicture('--mask', mask) }),
     };

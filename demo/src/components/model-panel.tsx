@@ -38,7 +38,7 @@ export function ModelPanel() {
           <dd>
             {loaded.backend.name}: {loaded.backend.description}
           </dd>
-          {loaded.notices.map((notice) => (
+          {[...(loaded.backend.lacks ?? []), ...loaded.notices].map((notice) => (
             <dd key={notice} class="notice">
               {notice}
             </dd>

@@ -10,6 +10,7 @@ import { acquireDevice, type WebGpuOptions } from './acquire.ts';
 import { compileProgram, warmPipelines } from './compile.ts';
 import { demandOf } from './demand.ts';
 import type { OpenDevice } from './device.ts';
+import { lacksOf } from './lacks.ts';
 import { Tuner } from './autotune.ts';
 import { createTarget } from './target.ts';
 import { WebGpuWeights } from './weights.ts';
@@ -98,6 +99,7 @@ async function createBackend(device: OpenDevice, options: WebGpuOptions): Promis
   return {
     name: 'webgpu',
     description,
+    lacks: lacksOf(traits),
     dtypes: traits.f16 ? ['f32', 'f16'] : ['f32'],
     target: (dtype, arithmetic) => createTarget(dtype, { arithmetic, traits, limits, policy, fusions, int8 }),
     ...((tuner?.isDone ?? true) && { warm: (plan, weights) => warmPipelines(device, plan, weights) }),
