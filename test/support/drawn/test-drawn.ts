@@ -23,14 +23,16 @@ export function testModels(
     const model = full.slice(0, dot);
     models.set(model, [...(models.get(model) ?? []), full.slice(dot + 1)]);
   }
-  describe.each([...backends])('on $name', ({ name: backend, factory: own }) => {
+  const runsOn = (backend: string) =>
+    [...models]
+      .map(([model, names]) => ({ model, names: names.filter((name) => isRunOn(backend, model, name)) }))
+      .filter(({ names }) => names.length > 0);
+  // A suite without tests is a failure.
+  const asked = backends.filter(({ name }) => runsOn(name).length > 0);
+  describe.each(asked)('on $name', ({ name: backend, factory: own }) => {
     const factory = sharedBackend(own);
     afterAll(() => factory.dispose());
-    const runs = [...models].map(([model, names]) => ({
-      model,
-      names: names.filter((name) => isRunOn(backend, model, name)),
-    }));
-    describe.each(runs.filter(({ names }) => names.length > 0))('$model', async ({ model, names }) => {
+    describe.each(runsOn(backend))('$model', async ({ model, names }) => {
       const pipe = await cases.open(`${model}.${names[0]}`, { factory, dtype: 'f32' });
       afterAll(() => pipe.dispose());
       it.each(names)(
