@@ -2,7 +2,7 @@
 import type { DeviceTraits } from '../../kernels/kernel.ts';
 
 /** Sentences for people, the most costly lack first; none for an adapter that has what ordinary pages can get. */
-export function lacksOf({
+export function describeLacks({
   software,
   f16,
   largestSubgroup,

@@ -2,6 +2,7 @@
 
 import { OptionError } from '../../errors.ts';
 import { KERNEL_IDS } from '../../kernels/index.ts';
+import type { DeviceTraits } from '../../kernels/kernel.ts';
 import { checkOptionNames } from '../../option-names.ts';
 import type { WeightHold } from '../../plan/stream.ts';
 import { FUSIONS } from '../../plan/target.ts';
@@ -10,7 +11,6 @@ import { acquireDevice, type WebGpuOptions } from './acquire.ts';
 import { compileProgram, warmPipelines } from './compile.ts';
 import { demandOf } from './demand.ts';
 import type { OpenDevice } from './device.ts';
-import { lacksOf } from './lacks.ts';
 import { Tuner } from './autotune.ts';
 import { createTarget } from './target.ts';
 import { WebGpuWeights } from './weights.ts';
@@ -84,6 +84,12 @@ function checkNames(what: string, names: readonly string[], known: readonly stri
       });
 }
 
+/** Sentences are loaded where there is something to say. */
+async function lacksOf(traits: DeviceTraits): Promise<readonly string[]> {
+  if (!traits.software && traits.f16 && traits.largestSubgroup > 0) return [];
+  return (await import('./lacks.ts')).describeLacks(traits);
+}
+
 async function createBackend(device: OpenDevice, options: WebGpuOptions): Promise<Backend> {
   const { without, recorded, autotune, int8 } = options;
   const { traits, kernels, limits, description } = device;
@@ -99,7 +105,7 @@ async function createBackend(device: OpenDevice, options: WebGpuOptions): Promis
   return {
     name: 'webgpu',
     description,
-    lacks: lacksOf(traits),
+    lacks: await lacksOf(traits),
     dtypes: traits.f16 ? ['f32', 'f16'] : ['f32'],
     target: (dtype, arithmetic) => createTarget(dtype, { arithmetic, traits, limits, policy, fusions, int8 }),
     ...((tuner?.isDone ?? true) && { warm: (plan, weights) => warmPipelines(device, plan, weights) }),
