@@ -126,19 +126,28 @@ function pieces(word: string): string[] {
   return characters;
 }
 
-/** Joins the pair that comes first among the merges wherever it stands, until no pair is one of them. */
+/**
+ * Joins the pair that comes first among the merges wherever it stands, until no pair is one of them; in place. Pairs are looked
+ * up only where something was joined: a word of ten thousand letters takes thousands of rounds.
+ */
 function mergePairs(word: string[], ranks: ReadonlyMap<string, number>): string[] {
+  const rankOf = (left: string, right: string): number => ranks.get(`${left} ${right}`) ?? Infinity;
+  const pairs = word.slice(1).map((right, i) => rankOf(word[i], right));
   for (;;) {
-    let best = Infinity;
-    for (let i = 0; i + 1 < word.length; i++)
-      best = Math.min(best, ranks.get(`${word[i]} ${word[i + 1]}`) ?? Infinity);
+    const best = pairs.reduce((least, rank) => Math.min(least, rank), Infinity);
     if (best === Infinity) return word;
-    const joined: string[] = [];
+    let to = 0;
+    let joinedBefore = false;
     for (let i = 0; i < word.length; i++) {
-      const joins = i + 1 < word.length && ranks.get(`${word[i]} ${word[i + 1]}`) === best;
-      joined.push(joins ? word[i] + word[++i] : word[i]);
+      const joins = pairs[i] === best;
+      const kept = pairs[i - 1];
+      const piece = joins ? word[i] + word[++i] : word[i];
+      if (to > 0) pairs[to - 1] = joins || joinedBefore ? rankOf(word[to - 1], piece) : kept;
+      word[to++] = piece;
+      joinedBefore = joins;
     }
-    word = joined;
+    word.length = to;
+    pairs.length = to - 1;
   }
 }
 
