@@ -40,6 +40,5 @@ export const FEATURES: readonly Feature[] = [
     feature: 'Memory budgets: swapped, streamed, float8',
     tests: /memory\.test.*(as little as can be|layerwise casting)/,
   },
-  { feature: 'Components on different devices', tests: /component-backends\.test.*draws/ },
   { feature: 'Textual inversion', tests: /textual-inversion\.test/ },
 ];
