@@ -59,23 +59,30 @@ export function benchNetwork(network: 'unet' | 'vae', args: readonly string[]): 
   const { folder, size } = networkOptions(network, benchModel(String(values.model)));
   const net = typeof values.controlnet === 'string' ? ['--controlnet', values.controlnet] : [];
   const sized = ['--size', size, ...net];
-  const backend = String(values.backend);
-  const settings = settingsOf(backend, values.setting);
+  const backends = String(values.backend).split(',');
   const batches = String(values.batch).split(',');
   const peers = String(values.peers)
     .split(',')
     .filter((peer) => peer !== 'none');
 
-  const runs = settings.flatMap((setting) => batches.map((batch) => ({ setting, batch })));
-  const rows: Row[] = runs.map(({ setting, batch }) => {
-    const svg = values.svg === undefined ? [] : ['--svg', nameFor(String(values.svg), setting, settings)];
+  const runs = backends.flatMap((backend) =>
+    settingsOf(backend, values.setting).flatMap((setting) =>
+      batches.map((batch) => ({ backend, setting, batch })),
+    ),
+  );
+  const rows: Row[] = runs.map(({ backend, setting, batch }, index) => {
+    const svg = values.svg === undefined ? [] : ['--svg', nameFor(String(values.svg), index)];
     const how = ['--backend', backend, '--setting', setting, '--batch', batch];
     const options = ['--model', folder, ...sized, ...how, ...svg, ...rest];
     const { result, bytes } = watchingMemory(() => bench(Figures, [network, ...options]));
     print(`${result.text}\n`);
     const { throughputMs, compileSeconds, memoryBytes } = result.figures;
     const times = { ms: throughputMs, first: compileSeconds, ownBytes: memoryBytes, cardBytes: bytes };
-    const name = [backend === 'webgpu' ? setting : backend, ...(batch === '1' ? [] : [`${batch} at once`])];
+    const name = [
+      backend,
+      ...(backend === 'webgpu' ? [setting] : []),
+      ...(batch === '1' ? [] : [`${batch} at once`]),
+    ];
     return { name: `calotype, ${name.join(', ')}`, ...times, figures: result.figures };
   });
   const modes = [...peers, ...(values.compile === true ? ['compile'] : [])];
@@ -97,14 +104,14 @@ export function benchLadder(args: readonly string[]): void {
 }
 
 /** Settings are WebGPU's; other backends run once. */
-function settingsOf(backend: string, given: unknown): string[] {
-  if (typeof given === 'string') return given.split(',');
-  return backend === 'webgpu' ? SETTINGS : ['native'];
+function settingsOf(backend: string, given: unknown): readonly string[] {
+  if (backend !== 'webgpu') return ['native'];
+  return typeof given === 'string' ? given.split(',') : SETTINGS;
 }
 
-/** A file of its own for each setting if there are several: `step.svg` becomes `step-flags.svg`. */
-function nameFor(file: string, setting: string, settings: readonly string[]): string {
-  return settings.length === 1 ? file : file.replace(/(\.\w+)?$/, `-${setting}$1`);
+/** A file of its own for each run after the first: `step.svg` becomes `step-2.svg`. */
+function nameFor(file: string, index: number): string {
+  return index === 0 ? file : file.replace(/(\.\w+)?$/, `-${index + 1}$1`);
 }
 
 /** torch on the same card, each way in a process of its own, so that each has its own memory. */

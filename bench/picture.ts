@@ -1,6 +1,6 @@
 /**
- * @file `npm run bench -- picture`: whole pictures of a model on a GPU, the first and later ones, beside diffusers. The first is
- * drawn twice: by a driver that has never compiled the kernels, and by one that keeps them.
+ * @file `npm run bench -- picture`: whole pictures of a model on GPUs' backends, the first and later ones, beside diffusers. On
+ * WebGPU the first is drawn twice: by a driver that has never compiled the kernels, and by one that keeps them.
  */
 import { existsSync, writeFileSync } from 'node:fs';
 import * as v from 'valibot';
@@ -33,6 +33,7 @@ interface Row {
 
 const OWN_OPTIONS = {
   model: { type: 'string', default: 'models/emoji-starter' },
+  backend: { type: 'string', default: 'webgpu' },
   peers: { type: 'string' },
   json: { type: 'string' },
 } as const;
@@ -59,19 +60,23 @@ export function benchPictures(args: readonly string[]): void {
   const { values, rest } = readOwnOptions(args, OWN_OPTIONS);
   const python = nvidiaCard() === undefined ? undefined : findPython();
   const model = modelFolder(String(values.model), python);
-  const options = ['--model', model, '--backend', 'webgpu', ...rest];
   const rows: Row[] = [];
-  const draw = (name: string): void => {
+  const draw = (backend: string, driver?: string): void => {
+    const options = ['--model', model, '--backend', backend, ...rest];
     const { result, bytes } = watchingMemory(() => bench(Figures, ['picture', ...options]));
+    const name = [backend, ...(driver === undefined ? [] : [driver])].join(', ');
     print(`${name}: ${result.text}\n`);
     const { cold, warm } = result.figures;
     rows.push({ name: `calotype, ${name}`, cold, warm, bytes, figures: result.figures });
   };
-  inFolder((cache) => {
-    process.env[SHADER_CACHE] = cache;
-    draw('new driver');
-    draw('kernels kept by the driver');
-  });
+  for (const backend of String(values.backend).split(','))
+    if (backend === 'webgpu')
+      inFolder((cache) => {
+        process.env[SHADER_CACHE] = cache;
+        draw(backend, 'new driver');
+        draw(backend, 'kernels kept by the driver');
+      });
+    else draw(backend);
   if (python === undefined || values.peers === 'none')
     print('torch is not compared: not asked for, or not there');
   else {
