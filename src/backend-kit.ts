@@ -18,6 +18,7 @@ export type {
   WeightReader,
   WeightStore,
 } from './backends/backend.ts';
+export { ByteMeter } from './backends/byte-meter.ts';
 export { disposedProgram, planInput, planTensor, planValue, writtenTensors } from './backends/plan-values.ts';
 export { checkWeight, isPartOf, loadRequests, SharedLoads, weightName } from './backends/weight-loading.ts';
 export type { Weight } from './graph/graph.ts';
@@ -36,10 +37,17 @@ export { biasStrides } from './graph/ops/attention.ts';
 export { fourierWaves } from './graph/ops/fourier-filter.ts';
 export { inputsOf, type Node, type OpKind } from './graph/ops.ts';
 export { timestepFrequencies } from './graph/timestep-frequencies.ts';
+export type { PlanDemand, WeightDemand } from './plan/demand.ts';
 export type { ExternalTensor, Place, Plan, PlannedDispatch, PlannedValue } from './plan/plan.ts';
 export { FUSIONS, type DeviceType, type Target } from './plan/target.ts';
 export { coefficientColumns } from './schedulers/coefficients.ts';
 export { decodeToF16, decodeToF32 } from './tensor/decode.ts';
-export { DEVICE_DTYPE_BYTES, type DeviceDType, type FloatDType, type StoredDType } from './tensor/dtype.ts';
+export {
+  DEVICE_DTYPE_BYTES,
+  STORED_DTYPES,
+  type DeviceDType,
+  type FloatDType,
+  type StoredDType,
+} from './tensor/dtype.ts';
 export { elementCount } from './tensor/shape.ts';
 export { encodeBF16, encodeF16 } from './tensor/float16.ts';

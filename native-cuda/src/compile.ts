@@ -4,7 +4,7 @@ import { GraphError, KernelError } from 'calotype';
 import { loadRequests, type CompileOptions, type Place, type Plan } from 'calotype/backend-kit';
 import type { OpenDevice, Range } from './device.ts';
 import type { BoundLaunch } from './launch.ts';
-import { operandPlace, outputWeights, planLaunches, type PlannedLaunch } from './launches.ts';
+import { operandPlace, outputWeights, planLaunches, weightUses, type PlannedLaunch } from './launches.ts';
 import { CudaProgram } from './program.ts';
 import { targetName } from './target.ts';
 import { CudaTensor, sharedTensor } from './tensor.ts';
@@ -29,12 +29,7 @@ export async function compileProgram(
   device.check();
   const launches = planLaunches(plan, device.info);
   const outputs = outputWeights(plan);
-  const requests = new Map(
-    [...launches.flatMap((launch) => [...launch.weights.values()]), ...outputs.values()].map((request) => [
-      requestKey(request),
-      request,
-    ]),
-  );
+  const requests = new Map([...weightUses(plan, launches)].map(([key, { request }]) => [key, request]));
   for (const request of requests.values()) weights.checkRequest(request);
   const loaded = await loadRequests(requests, (request) => weights.load(request, signal), options);
   options.onProgress?.({ phase: 'kernels', done: 0, total: launches.length });

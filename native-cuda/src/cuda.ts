@@ -3,6 +3,7 @@
 import { OptionError, type BackendAttempt } from 'calotype';
 import type { Backend, BackendFactory } from 'calotype/backend-kit';
 import { compileProgram } from './compile.ts';
+import { demandOf } from './demand.ts';
 import { OpenDevice } from './device.ts';
 import { OLDEST_DRIVER } from './failure.ts';
 import { isHopper, type EightBits } from './kernel.ts';
@@ -202,6 +203,8 @@ function createBackend(device: OpenDevice, driver: number, eightBits: EightBits 
     dtypes: ['f32', 'f16', 'bf16'],
     target: (dtype) => createTarget(dtype, device.info, eightBits),
     createWeights: (reader) => new CudaWeights(device, reader),
+    demand: (plan, storedType) => demandOf(plan, device.info, storedType),
+    memory: device.meter,
     compile: (plan, options) => compileProgram(device, plan, options),
     idle: () => device.idle(),
     dispose: () => device.close(),

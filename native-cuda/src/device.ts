@@ -1,6 +1,7 @@
 /** @file An open card: its queue, its memory, and what has gone wrong with it. */
 
 import { DeviceLostError, type CalotypeError } from 'calotype';
+import { ByteMeter } from 'calotype/backend-kit';
 import { asCalotypeError, isFatal, type MemoryState } from './failure.ts';
 import { encodeLaunches, type BoundLaunch } from './launch.ts';
 import type { DeviceInfo, LaunchList, NativeCuda } from './native.ts';
@@ -14,6 +15,8 @@ export interface Range {
 /** A card with a queue of its own; everything that touches it goes through here. */
 export class OpenDevice {
   readonly info: DeviceInfo;
+  /** Counts the ranges that are held. */
+  readonly meter = new ByteMeter();
   readonly #native: NativeCuda;
   readonly #queue: number;
   readonly #kernels: ReadonlyMap<string, number>;
@@ -40,11 +43,14 @@ export class OpenDevice {
   /** At least `bytes` of memory with any content; throws OutOfMemoryError naming `what`. */
   allocate(bytes: number, what: string): Range {
     const size = Math.max(bytes, 1);
-    return { address: this.#call(what, (native, queue) => native.allocate(queue, size)), bytes: size };
+    const address = this.#call(what, (native, queue) => native.allocate(queue, size));
+    this.meter.add('device', size);
+    return { address, bytes: size };
   }
 
   /** Gives a range back once what is queued has been done. */
-  release({ address }: Range): void {
+  release({ address, bytes }: Range): void {
+    this.meter.remove('device', bytes);
     this.#giveBack('memory', (native, queue) => native.release(queue, address));
   }
 

@@ -15,7 +15,7 @@ import type { CudaContext } from './kernel.ts';
 import type { CudaLaunch } from './launch.ts';
 import type { DeviceInfo } from './native.ts';
 import { contextOf } from './target.ts';
-import type { WeightRequest } from './weights.ts';
+import { requestKey, type WeightRequest } from './weights.ts';
 
 /** A launch of a dispatch. */
 export interface PlannedLaunch {
@@ -35,6 +35,29 @@ export function planLaunches(plan: Plan, device: DeviceInfo): PlannedLaunch[] {
       .launches(node, context)
       .map((launch) => ({ dispatch, launch, weights }));
   });
+}
+
+/** A weight and the dispatches that read it, in order; none if it is only an output. */
+export interface WeightUse {
+  readonly request: WeightRequest;
+  readonly dispatches: readonly number[];
+}
+
+/** All weights of a plan, by the keys of their requests. */
+export function weightUses(plan: Plan, launches: readonly PlannedLaunch[]): Map<string, WeightUse> {
+  const uses = new Map<string, { readonly request: WeightRequest; readonly dispatches: Set<number> }>();
+  const use = (request: WeightRequest): Set<number> => {
+    const key = requestKey(request);
+    const known = uses.get(key) ?? { request, dispatches: new Set() };
+    uses.set(key, known);
+    return known.dispatches;
+  };
+  for (const { dispatch, weights } of launches)
+    for (const request of weights.values()) use(request).add(dispatch);
+  for (const request of outputWeights(plan).values()) use(request);
+  return new Map(
+    [...uses].map(([key, { request, dispatches }]) => [key, { request, dispatches: [...dispatches] }]),
+  );
 }
 
 /** Weights that are outputs themselves, by index. */

@@ -11,6 +11,7 @@ import {
   DEVICE_DTYPE_BYTES,
   isPartOf,
   SharedLoads,
+  STORED_DTYPES,
   weightName,
   type FloatDType,
   type RefreshOptions,
@@ -38,11 +39,34 @@ export function requestKey({ weight, shape, dtype, packing }: WeightRequest): st
   return JSON.stringify([weight.parts.map((part) => part.name), shape, dtype, packing.key]);
 }
 
+/** Bytes of a request's range. */
+export function packedBytes({ shape, dtype, packing }: WeightRequest): number {
+  return packing.bytes(shape, DEVICE_DTYPE_BYTES[dtype]);
+}
+
 /** Stored types that kernels/weights.cu reads, by their numbers there; others become F32 on the host. */
 const STORED_TYPES: readonly StoredDType[] = ['F32', 'F16', 'BF16', 'F8_E4M3', 'F8_E5M2'];
 
 /** The stored type with a device type's bits. */
 const SAME_BITS = { f32: 'F32', f16: 'F16', bf16: 'BF16' } as const;
+
+/** The type in which a tensor's bytes go to the card. */
+function givenType(stored: StoredDType): StoredDType {
+  return STORED_TYPES.includes(stored) ? stored : 'F32';
+}
+
+/** Bytes that loading a request takes beside its range: of one part in its stored type, and of the whole before it is packed. */
+export function loadBytes(
+  { weight, shape, dtype, packing }: WeightRequest,
+  storedType: (tensor: string) => StoredDType,
+): number {
+  const parts = weight.parts.map((part) => {
+    const given = givenType(storedType(part.name));
+    return given === SAME_BITS[dtype] ? 0 : elementCount(part.shape) * STORED_DTYPES[given];
+  });
+  const plain = packing.launch ? elementCount(shape) * DEVICE_DTYPE_BYTES[dtype] : 0;
+  return plain + Math.max(0, ...parts);
+}
 
 /** Bytes that may be queued before reading goes on: what is waiting keeps temporary ranges alive. */
 const MAX_PENDING_BYTES = 256 * 1024 * 1024;
@@ -97,9 +121,7 @@ export class CudaWeights implements WeightStore {
   }
 
   async #load(request: WeightRequest, signal?: AbortSignal): Promise<Range> {
-    const { weight, shape, dtype, packing } = request;
-    const bytes = packing.bytes(shape, DEVICE_DTYPE_BYTES[dtype]);
-    const range = this.device.allocate(bytes, `weight "${weightName(weight)}"`);
+    const range = this.device.allocate(packedBytes(request), `weight "${weightName(request.weight)}"`);
     try {
       await this.#fill(request, range, signal);
     } catch (error) {
@@ -160,9 +182,8 @@ export class CudaWeights implements WeightStore {
     },
   ): void {
     const { address, count, dtype, name } = to;
-    const isRead = STORED_TYPES.includes(stored);
-    const data = isRead ? bytes : decodeToF32(bytes, stored);
-    const given = isRead ? stored : 'F32';
+    const given = givenType(stored);
+    const data = given === stored ? bytes : decodeToF32(bytes, stored);
     if (given === SAME_BITS[dtype]) return this.device.write(address, data, `weight "${name}"`);
     const source = this.device.allocate(data.byteLength, `the stored bytes of "${name}"`);
     try {

@@ -43,6 +43,8 @@ export class FakeNative implements NativeCuda {
   /** Launched at once, not recorded. */
   readonly launched: SeenLaunch[] = [];
   replays = 0;
+  /** The most bytes that were held at once. */
+  mostBytes = 0;
   /** Cards that queues were opened on, in order. */
   readonly openedCards: number[] = [];
   driver = 13000;
@@ -111,6 +113,7 @@ export class FakeNative implements NativeCuda {
     const address = this.#next;
     this.#next += BigInt(Math.ceil(bytes / 256) * 256);
     this.#queue(queue).memory.set(address, new Uint8Array(bytes));
+    this.mostBytes = Math.max(this.mostBytes, this.usedBytes);
     return address;
   }
 

@@ -7,6 +7,7 @@ import { LAUNCH_TYPES } from '../../native-cuda/src/kernels/index.ts';
 import { KernelError } from '../../src/errors.ts';
 import { GraphBuilder } from '../../src/graph/builder.ts';
 import type { Graph } from '../../src/graph/graph.ts';
+import type { PlanDemand } from '../../src/plan/demand.ts';
 import { layOutGraph } from '../../src/plan/planner.ts';
 import { encodeF16 } from '../../src/tensor/float16.ts';
 import { caseGraph, caseInputs, caseWeights } from '../cases/case.ts';
@@ -19,6 +20,11 @@ async function open(native: FakeNative, options: CudaOptions = {}): Promise<Back
   const opened = await cudaFrom(() => Promise.resolve(native), options).open();
   if ('reason' in opened) throw new Error(opened.reason);
   return opened;
+}
+
+/** What a program holds of its demand. */
+function bytesOf({ workBytes, tensors, weights }: PlanDemand): number {
+  return [...tensors, ...weights].reduce((sum, { bytes }) => sum + bytes, workBytes);
 }
 
 const structs = readKernelStructs();
@@ -81,6 +87,7 @@ describe.each(['f32', 'f16', 'bf16'] as const)('every op case in %s', (dtype) =>
       const launches = [...native.graphs.values()].flat();
       expect(launches.length).toBeGreaterThanOrEqual(plan.dispatches.length);
       expect(native.replays).toBe(1);
+      expect(native.usedBytes).toBe(bytesOf(backend.demand!(plan, () => 'F32')));
       program.dispose();
       weights.dispose();
       await backend.idle();
