@@ -117,7 +117,7 @@ export default defineConfig([
   },
   {
     name: 'bench',
-    entry: { run: 'bench/run.ts' },
+    entry: { run: 'bench/run.ts', profiled: 'bench/profiled.ts' },
     outDir: 'bench/dist',
     platform: 'node',
     target: 'node20',

@@ -1,5 +1,6 @@
 /** @file What every API turns its requests into: one kind of job, which queues hold and runners draw. */
 import type { SchedulerPreset, Seed } from 'calotype';
+import type { Phases } from './phases.ts';
 import { pngSize } from './limits/png-size.ts';
 import { schedulerKind } from './scheduler-kind.ts';
 
@@ -103,6 +104,10 @@ export interface DrawResult {
   readonly notices: readonly string[];
   /** Seconds of computing, loading included; pictures of a batch share them. */
   readonly seconds: number;
+  /** Where they went. */
+  readonly phases: Phases;
+  /** Seconds that the runner's thread, which feeds the device, was at work since the job that it drew before. */
+  readonly busySeconds: number;
 }
 
 const LORA_TAG = /<lora:[^>]*>/g;

@@ -21,7 +21,13 @@ beforeAll(async () => {
   const draw = async ({ request }: { readonly request: DrawRequest }): Promise<DrawResult> => {
     begun.push(request);
     const picture = { file, format: 'png', width: 8, height: 8, seed: 1, parameters: '' } as const;
-    return Promise.resolve({ pictures: request.seeds.map(() => picture), notices: [], seconds: 1 });
+    return Promise.resolve({
+      pictures: request.seeds.map(() => picture),
+      notices: [],
+      seconds: 1,
+      phases: {},
+      busySeconds: 0,
+    });
   };
   const runner = { name: 'none', ready: Promise.resolve(), draw, close: async () => Promise.resolve() };
   const added = [{ name: 'net', source: 'nowhere' }];

@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import { type DrawRequest, type DrawResult, MemoryQueue, type Runner } from '../../server/src/index.ts';
 import { RunnerDiedError } from '../../server/src/errors.ts';
 
-const RESULT: DrawResult = { pictures: [], notices: [], seconds: 1 };
+const RESULT: DrawResult = { pictures: [], notices: [], seconds: 1, phases: {}, busySeconds: 0 };
 const { signal } = new AbortController();
 
 function request(prompt: string, options: Partial<DrawRequest> = {}): DrawRequest {

@@ -6,6 +6,7 @@ import { JobTimeoutError, RateLimitError } from '../errors.ts';
 import { checkLimits, type Limits } from '../limits/limits.ts';
 import type { Caller } from '../limits/keys.ts';
 import type { Metrics } from '../metrics/metrics.ts';
+import { secondsOf } from '../phases.ts';
 import type { JobQueue } from '../queue/queue.ts';
 
 /** What a desk works with. */
@@ -69,15 +70,25 @@ export class Desk {
       limits.jobSeconds * 1000,
     );
     const begin = performance.now();
+    let started = begin;
+    const start = (): void => {
+      started = performance.now();
+      onStart?.();
+    };
     try {
-      const result = await queue.submit(id, request, {
+      const drawn = await queue.submit(id, request, {
         // With a key, the client means to come back.
         signal: idempotencyKey === undefined ? AbortSignal.any([signal, timer.signal]) : timer.signal,
-        ...(onStart && { onStart }),
+        onStart: start,
         ...(onStep && { onStep }),
       });
       const seconds = (performance.now() - begin) / 1000;
-      metrics.finished(model, seconds, result.pictures.length);
+      const queued = (started - begin) / 1000;
+      // On a queue past this machine, the news that it was begun may come late.
+      const returned = Math.max(0, seconds - queued - secondsOf(drawn.phases));
+      const phases = { queue: queued, ...drawn.phases, return: returned };
+      const result = { ...drawn, phases };
+      metrics.finished(model, seconds, result);
       log.info(
         { ...about, seconds, notices: result.notices, ...(logPrompts && { prompt: request.prompt }) },
         'job done',

@@ -1,15 +1,22 @@
 /** @file Prometheus metrics: what the server is asked, how long it takes and how much waits. */
 import { CalotypeError } from 'calotype';
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { DrawResult } from '../draw-request.ts';
+import { PHASES } from '../phases.ts';
 import type { JobQueue } from '../queue/queue.ts';
 
 /** Seconds of jobs: from one distilled step on a GPU to many on a CPU. */
 const SECONDS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600];
 
+/** Of phases that are shorter than jobs. */
+const SHORT_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05];
+
 /** The metrics of one server. */
 export class Metrics {
   readonly #registry = new Registry();
   readonly #seconds: Histogram<'model'>;
+  readonly #phases: Histogram<'model' | 'phase'>;
+  readonly #busy: Counter<'model'>;
   readonly #pictures: Counter<'model'>;
   readonly #failures: Counter<'model' | 'reason'>;
 
@@ -21,6 +28,19 @@ export class Metrics {
       help: 'Time from the acceptance of a job to its pictures',
       labelNames: ['model'],
       buckets: SECONDS,
+      registers,
+    });
+    this.#phases = new Histogram({
+      name: 'calotype_phase_seconds',
+      help: 'Time that finished jobs spent in each phase; pictures of a batch share it',
+      labelNames: ['model', 'phase'],
+      buckets: [...SHORT_SECONDS, ...SECONDS],
+      registers,
+    });
+    this.#busy = new Counter({
+      name: 'calotype_runner_busy_seconds_total',
+      help: 'Time that the threads which feed devices were at work themselves; one that always is holds its device up',
+      labelNames: ['model'],
       registers,
     });
     this.#pictures = new Counter({
@@ -49,9 +69,12 @@ export class Metrics {
     gauge.set({ state: 'waiting' }, 0);
   }
 
-  finished(model: string, seconds: number, pictures: number): void {
+  /** @param seconds since it was accepted */
+  finished(model: string, seconds: number, { pictures, phases, busySeconds }: DrawResult): void {
     this.#seconds.observe({ model }, seconds);
-    this.#pictures.inc({ model }, pictures);
+    this.#pictures.inc({ model }, pictures.length);
+    this.#busy.inc({ model }, busySeconds);
+    for (const phase of PHASES) this.#phases.observe({ model, phase }, phases[phase] ?? 0);
   }
 
   failed(model: string, error: unknown): void {

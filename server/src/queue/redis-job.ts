@@ -9,6 +9,7 @@ import {
   type PngFile,
 } from '../draw-request.ts';
 import { JobTimeoutError, RunnerDiedError, UnavailableError } from '../errors.ts';
+import { PHASES } from '../phases.ts';
 import type { PictureStore } from '../storage/store.ts';
 
 /** Name of the queue, and what all its keys begin with. */
@@ -67,9 +68,12 @@ const resultSchema = v.object({
   ),
   notices: v.array(v.string()),
   seconds: v.number(),
+  // Workers of an earlier version do not tell.
+  phases: v.optional(v.object(v.entriesFromList(PHASES, v.exactOptional(v.number()))), {}),
+  busySeconds: v.optional(v.number(), 0),
 });
 /** A result in Redis. */
-export type StoredResult = v.InferOutput<typeof resultSchema>;
+export type StoredResult = v.InferInput<typeof resultSchema>;
 
 export const progressSchema = v.object({
   done: v.number(),
@@ -134,7 +138,7 @@ export async function storeResult(
     await store.put(name, file);
     pictures.push({ ...picture, file: name });
   }
-  return { pictures, notices: [...result.notices], seconds: result.seconds };
+  return { ...result, pictures, notices: [...result.notices] };
 }
 
 /** Gets them back. */

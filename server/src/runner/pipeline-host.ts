@@ -52,6 +52,8 @@ export class PipelineHost {
   readonly #encode: PictureEncoder;
   /** Jobs are begun one after the other: a call has the scheduler and the adapters of the moment it is made. */
   #beginning: Promise<unknown> = Promise.resolve();
+  /** Milliseconds that this thread was at work when that was last told. */
+  #busy = performance.eventLoopUtilization().active;
 
   constructor(options: HostOptions) {
     const { maxBatch = 1 } = options;
@@ -81,15 +83,40 @@ export class PipelineHost {
     this.#beginning = begun.catch(() => undefined);
     const { drawing, model, noticed, reporter, scheduler } = await begun;
     try {
+      const made = performance.now();
       const output = await drawing;
+      const drawn = performance.now();
       const cut = output.truncatedPrompts.map((end) => `the model did not read: "${end}"`);
       const settings = settingsOf(output.options, scheduler, request.model);
       const pictures = await encodePictures(request, output.images, settings, this.#encode);
       await reporter.told;
-      return { pictures, notices: [...noticed, ...cut], seconds: (performance.now() - begin) / 1000 };
+      const end = performance.now();
+      const { compile, encode, denoise, decode } = output.timings;
+      const join = Math.max(0, (drawn - made) / 1000 - compile - encode - denoise - decode);
+      return {
+        pictures,
+        notices: [...noticed, ...cut],
+        seconds: (end - begin) / 1000,
+        phases: {
+          begin: (made - begin) / 1000,
+          join,
+          encode,
+          compile,
+          denoise,
+          decode,
+          file: (end - drawn) / 1000,
+        },
+        busySeconds: this.#takeBusy(),
+      };
     } finally {
       await model.release();
     }
+  }
+
+  #takeBusy(): number {
+    const before = this.#busy;
+    this.#busy = performance.eventLoopUtilization().active;
+    return (this.#busy - before) / 1000;
   }
 
   /** Frees all pipelines. */

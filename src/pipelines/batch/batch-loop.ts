@@ -12,7 +12,8 @@ import { BatchMember, batchKeyOf, RowBatch } from './row-batch.ts';
 interface Entry {
   readonly call: ReadyCall;
   readonly listener: BatchListener;
-  readonly watch: Stopwatch;
+  /** Since the call was let in. */
+  watch: Stopwatch;
   readonly resolve: (output: PipelineOutput) => void;
   readonly reject: (reason: unknown) => void;
   /** Present once prompts are encoded. */
@@ -133,7 +134,10 @@ export class BatchLoop {
         resolve(call.complete(await drain(draw(parts, task, options, programs), listener)));
         return undefined;
       }
-      entry.begun ??= await beginCall(parts, task, options, programs, entry.watch);
+      if (!entry.begun) {
+        entry.watch = new Stopwatch();
+        entry.begun = await beginCall(parts, task, options, programs, entry.watch);
+      }
     } catch (error) {
       reject(error);
       return undefined;
@@ -170,6 +174,7 @@ export class BatchLoop {
     if (done.length > 0) await this.#rows.read();
     for (const { entry, member } of done) {
       const { begun, latents } = member;
+      entry.watch.lap('denoise');
       this.#finishing = this.#finishing.then(() => this.#finish(entry, begun, latents));
     }
   }
@@ -212,7 +217,6 @@ export class BatchLoop {
     begun: BegunCall,
     latents: Float32Array,
   ): Promise<void> {
-    watch.lap('denoise');
     const { parts, options } = call;
     try {
       options.signal?.throwIfAborted();

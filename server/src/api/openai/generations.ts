@@ -4,6 +4,7 @@ import { OptionError } from 'calotype';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { DrawRequest, DrawResult, DrawStep, OutputFormat, Picture } from '../../draw-request.ts';
 import { findModel, type NamedSource } from '../../models.ts';
+import { serverTiming } from '../../phases.ts';
 import { clientSignal, EventStream } from '../client.ts';
 import { type AddedRequest, type Additions, readAdded } from '../additions.ts';
 import { readBase64 } from '../base64.ts';
@@ -93,7 +94,10 @@ export async function answer(
   const { 'idempotency-key': key } = request.headers;
   const idempotencyKey = Array.isArray(key) ? key[0] : key;
   const errand = { caller, log, idempotencyKey, signal: clientSignal(reply) };
-  if (!stream) return reply.send(await imagesOf(await desk.draw(job, errand), share));
+  if (!stream) {
+    const drawn = await desk.draw(job, errand);
+    return reply.header('server-timing', serverTiming(drawn.phases)).send(await imagesOf(drawn, share));
+  }
   const events = new EventStream(reply);
   let count = 0;
   const onStep = ({ previews }: DrawStep): void => {

@@ -4,6 +4,7 @@ import { decodePng, WEBUI_SAMPLERS, WEBUI_SCHEDULE_TYPES } from 'calotype';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { checkPng, type Limits } from '../../limits/limits.ts';
 import { findModel, type NamedSource } from '../../models.ts';
+import { serverTiming } from '../../phases.ts';
 import { clientSignal } from '../client.ts';
 import type { Desk } from '../desk.ts';
 import type { Additions } from '../additions.ts';
@@ -57,7 +58,9 @@ export const webuiApi: FastifyPluginAsyncTypebox<WebuiApiOptions> = async (
     try {
       const errand = { caller, log, signal, onStep: progress.onStep.bind(progress) };
       const result = await desk.draw(request, errand);
-      return await reply.send(resultOf(body, request, result.pictures, [...notices, ...result.notices]));
+      return await reply
+        .header('server-timing', serverTiming(result.phases))
+        .send(resultOf(body, request, result.pictures, [...notices, ...result.notices]));
     } catch (error) {
       if (!progress.signal.aborted) throw error;
       return await reply.send(resultOf(body, request, [], [...notices, 'the job was interrupted']));
