@@ -39,7 +39,7 @@ export type {
 } from './pipelines/ip-adapter/ip-adapters.ts';
 export type { FromPretrainedOptions } from './pipelines/load/from-pretrained.ts';
 export type { FromSingleFileOptions, OpenCheckpoint } from './pipelines/load/from-single-file.ts';
-export type { DTypeOption } from './pipelines/load/loaded-pipeline.ts';
+export type { DTypeOption, VaeUpcast } from './pipelines/load/loaded-pipeline.ts';
 export type { EncodePromptOptions, PromptEmbeddings } from './pipelines/prompt/encode-prompt.ts';
 export type { AdapterWeight } from './pipelines/lora/adapter-weights.ts';
 export type { UNetAdapterWeights } from './pipelines/ip-adapter/block-weights.ts';

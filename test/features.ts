@@ -40,5 +40,6 @@ export const FEATURES: readonly Feature[] = [
     feature: 'Memory budgets: swapped, streamed, float8',
     tests: /memory\.test.*(as little as can be|layerwise casting)/,
   },
+  { feature: 'VAE in f16 but for what overflows', tests: /vae-upcast\.test.*draws "/ },
   { feature: 'Textual inversion', tests: /textual-inversion\.test/ },
 ];

@@ -27,6 +27,7 @@ const ARGUMENTS: Readonly<Record<string, string>> = {
   revision: 'revision',
   variant: 'variant',
   dtype: 'dtype',
+  vaeUpcast: 'vae-upcast',
   budget: 'budget',
   componentBudgets: 'component-budget',
   lossy: 'lossy',

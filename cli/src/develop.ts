@@ -140,7 +140,7 @@ async function drawWith(
   model: string,
   optionsOf: (recommended: DiffusionPipeline['recommended']) => CallOptions,
 ): Promise<Drawn> {
-  const { revision, variant, dtype, signal, onAdvance } = request;
+  const { revision, variant, dtype, vaeUpcast, signal, onAdvance } = request;
   const begin = performance.now();
   const isBase = model === request.model;
   const load = isWeightFile(model) ? DiffusionPipeline.fromSingleFile : DiffusionPipeline.fromPretrained;
@@ -153,6 +153,7 @@ async function drawWith(
     onProgress: (event) => onAdvance(advanceOf(event)),
     ...(revision !== undefined && { revision }),
     ...(variant !== undefined && { variant }),
+    ...(vaeUpcast && { vaeUpcast }),
     ...(isBase && request.control && { controlnet: request.control.nets }),
   });
   try {
@@ -214,6 +215,7 @@ function loadingOf({
   revision,
   variant,
   dtype,
+  vaeUpcast,
   scheduler,
   embeddings,
   loras,
@@ -226,6 +228,7 @@ function loadingOf({
     ...(revision !== undefined && { revision }),
     ...(variant !== undefined && { variant }),
     ...(dtype !== 'auto' && { dtype }),
+    ...(vaeUpcast && { vaeUpcast }),
     ...(scheduler !== undefined && { sampler: scheduler }),
     ...(words.length > 0 && { embeddings: words.join(',') }),
     ...(loras.length > 0 && {

@@ -9,6 +9,8 @@ import { readChoice, readInteger, readNumber, readSize } from './options.ts';
 
 /** Storage types by the names that --dtype takes. */
 const DTYPES = ['auto', 'f16', 'bf16', 'f32'] as const;
+/** What --vae-upcast takes. */
+const VAE_UPCASTS = ['whole', 'overflow'] as const;
 const SYNTAXES = ['plain', 'webui'] as const;
 /** The arguments as citty gives them: text, or nothing. */
 type GenerateArguments = Readonly<Record<string, unknown>>;
@@ -22,6 +24,7 @@ export interface GenerateRequest {
   readonly revision: string | undefined;
   readonly variant: string | undefined;
   readonly dtype: (typeof DTYPES)[number];
+  readonly vaeUpcast: (typeof VAE_UPCASTS)[number] | undefined;
   readonly backend: BackendChoice;
   readonly components: ComponentChoices;
   /** For each model. */
@@ -133,6 +136,7 @@ export function readGenerateRequest(args: GenerateArguments): GenerateRequest {
     revision: text('revision'),
     variant: text('variant'),
     dtype: read('dtype', (option, value) => readChoice(option, value, DTYPES)) ?? 'auto',
+    vaeUpcast: read('vae-upcast', (option, value) => readChoice(option, value, VAE_UPCASTS)),
     backend: readBackend(args),
     components: readComponentBackends(args),
     memory: readBudget(args),

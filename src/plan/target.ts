@@ -50,6 +50,8 @@ export interface Target {
    * f16 arithmetic, too. Vectors (biases, scales of norms) are always held as `dtype`.
    */
   readonly weightDtype?: FloatDType;
+  /** Whether kernels take activations of several types in one node; false if absent. */
+  readonly mixesTypes?: boolean;
   /** Alignment of a value's offset in its buffer, in bytes. */
   readonly alignment: number;
   /** Largest range one binding may cover, in bytes. */

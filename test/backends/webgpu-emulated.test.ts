@@ -113,6 +113,18 @@ test.each([
       expect(kernel).not.toMatch(/-matrix$/);
 });
 
+test.each(['linear/residual then silu', 'conv2d/bias, rows and residual'])(
+  'halves are multiplied where sums are in f32: %s',
+  async (name) => {
+    const testCase = { ...caseNamed(name), wide: true };
+    const gpu = EMULATED_ADAPTERS['matrices 16x16x16 (NVIDIA)'];
+    const { dispatches, values } = layOutGraph(caseGraph(testCase), (await open(gpu)).target('f16'));
+    expect(dispatches.map(({ kernel }) => kernel)).toEqual(['gemm-matrix']);
+    expect(values.get(dispatches[0].node.output)?.dtype).toBe('f32');
+    expect(await errorOf(testCase, 'f16', gpu)).toBeLessThanOrEqual(1e-6);
+  },
+);
+
 test('groups of subgroups add up what each multiplied', async () => {
   let grouped = false;
   const edit = (code: string): string => {

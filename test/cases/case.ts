@@ -9,6 +9,7 @@ import type { WeightReader } from '../../src/backends/backend.ts';
 import { NotFoundError } from '../../src/errors.ts';
 import { GraphBuilder } from '../../src/graph/builder.ts';
 import type { Graph } from '../../src/graph/graph.ts';
+import { holdSumsWide } from '../../src/graph/wide-sums.ts';
 import type { OpKind, OpMap } from '../../src/graph/ops.ts';
 import type { FloatDType, ValueDType } from '../../src/tensor/dtype.ts';
 import { bf16ToF32, encodeBF16 } from '../../src/tensor/float16.ts';
@@ -50,6 +51,8 @@ export interface CaseOf<K extends OpKind> {
   readonly inputs: { readonly [I in keyof OpMap[K]['inputs']]: CaseInput | SharedInput };
   readonly attrs: OpMap[K]['attrs'];
   readonly nmse: NmseBounds;
+  /** Whether the output and a residual are in f32 whatever the backend's type is; see graph/wide-sums.ts. */
+  readonly wide?: boolean;
   /** True for shapes of real models, which are too large to check against the reference. */
   readonly bench: boolean;
 }
@@ -171,10 +174,13 @@ function ownInputs(testCase: OpCase): [string, CaseInput][] {
 export function caseGraph(testCase: OpCase): Graph {
   const builder = new GraphBuilder(testCase.name);
   const values = new Map<string, number>();
+  const { wide = false } = testCase;
   for (const [name, { shape, dtype, role }] of ownInputs(testCase))
     values.set(
       name,
-      role === 'weight' ? builder.weight(name, shape) : builder.input(name, shape, dtype, 'latent'),
+      role === 'weight'
+        ? builder.weight(name, shape)
+        : builder.input(name, shape, wide && name === 'residual' ? 'f32' : dtype, 'latent'),
     );
   const inputs = Object.entries<CaseInput | SharedInput>(testCase.inputs).map(([name, input]) => {
     const value = values.get('sameAs' in input ? input.sameAs : name);
@@ -182,7 +188,8 @@ export function caseGraph(testCase: OpCase): Graph {
     return [name, value] as const;
   });
   builder.output('y', appendOp(builder, testCase, Object.fromEntries(inputs)));
-  return builder.build();
+  const graph = builder.build();
+  return wide ? holdSumsWide(graph) : graph;
 }
 
 function appendOp<K extends OpKind>(

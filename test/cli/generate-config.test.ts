@@ -38,6 +38,8 @@ it('draws a picture again from the picture and from its recipe, and others from 
     'f32',
     '--scheduler',
     'dpm++-karras',
+    '--vae-upcast',
+    'overflow',
   ];
   const texts = [
     'a (fox:1.3) [many|few]',
@@ -56,6 +58,7 @@ it('draws a picture again from the picture and from its recipe, and others from 
 
   await writeFile(at('recipe.json'), decodePng(first).text.get('calotype') ?? '');
   expect(await generate('recipe.png', '--config', at('recipe.json'))).toEqual(first);
+  expect(decodePng(first).text.get('calotype')).toContain('"vaeUpcast":"overflow"');
   const other = await generate('other.png', '--config', at('first.png'), '--clip-skip', '0');
   expect(decodePng(other).image.data).not.toEqual(decodePng(first).image.data);
   expect(decodePng(other).text.get('calotype')).toContain('"clipSkip":0');

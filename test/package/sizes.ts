@@ -34,7 +34,7 @@ const LATER: readonly (readonly [RegExp, Part])[] = [
   [/^textual-inversions/, 'textual inversions'],
   [/^image-latents|^padded-crop|^repaint/, 'image to image, inpainting, control images'],
   [
-    /^control-networks|^open-controlnets|^standalone-|^vae-option|^from-single-file|^tiny-vae/,
+    /^control-networks|^open-controlnets|^standalone-|^vae-(option|upcast)|^from-single-file|^tiny-vae/,
     'single-file checkpoints, other VAEs, ControlNets',
   ],
   [/^pixart-network|^load-pixart|^other-tokenizers/, 'PixArt, and tokenizers of other classes than CLIP’s'],

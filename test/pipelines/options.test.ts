@@ -172,8 +172,9 @@ describe('bad options', () => {
   });
 
   it.each<[string, object, RegExp]>([
-    ['dtype', { dtype: 'float16' }, /"float16" is no type\. Use one of auto, f16, bf16, f32/],
-    ['dtype.vae', { dtype: { vae: 'half' } }, /"half" is no type/],
+    ['dtype', { dtype: 'float16' }, /there is no "float16"\. Use one of auto, f16, bf16, f32/],
+    ['vaeUpcast', { vaeUpcast: 'some' }, /there is no "some"\. Use one of whole, overflow/],
+    ['dtype.vae', { dtype: { vae: 'half' } }, /there is no "half"/],
     ['textEncoder2', { dtype: { textEncoder2: 'f32' } }, /Did you mean textEncoder\?/],
     ['backends', { backends: 'cpu' }, /no list of backends/],
     ['backends', { backends: [reference] }, /no list of backends/],

@@ -103,6 +103,11 @@ export function testFloat16Cases(ask: Guest, backend: string): void {
   test('every case that was measured is drawn', () => {
     expect(cases).toHaveLength(Object.keys(measured).length);
   });
+  test("plain f16 overflows in the VAE that 'vae-upcast' draws with", async () => {
+    const plain = { ask: 'case', backend, dtype: 'f16', suite: 'vae-upcast', name: 'plain' } as const;
+    const data = fromBase64(await ask(plain));
+    expect(data.some(Number.isFinite)).toBe(false);
+  }, 300_000);
   test.each(cases.map((one) => [`pipelines/${one.suite}.test > ${titleOf(one.name)}`, one] as const))(
     'f16 as %s',
     async (_title, { suite, name, off, drawn }) => {

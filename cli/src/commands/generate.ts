@@ -48,6 +48,11 @@ export const generate = defineCommand({
       valueHint: 'auto|f16|bf16|f32',
       description: 'Storage of weights, and of activations where the device computes in f16 (auto)',
     },
+    'vae-upcast': {
+      type: 'string',
+      valueHint: 'whole|overflow',
+      description: "What of SDXL's VAE is in f32 where f16 overflows: overflow keeps the rest in f16 (whole)",
+    },
     ...BACKEND_ARGS,
     ...COMPONENT_ARGS,
     ...BUDGET_ARGS,

@@ -48,6 +48,7 @@ export function createTarget(
     name: targetName(dtype),
     dtype,
     weightDtype: storage,
+    mixesTypes: true,
     ...limits,
     mayReadAndWriteOneBuffer: false,
     fusions,

@@ -4,7 +4,8 @@ import type { ControlNetConfig } from '../../loaders/configs/controlnet.ts';
 import type { ControlStructure } from './control-graph.ts';
 import type { CONTROL_OPTIONS, ControlOptions } from './control-options.ts';
 import type { CallOptions } from '../options/call-options.ts';
-import { readControlImage, type PixelSource, type Task } from '../options/image-options.ts';
+import { readControlImage } from '../options/added-pictures.ts';
+import type { PixelSource, Task } from '../options/image-options.ts';
 import { refuse } from '../options/checks.ts';
 
 /** The nets that take part in a call; every list has an entry for each. */

@@ -36,11 +36,14 @@ export interface EncodedImages {
   readonly std?: Float32Array;
 }
 
-/** A VAE's halves; of an AutoencoderTiny once `TINY_VAE` is loaded. */
-export function vaeGraphs({ className, config }: VaeConfig): {
+/** A VAE's halves. */
+export interface VaeGraphs {
   readonly encoder: Graph;
   readonly decoder: Graph;
-} {
+}
+
+/** A VAE's halves; of an AutoencoderTiny once `TINY_VAE` is loaded. */
+export function vaeGraphs({ className, config }: VaeConfig): VaeGraphs {
   if (className === 'AutoencoderKL')
     return { encoder: buildAutoencoderKLEncoder(config), decoder: buildAutoencoderKLDecoder(config) };
   const { buildAutoencoderTinyDecoder, buildAutoencoderTinyEncoder } = TINY_VAE.loaded;
@@ -101,14 +104,13 @@ export class Vae implements VaeSettings {
   /** What memory leaves room for, where that was planned. */
   readonly #planned = new Map<Way, Portion>();
 
-  constructor(network: Network, kind: VaeConfig) {
+  constructor(network: Network, kind: VaeConfig, { encoder, decoder }: VaeGraphs = vaeGraphs(kind)) {
     this.kind = kind;
     this.network = network;
     const { className, config } = kind;
     const levels =
       className === 'AutoencoderKL' ? config.blockOutChannels.length : config.numDecoderBlocks.length;
     this.scaleFactor = 2 ** (levels - 1);
-    const { encoder, decoder } = vaeGraphs(kind);
     this.#encoder = encoder;
     this.#decoder = decoder;
   }

@@ -7,7 +7,7 @@ import { resizeLatents } from '../../image/resize-latents.ts';
 import type { Size } from '../../image/resize.ts';
 import type { Pictures, Tensor } from '../options/call-options.ts';
 import { checkTensor, refuse } from '../options/checks.ts';
-import { readPromptPictures } from '../options/image-options.ts';
+import { readPromptPictures } from '../options/added-pictures.ts';
 
 const FIELD = 'ipAdapterMasks';
 

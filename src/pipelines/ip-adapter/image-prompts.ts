@@ -7,7 +7,7 @@ import { readsEmbedding } from '../../models/ip-adapter.ts';
 import type { TransformerBlock } from '../../models/unet-layers.ts';
 import { stack } from '../prompt/conditioning.ts';
 import { forRows, type GuidanceRow } from '../guidance/guidance-rows.ts';
-import { readPromptPictures } from '../options/image-options.ts';
+import { readPromptPictures } from '../options/added-pictures.ts';
 import {
   IMAGE_SCALES,
   imageEmbedsInput,

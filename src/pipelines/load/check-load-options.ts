@@ -4,6 +4,7 @@ import { checkOptionNames } from '../../option-names.ts';
 import { checkFunction, checkSignal, refuse } from '../options/checks.ts';
 import type { FromPretrainedOptions } from './from-pretrained.ts';
 import type { ComponentDType } from './load-network.ts';
+import { VAE_UPCASTS } from './loaded-pipeline.ts';
 
 const DTYPES = ['auto', 'f16', 'bf16', 'f32'] as const satisfies readonly ComponentDType[];
 /** The components that may have a type of their own. */
@@ -14,16 +15,17 @@ export function checkLoadOptions(
   caller: string,
   options: Pick<
     FromPretrainedOptions,
-    'dtype' | 'backends' | 'signal' | 'onProgress' | 'revision' | 'variant'
+    'dtype' | 'vaeUpcast' | 'backends' | 'signal' | 'onProgress' | 'revision' | 'variant'
   >,
   known: readonly string[],
 ): void {
   checkOptionNames(caller, options, known);
-  const { dtype, backends, signal, onProgress } = options;
+  const { dtype, vaeUpcast, backends, signal, onProgress } = options;
   for (const field of ['revision', 'variant'] as const)
     if (options[field] !== undefined && typeof options[field] !== 'string')
       refuse(field, 'it is no text', 'Give a name as it is in the repository');
   checkDType(dtype);
+  checkWord('vaeUpcast', vaeUpcast, VAE_UPCASTS);
   checkBackends(backends);
   checkSignal(signal);
   checkFunction('onProgress', onProgress);
@@ -32,13 +34,13 @@ export function checkLoadOptions(
 function checkDType(dtype: unknown): void {
   if (typeof dtype === 'object' && dtype !== null) {
     checkOptionNames('dtype', dtype, TYPED);
-    for (const name of TYPED) checkTypeName(`dtype.${name}`, Reflect.get(dtype, name));
-  } else checkTypeName('dtype', dtype);
+    for (const name of TYPED) checkWord(`dtype.${name}`, Reflect.get(dtype, name), DTYPES);
+  } else checkWord('dtype', dtype, DTYPES);
 }
 
-function checkTypeName(field: string, name: unknown): void {
-  if (name !== undefined && !DTYPES.some((known) => known === name))
-    refuse(field, `${JSON.stringify(name)} is no type`, `Use one of ${DTYPES.join(', ')}`);
+function checkWord(field: string, word: unknown, known: readonly string[]): void {
+  if (word !== undefined && !known.some((each) => each === word))
+    refuse(field, `there is no ${JSON.stringify(word)}`, `Use one of ${known.join(', ')}`);
 }
 
 function checkBackends(backends: unknown): void {

@@ -10,7 +10,7 @@ import { makePipeline, type DiffusionPipeline as Pipeline } from '../diffusion-p
 import type { AddedFileSource } from './added-file.ts';
 import { checkLoadOptions, checkSource } from './check-load-options.ts';
 import type { ComponentBackends } from './component-backends.ts';
-import type { DTypeOption, LoadPipelineOptions } from './loaded-pipeline.ts';
+import type { DTypeOption, LoadPipelineOptions, VaeUpcast } from './loaded-pipeline.ts';
 import { loadPipeline } from './load-pipeline.ts';
 import { openBackend } from './open-backend.ts';
 import { Placement, type ComponentName } from './placement.ts';
@@ -28,6 +28,13 @@ export interface FromPretrainedOptions {
    * that does not: weights are held in 16 bits, activations and arithmetic stay f32.
    */
   readonly dtype?: DTypeOption;
+  /**
+   * What of the VAE is computed in f32 where its values may leave the range of f16. Default `whole`: all of it, if the
+   * configuration says `force_upcast` and diffusers' pipeline heeds that (Stable Diffusion XL and the x4 upscaler). `overflow`:
+   * weights and what norms bound stay in f16, whatever the configuration says; the residual stream and the results of
+   * convolutions are held in f32. On WebGPU; it changes nothing where arithmetic is in f32 or bf16 anyway.
+   */
+  readonly vaeUpcast?: VaeUpcast;
   /**
    * A VAE to use in place of the model's: a .safetensors file (in the original or diffusers' layout; the model's own
    * VAE configuration then holds for it; as a path, URL, `owner/name/file.safetensors`, Blob or ByteSource), or a folder,
@@ -59,6 +66,7 @@ const OPTIONS = [
   'revision',
   'variant',
   'dtype',
+  'vaeUpcast',
   'vae',
   'controlnet',
   'memory',
@@ -117,7 +125,7 @@ export async function startPipeline(
   options: FromPretrainedOptions,
   notices: string[],
 ): Promise<Pipeline> {
-  const { signal, variant, dtype, onProgress } = options;
+  const { signal, variant, dtype, vaeUpcast, onProgress } = options;
   const memory = options.memory === undefined ? undefined : await readMemory(options.memory);
   const onNotice = (notice: string): void => void notices.push(notice);
   const vae =
@@ -139,6 +147,7 @@ export async function startPipeline(
       memory,
       ...(variant !== undefined && { variant }),
       ...(dtype && { dtype }),
+      ...(vaeUpcast && { vaeUpcast }),
       ...(signal && { signal }),
     };
     const whole = vae

@@ -29,6 +29,7 @@ export interface FromSingleFileOptions extends Omit<FromPretrainedOptions, 'vari
 const OPTIONS = [
   'revision',
   'dtype',
+  'vaeUpcast',
   'vae',
   'controlnet',
   'memory',

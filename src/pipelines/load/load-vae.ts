@@ -6,10 +6,13 @@ import type { PipelineClass } from '../../loaders/configs/model-index.ts';
 import { autoencoderKLAliases } from '../../models/autoencoder-kl.ts';
 import { TINY_VAE } from '../image/tiny-vae-part.ts';
 import { Vae, vaeGraphs, type VaeConfig } from '../image/vae.ts';
+import { later } from '../../later.ts';
 import type { ComponentLoader } from './component-loader.ts';
 
 /** Pipelines that decode in f32 where the VAE's `force_upcast` says so; diffusers' others do not look at it. */
 const UPCASTING: readonly PipelineClass[] = ['StableDiffusionXLPipeline', 'StableDiffusionUpscalePipeline'];
+
+const loadUpcast = () => later('VAEs in f16 and f32', () => import('./vae-upcast.ts'));
 
 async function loadTinyConfig(loader: ComponentLoader): Promise<AutoencoderTinyConfig> {
   const { parseAutoencoderTinyConfig } = await TINY_VAE.load();
@@ -33,16 +36,21 @@ export async function loadVae(
             ...(scalingFactor !== undefined && { scalingFactor }),
           },
         };
+  const { vaeUpcast } = loader.options;
+  const graphs = vaeGraphs(kind);
   const network = await loader.network(
     'vae',
-    Object.values(vaeGraphs(kind)),
+    Object.values(graphs),
     loader.dtypeOf('vae'),
     kind.className === 'AutoencoderKL'
       ? {
           aliases: autoencoderKLAliases,
-          upcast: kind.config.forceUpcast && UPCASTING.includes(pipeline),
+          upcast: kind.config.forceUpcast && UPCASTING.includes(pipeline) && vaeUpcast !== 'overflow',
         }
       : {},
   );
-  return loader.keep(new Vae(network, kind));
+  const splits = vaeUpcast === 'overflow' && kind.className === 'AutoencoderKL' && network.dtype === 'f16';
+  return loader.keep(
+    new Vae(network, kind, splits ? (await loadUpcast()).widenVae(network, graphs) : graphs),
+  );
 }

@@ -23,10 +23,20 @@ export type DTypeOption =
   | ComponentDType
   | { readonly unet?: ComponentDType; readonly vae?: ComponentDType; readonly textEncoder?: ComponentDType };
 
+/**
+ * What of an AutoencoderKL is computed in f32 where it would be in f16: `whole`, which is what `force_upcast` asks for, or
+ * `overflow`, its sums that may leave the range of f16.
+ */
+export const VAE_UPCASTS = ['whole', 'overflow'] as const;
+
+/** One of `VAE_UPCASTS`. */
+export type VaeUpcast = (typeof VAE_UPCASTS)[number];
+
 /** How to load. */
 export interface LoadPipelineOptions {
   readonly variant?: string;
   readonly dtype?: DTypeOption;
+  readonly vaeUpcast?: VaeUpcast;
   /** To be put beside the UNet, in place of those that the model has; closed with the pipeline. */
   readonly controlnets?: readonly StandaloneControlNet[];
   readonly memory?: MemoryBudget | undefined;

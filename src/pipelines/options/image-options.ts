@@ -149,7 +149,8 @@ export function sizeOfImage(source: PixelSource | LatentImage, scaleFactor: numb
   return { height, width };
 }
 
-function isTensor(value: Pictures | Tensor): value is Tensor {
+/** Whether something given is an array. */
+export function isTensor(value: Pictures | Tensor): value is Tensor {
   return 'shape' in value;
 }
 
@@ -179,34 +180,13 @@ function readMask(value: Pictures | Tensor): PixelSource {
   return { kind: 'array', array: toArray('maskImage', value, [count, height, width, 1]) };
 }
 
-/** A picture for a ControlNet that takes this many channels, as option `controlImage`. */
-export function readControlImage(value: unknown, channels: number): PixelSource {
-  const field = 'controlImage';
-  const forms =
-    `Give { width, height, data: RGBA bytes }, a list of those, or { shape, data } of ` +
-    `[n, height, width, ${channels}]`;
-  if (!isPixels(value)) refuse(field, 'it is no picture', forms);
-  if (!isTensor(value)) {
-    if (channels !== 3)
-      refuse(field, `pictures have 3 channels, this net takes ${channels}`, `Give an array with ${channels}`);
-    return { kind: 'pictures', pictures: readPictures(field, value, forms) };
-  }
-  const [count, height, width, last] = readShape(field, value, forms);
-  if (value.shape.length !== 4 || last !== channels)
-    refuse(field, `its shape is [${value.shape.join(', ')}]`, forms);
-  return { kind: 'array', array: { count, height, width, channels, data: value.data } };
-}
-
-/** The fields of either form are checked by its reader. */
-function isPixels(value: unknown): value is Pictures | Tensor {
-  return isGiven(value);
-}
-
-function isGiven(value: unknown): value is object {
+/** Whether it is an object, of which other checks read the fields. */
+export function isGiven(value: unknown): value is object {
   return typeof value === 'object' && value !== null;
 }
 
-function readShape(field: string, value: Tensor, forms: string): readonly number[] {
+/** The shape of an array whose data fits it. Throws OptionError. */
+export function readShape(field: string, value: Tensor, forms: string): readonly number[] {
   const { shape } = value;
   const isList: boolean = Array.isArray(shape);
   if (!isList || !shape.every((size) => Number.isInteger(size) && size > 0))
@@ -226,14 +206,8 @@ function toArray(
   return { count, height, width, channels, data };
 }
 
-/** A picture or several for an IP-Adapter, of option `ipAdapterImage` or another. */
-export function readPromptPictures(value: unknown, field = 'ipAdapterImage'): readonly CalotypeImage[] {
-  const forms = 'Give { width, height, data: RGBA bytes }, or a list of those for each IP-Adapter';
-  if (!isPixels(value) || isTensor(value)) refuse(field, 'it is no picture', forms);
-  return readPictures(field, value, forms);
-}
-
-function readPictures(field: string, value: Pictures, forms: string): readonly CalotypeImage[] {
+/** Pictures, one or several. Throws OptionError. */
+export function readPictures(field: string, value: Pictures, forms: string): readonly CalotypeImage[] {
   const pictures: readonly CalotypeImage[] = isList(value) ? value : [value];
   if (pictures.length === 0) refuse(field, 'it is an empty list', forms);
   for (const picture of pictures) {

@@ -7,6 +7,7 @@ import { inversionCases } from './inversions.ts';
 import { loraCases } from './lora.ts';
 import { modelCases } from './models.ts';
 import { pixartCases } from './pixart.ts';
+import { vaeUpcastCases } from './vae-upcast.ts';
 import { webuiCases } from './webui.ts';
 
 /** The file of a suite's tests is `pipelines/SUITE.test.ts`. */
@@ -19,4 +20,5 @@ export const DRAWN_SUITES = {
   lora: loraCases,
   webui: webuiCases,
   'textual-inversion': inversionCases,
+  'vae-upcast': vaeUpcastCases,
 } satisfies Readonly<Record<string, DrawnCases>>;
