@@ -7,19 +7,22 @@
 // a row, weighed, packed to f16 where tiles are f16 (IN_PLACE unless two lanes share a row) and loaded as the left operand of the
 // second product. Nor can a matrix be scaled row by row, so sums are kept relative to the row's largest score of the first
 // step. That holds unless a weight passes 2^15, near the end of f16, which is found out at the end: then all is done again
-// with a vote at each step, and sums are rescaled (through workgroup memory) where one asks for it. Barriers of a step:
+// with the largest scores themselves, which are known by then. Barriers of a step:
 //   scores of step i | weights of step i; keys of i + 1 and values of i are staged | sums
 //
 // q, k and v have rows of Q_, K_ and V_VECTORS vectors of 16 bytes and begin at *_OFFSET; a head has D vectors, padded with
 // zeros to DM matrices. Variant: BIAS, added to the scores that a lane has for itself. Tiles are vectors of 16 bytes; their pitches make all accesses free of bank conflicts but the store of scores.
 //
 // Why this one (H100, Dawn/Vulkan, driver 580; QM x SUBGROUPS x KN, TFLOP/s again and again, a fused QKV of SD1.5 or SDXL):
-//   heads of 40, 4096 tokens: attention-tiled 15; 2x8x1 118, 1x8x1 112, 1x4x1 105, 2x4x1 103, 2x2x1 89, 2x4x2 78
+//   heads of 40, 4096 tokens: attention-tiled 15; 2x8x1 153, 2x4x2 131, 2x2x2 112, 1x8x1 108, 1x4x1 107, 2x4x1 97
 //   heads of 64, 4096 tokens: attention-tiled 19; 2x4x1 177, 2x2x1 127, 1x8x1 126, 1x4x2 124, 2x4x2 111, 2x8x1 103
-//   heads of 80, 1024 tokens: attention-tiled 12; 2x2x2 124, 1x8x2 119, 2x4x2 115, 1x8x1 111, 2x4x1 91
-//   heads of 160, 256 tokens: 1x4x2 45, 1x2x2 38, 1x4x1 34
-// Before weights took the place of scores and votes became rare, 2x4x2 was best for heads of 64, at 102: it is the 48 KiB that
-// a multiprocessor gives its workgroups together that decide, 15 KiB a workgroup now and 38 then.
+//   heads of 80, 1024 tokens: attention-tiled 12; 2x4x2 141, 1x8x2 133, 2x2x2 127, 2x2x1 124, 1x4x1 122, 2x4x1 111
+//   heads of 160, 256 tokens: 1x4x2 46, 1x4x1 44, 1x2x2 41, 1x8x1 34
+// It is the 48 KiB that a multiprocessor gives its workgroups together that decide: for heads of 40, 2x8x1 takes 23 KiB since rows
+// of keys are close and shares are where scores were; with 25 it was one workgroup a multiprocessor, 102. Before weights took the
+// place of scores, 2x4x2 was best for heads of 64, at 102.
+// Rescaling sums where a weight passes the headroom, with a vote at each step of a second walk, took three times the first walk
+// (heads of 160 in a network of random weights: 45 us for 19) and registers of all who did not need it.
 // Variables are given zeros: Dawn does not clear a variable again that a loop declares without a value.
 #include "lib/flat.wgsl"
 #include "lib/attention-on-matrices.wgsl"
@@ -27,15 +30,25 @@
 const THREADS: u32 = SUBGROUPS * LANES;
 const KEYS: u32 = KN * N;
 const ROWS: u32 = QM * M;
-// Vectors between rows of the tiles, CHUNK of them a matrix.
-const PITCH: u32 = (DM * CHUNK) | 1u;
+// Vectors between rows of queries, CHUNK of them a matrix; between rows of keys and values. PADDED: there the last matrix of a row
+// reaches into the next one, where it meets queries that are zeros, or makes sums that are not kept.
+const PITCH_Q: u32 = (DM * CHUNK) | 1u;
+#if PADDED
+const PITCH: u32 = D * SPREAD;
+const VALUES: u32 = KEYS * PITCH + 1u;
+#else
+const PITCH: u32 = PITCH_Q;
+const VALUES: u32 = KEYS * PITCH;
+#endif
 const SCORE_PITCH: u32 = KN * N / 4u + 1u;
+// The vector of a row of scores that is left over; in the end it has what the row's sums are multiplied by.
+const SHARE: u32 = KN * N / 4u;
 #if IN_PLACE
 const WEIGHT_PITCH: u32 = SCORE_PITCH;
 #else
 const WEIGHT_PITCH: u32 = (KN * CHUNK) | 1u;
 #endif
-const SCORES: u32 = 2u * KEYS * PITCH;
+const SCORES: u32 = 2u * VALUES;
 #if IN_PLACE
 const WEIGHTS: u32 = SCORES;
 const END: u32 = SCORES + SUBGROUPS * ROWS * SCORE_PITCH;
@@ -45,8 +58,7 @@ const END: u32 = WEIGHTS + SUBGROUPS * ROWS * WEIGHT_PITCH;
 #endif
 
 // Keys, values, scores and weights; before them, queries of all subgroups.
-var<workgroup> tile: array<vec4u, max(END, SUBGROUPS * M * PITCH)>;
-var<workgroup> shares: array<f32, SUBGROUPS * ROWS>;
+var<workgroup> tile: array<vec4u, max(END, SUBGROUPS * M * PITCH_Q)>;
 var<workgroup> vote: atomic<u32>;
 
 @compute @workgroup_size(THREADS)
@@ -78,8 +90,8 @@ fn main(
   let baseK = image * dims.keys * K_VECTORS + K_OFFSET + head * D;
   let baseV = image * dims.keys * V_VECTORS + V_OFFSET + head * D;
 #if PADDED
-  for (var row = lane; row < max(2u * KEYS, SUBGROUPS * M); row += THREADS) {
-    tile[row * PITCH + D] = vec4u();
+  for (var row = lane; row < SUBGROUPS * M; row += THREADS) {
+    tile[row * PITCH_Q + D] = vec4u();
   }
 #endif
 #for i QM
@@ -87,7 +99,7 @@ fn main(
   for (var e = lane; e < SUBGROUPS * M * D; e += THREADS) {
     let row = e / D;
     let query = firstQuery + (row / M * QM + $iu) * M + row % M;
-    stage(row * PITCH + e % D * SPREAD, q[baseQ + min(query, dims.queries - 1u) * Q_VECTORS + e % D]);
+    stage(row * PITCH_Q + e % D * SPREAD, q[baseQ + min(query, dims.queries - 1u) * Q_VECTORS + e % D]);
   }
   workgroupBarrier();
 #for c DM
@@ -95,7 +107,7 @@ fn main(
 #endfor
   if (working) {
 #for c DM
-    q$i_$c = subgroupMatrixLoad<Left, row_major>(&tile, subgroup * M * PITCH + CHUNK * $cu, PITCH);
+    q$i_$c = subgroupMatrixLoad<Left, row_major>(&tile, subgroup * M * PITCH_Q + CHUNK * $cu, PITCH_Q);
 #endfor
   }
 #endfor
@@ -111,12 +123,17 @@ fn main(
   let part = lane % PARTS;
   const other = 1u;
 #else
-  let row = own * ROWS + lane % ROWS;
+  let row = own * ROWS + lane % min(ROWS, LANES);
   let part = lane % LANES / ROWS;
   const other = ROWS;
 #endif
-  let firstScore = SCORES + row * SCORE_PITCH + part * (OCTETS * 2u);
-  let firstWeight = WEIGHTS + row * WEIGHT_PITCH + part * (OCTETS * OCTET);
+#for r TURNS
+  let firstScore$r = SCORES + (row + LANES * $ru) * SCORE_PITCH + part * (OCTETS * 2u);
+  let firstWeight$r = WEIGHTS + (row + LANES * $ru) * WEIGHT_PITCH + part * (OCTETS * OCTET);
+  var reference$r = HIDDEN;
+  var largest$r = HIDDEN;
+  var added$r = vec4f();
+#endfor
   if (lane == 0u) {
     atomicStore(&vote, 0u);
   }
@@ -125,18 +142,23 @@ fn main(
   var sum$i_$c = Sum();
 #endfor
 #endfor
-  var reference = HIDDEN;
-  var added = vec4f();
-  // First in the hope that no weight will pass the headroom; if one did, all over again with a vote at each step.
-  var careful = false;
+  // First in the hope that no weight will pass the headroom; if one did, all over again with the largest scores, now known.
+  var again = false;
   loop {
 #for i QM
 #for c DM
     sum$i_$c = Sum();
 #endfor
 #endfor
-    added = vec4f();
+#for r TURNS
+    added$r = vec4f();
+#endfor
     workgroupBarrier();
+#if PADDED
+    if (lane == 0u) {
+      tile[KEYS * PITCH] = vec4u();
+    }
+#endif
 #for n LOADS
     if (e$n < KEYS * D) {
       stage(at$n, k[baseK + min(key$n, dims.keys - 1u) * K_VECTORS + e$n % D]);
@@ -169,91 +191,49 @@ fn main(
 #for n LOADS
       if (e$n < KEYS * D) {
         stage(at$n, k$n);
-        stage(KEYS * PITCH + at$n, select(vec4u(), v$n, firstKey + key$n < dims.keys));
+        stage(VALUES + at$n, select(vec4u(), v$n, firstKey + key$n < dims.keys));
       }
 #endfor
+#for r TURNS
 #if BIAS
       for (var o = 0u; o < OCTETS * 2u; o++) {
-        let added = biasesAt(image, head, firstKey + (part * OCTETS * 2u + o) * 4u, firstQuery + row);
-        tile[firstScore + o] = bitcast<vec4u>(bitcast<vec4f>(tile[firstScore + o]) + added / SCALE);
+        let bias = biasesAt(image, head, firstKey + (part * OCTETS * 2u + o) * 4u, firstQuery + row + LANES * $ru);
+        tile[firstScore$r + o] = bitcast<vec4u>(bitcast<vec4f>(tile[firstScore$r + o]) + bias / SCALE);
       }
 #endif
       if (firstKey + KEYS > dims.keys) {
         for (var o = 0u; o < OCTETS * 2u; o++) {
           let key = vec4u(firstKey + (part * OCTETS * 2u + o) * 4u) + vec4u(0u, 1u, 2u, 3u);
-          tile[firstScore + o] = select(vec4u(bitcast<u32>(HIDDEN)), tile[firstScore + o], key < vec4u(dims.keys));
+          tile[firstScore$r + o] = select(vec4u(bitcast<u32>(HIDDEN)), tile[firstScore$r + o], key < vec4u(dims.keys));
         }
       }
-      if (firstKey == 0u) {
-        reference = HIDDEN;
+      if (firstKey == 0u && !again) {
         for (var o = 0u; o < OCTETS; o++) {
-          reference = max(reference, largestOf(scoreAt(firstScore + 2u * o)));
+          reference$r = max(reference$r, largestOf(scoreAt(firstScore$r + 2u * o)));
         }
 #if PARTS == 2
-        reference = max(reference, subgroupShuffleXor(reference, other));
+        reference$r = max(reference$r, subgroupShuffleXor(reference$r, other));
 #endif
-        reference = fma(reference, LOG2_SCALE, MARGIN);
+        reference$r = fma(reference$r, LOG2_SCALE, MARGIN);
       }
-      let before = added;
-      var largest = HIDDEN;
 #for o OCTETS
-      let score$o = scoreAt(firstScore + 2u * $ou);
       {
-        largest = max(largest, largestOf(score$o));
-        let weight = weigh(score$o, reference);
-        added += weight.low + weight.high;
-        keep(firstWeight + $ou * OCTET, weight);
+        let score = scoreAt(firstScore$r + 2u * $ou);
+        largest$r = max(largest$r, largestOf(score));
+        let weight = weigh(score, reference$r);
+        added$r += weight.low + weight.high;
+        keep(firstWeight$r + $ou * OCTET, weight);
       }
 #endfor
-      if (largest * LOG2_SCALE - reference > HEADROOM) {
-        atomicStore(&vote, 1u);
-      }
-      if (!careful) {
-        workgroupBarrier();
-      } else if (workgroupUniformLoad(&vote) != 0u) {
-#if PARTS == 2
-        largest = max(largest, subgroupShuffleXor(largest, other));
-#endif
-        let raised = max(reference, largest * LOG2_SCALE);
-        let fade = exp2(reference - raised);
-        reference = raised;
-        added = before * fade;
-#for o OCTETS
-        let weight$o = weigh(score$o, reference);
-        added += weight$o.low + weight$o.high;
 #endfor
-        atomicStore(&vote, 0u);
-#for c DM
-        workgroupBarrier();
-        if (working) {
-#for i QM
-          subgroupMatrixStore<row_major>(&tile, SCORES + (subgroup * ROWS + M * $iu) * SCORE_PITCH, sum$i_$c, SCORE_PITCH);
-#endfor
-        }
-        workgroupBarrier();
-        for (var n = part; n < N / 4u; n += PARTS) {
-          tile[SCORES + row * SCORE_PITCH + n] = bitcast<vec4u>(bitcast<vec4f>(tile[SCORES + row * SCORE_PITCH + n]) * fade);
-        }
-        workgroupBarrier();
-        if (working) {
-#for i QM
-          sum$i_$c = subgroupMatrixLoad<Sum, row_major>(&tile, SCORES + (subgroup * ROWS + M * $iu) * SCORE_PITCH, SCORE_PITCH);
-#endfor
-        }
-#endfor
-        workgroupBarrier();
-#for o OCTETS
-        keep(firstWeight + $ou * OCTET, weight$o);
-#endfor
-        workgroupBarrier();
-      }
+      workgroupBarrier();
 #for j KN
       if (working) {
 #for i QM
         let weight$i = subgroupMatrixLoad<Left, row_major>(&tile, WEIGHTS + (subgroup * ROWS + M * $iu) * WEIGHT_PITCH + CHUNK * $ju, WEIGHT_PITCH);
 #endfor
 #for c DM
-        let v$c = subgroupMatrixLoad<Right, row_major>(&tile, (KEYS + N * $ju) * PITCH + CHUNK * $cu, PITCH);
+        let v$c = subgroupMatrixLoad<Right, row_major>(&tile, VALUES + N * $ju * PITCH + CHUNK * $cu, PITCH);
 #for i QM
         sum$i_$c = subgroupMatrixMultiplyAccumulate(weight$i, v$c, sum$i_$c);
 #endfor
@@ -261,23 +241,35 @@ fn main(
       }
 #endfor
     }
-    if (careful) {
+    if (again) {
       break;
     }
-    careful = workgroupUniformLoad(&vote) != 0u;
-    if (!careful) {
+#for r TURNS
+#if PARTS == 2
+    largest$r = max(largest$r, subgroupShuffleXor(largest$r, other));
+#endif
+    if (largest$r * LOG2_SCALE - reference$r > HEADROOM) {
+      atomicStore(&vote, 1u);
+    }
+#endfor
+    again = workgroupUniformLoad(&vote) != 0u;
+    if (!again) {
       break;
     }
-    atomicStore(&vote, 0u);
+#for r TURNS
+    reference$r = largest$r * LOG2_SCALE;
+#endfor
   }
 
-  var total = added.x + added.y + added.z + added.w;
+#for r TURNS
+  var total$r = added$r.x + added$r.y + added$r.z + added$r.w;
 #if PARTS == 2
-  total += subgroupShuffleXor(total, other);
+  total$r += subgroupShuffleXor(total$r, other);
 #endif
   if (part == 0u) {
-    shares[row] = 1.0 / total;
+    tile[SCORES + (row + LANES * $ru) * SCORE_PITCH + SHARE] = bitcast<vec4u>(vec4f(1.0 / total$r));
   }
+#endfor
 #for c DM
   workgroupBarrier();
   if (working) {
@@ -291,7 +283,7 @@ fn main(
     let query = firstQuery + finished;
     let channel = N / 4u * $cu + e % (N / 4u);
     if (query < dims.queries && channel < HEAD_VECTORS) {
-      y[((image * dims.queries + query) * HEADS + head) * HEAD_VECTORS + channel] = vec4<y_t>(bitcast<vec4f>(tile[SCORES + finished * SCORE_PITCH + e % (N / 4u)]) * shares[finished]);
+      y[((image * dims.queries + query) * HEADS + head) * HEAD_VECTORS + channel] = vec4<y_t>(bitcast<vec4f>(tile[SCORES + finished * SCORE_PITCH + e % (N / 4u)]) * bitcast<vec4f>(tile[SCORES + finished * SCORE_PITCH + SHARE]));
     }
   }
 #endfor

@@ -36,9 +36,22 @@ function shapesFor(matrices: number, { rows, columns }: MatrixShape): Shape[] {
     { qm: 1, subgroups: 2, kn: 2 },
   ];
   if (matrices > 5) return small;
-  if (matrices === 5) return [{ qm: 2, subgroups: 2, kn: 2 }, ...small];
+  if (matrices === 5)
+    return [
+      { qm: 1, subgroups: 8, kn: 2 },
+      { qm: 2, subgroups: 4, kn: 2 },
+      { qm: 2, subgroups: 2, kn: 2 },
+      ...small,
+    ];
   const wide = { qm: 2, subgroups: 4, kn: 1 };
-  return matrices <= 3 ? [{ qm: 2, subgroups: 8, kn: 1 }, wide, ...small] : [wide, ...small];
+  if (matrices === 4) return [wide, ...small];
+  return [
+    { qm: 2, subgroups: 8, kn: 1 },
+    { qm: 4, subgroups: 4, kn: 1 },
+    { qm: 2, subgroups: 4, kn: 2 },
+    wide,
+    ...small,
+  ];
 }
 
 /** Workgroups that keep a large card busy. */
@@ -47,9 +60,9 @@ const FULL = 64;
 /** Registers limit how many sums a subgroup may keep, beside as many elements of queries. */
 const MOST_SUMS = { f16: 3072, f32: 1536, i8: 0 };
 
-/** Lanes that share a row of scores. */
+/** Lanes that share a row of scores, where a subgroup has not more rows than lanes. */
 function lanesOfRow({ qm }: Shape, { rows }: MatrixShape): number {
-  return MATRIX_LANES / (qm * rows);
+  return Math.max(1, MATRIX_LANES / (qm * rows));
 }
 
 /** Whether weights take the place of their scores: where they are as large, or a lane has a row of them to itself. */
@@ -66,8 +79,8 @@ function storageBytes(shape: Shape, matrices: number, matrix: MatrixShape): numb
   const held = subgroups * qm * rows;
   const weights = weighsInPlace(shape, matrix) ? 0 : held * odd(kn * chunk);
   const pitch = odd(matrices * chunk);
-  const vectors = 2 * kn * columns * pitch + held * ((kn * columns) / 4 + 1) + weights;
-  return 16 * Math.max(vectors, subgroups * rows * pitch) + 4 * held + 16;
+  const vectors = 2 * (kn * columns * pitch + 1) + held * ((kn * columns) / 4 + 1) + weights;
+  return 16 * Math.max(vectors, subgroups * rows * pitch) + 16;
 }
 
 function nameOf({ qm, subgroups, kn }: Shape): string {
@@ -156,6 +169,7 @@ export const attentionMatrix = defineKernel({
           KN: kn,
           ...matrixConstants(matrix, dtype, context.traits),
           PARTS: parts,
+          TURNS: (qm * matrix.rows * parts) / MATRIX_LANES,
           OCTETS: (kn * matrix.columns) / parts / 8,
           IN_PLACE: weighsInPlace(shape, matrix),
           DM: headMatrices(node, matrix),

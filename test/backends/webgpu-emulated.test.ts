@@ -125,10 +125,14 @@ test.each(['linear/residual then silu', 'conv2d/bias, rows and residual'])(
   },
 );
 
-test('groups of subgroups add up what each multiplied', async () => {
-  let grouped = false;
+test.each([
+  ['groups of subgroups add up', '2x5 2x2 4 g2 k1', 'linear/residual then silu', 'GROUPS: u32 = 2u'],
+  ['lanes weigh two rows each', '4x4x1', 'attention/head of 40', 'largest1'],
+  ['lanes weigh two rows each, again', '4x4x1', 'attention/head of 24, steep', 'largest1'],
+])('a way that is not the first choice: %s', async (_what, variant, caseName, sign) => {
+  let seen = false;
   const edit = (code: string): string => {
-    grouped ||= code.includes('GROUPS: u32 = 2u');
+    seen ||= code.includes(sign);
     return code;
   };
   const on = await open({ ...EMULATED_ADAPTERS['matrices 16x16x16 (NVIDIA)'], edit });
@@ -139,17 +143,17 @@ test('groups of subgroups add up what each multiplied', async () => {
       select: (...args: Parameters<typeof target.select>) => ({
         ...target.select(...args),
         scratchBytes: [],
-        variant: '2x5 2x2 4 g2 k1',
+        variant,
       }),
     }),
     createWeights: (reader: Parameters<Backend['createWeights']>[0]) => on.createWeights(reader),
     compile: (...args: Parameters<Backend['compile']>) => on.compile(...args),
   };
-  const testCase = caseNamed('linear/residual then silu');
+  const testCase = caseNamed(caseName);
   const expected = await computeCase(reference, 'f32', testCase);
   const error = nmse(await computeCase(forced, 'f16', testCase), expected);
   expect(error).toBeLessThanOrEqual(testCase.nmse.f16);
-  expect(grouped).toBe(true);
+  expect(seen).toBe(true);
 });
 
 describe('a broken kernel is found:', () => {
@@ -172,8 +176,8 @@ describe('a broken kernel is found:', () => {
   test('a barrier is missing', async () => {
     const raced = broken('linear/residual then silu', 'workgroupBarrier();', '');
     await expect(raced).rejects.toThrow(/a data race/);
-    const weighed = /if\(!careful\)\{\s*workgroupBarrier\(\);/;
-    const late = broken('attention/odd tokens', weighed, 'if (!careful) {');
+    const weighed = /workgroupBarrier\(\);(\s*if\(working\)\{\s*let weight0=)/;
+    const late = broken('attention/odd tokens', weighed, '$1');
     await expect(late).rejects.toThrow(/a data race/);
   });
 
