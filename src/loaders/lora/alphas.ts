@@ -88,8 +88,8 @@ export interface Scales {
 /**
  * The scales of one component's layers.
  *
- * kohya's files hold an alpha for each layer. diffusers takes the commonest for all but those of a UNet's layers outside
- * of attention, where it is the layer's own; a layer without one takes the commonest too. So is done here, unless
+ * kohya's files hold an alpha for each layer. diffusers takes the commonest for all but the layers outside of attention
+ * of a UNet or a second text encoder, where it is the layer's own; a layer without one takes the commonest too. So is done here, unless
  * `ownAlphas` asks for what the trainer meant: each layer's own, else its rank.
  */
 export function scalesOf(
@@ -138,9 +138,12 @@ function matching(patterns: Readonly<Record<string, number>>, module: string): n
   return Object.entries(patterns).find(([text]) => new RegExp(`^(.*\\.)?(${text})$`).test(module))?.[1];
 }
 
-/** Whether diffusers keeps a layer's own alpha: it loses those of attention and of text encoders. */
+/**
+ * Whether diffusers keeps a layer's own alpha: it loses those of attention, and all of `text_encoder`, whose modules
+ * transformers 5 calls otherwise than the patterns that the alphas become.
+ */
 function keepsAlpha(component: LoraComponent, module: string): boolean {
-  return component === 'unet' && !/\.to_(q|k|v|out\.0)$/.test(module);
+  return component !== 'text_encoder' && !/\.(to_(q|k|v|out\.0)|[qkv]_proj|out_proj)$/.test(module);
 }
 
 /** The commonest number, the first of those that are equally common. */
