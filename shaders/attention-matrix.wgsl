@@ -10,7 +10,7 @@
 // with the largest scores themselves, which are known by then. Barriers of a step:
 //   scores of step i | weights of step i; keys of i + 1 and values of i are staged | sums
 //
-// q, k and v have rows of Q_, K_ and V_VECTORS vectors of 16 bytes and begin at *_OFFSET; a head has D vectors, padded with
+// q, k and v have rows of Q_, K_ and V_WIDTH vectors of 16 bytes and begin at *_OFFSET; a head has D vectors, padded with
 // zeros to DM matrices. Variant: BIAS, added to the scores that a lane has for itself. Tiles are vectors of 16 bytes; their pitches make all accesses free of bank conflicts but the store of scores.
 //
 // Why this one (H100, Dawn/Vulkan, driver 580; QM x SUBGROUPS x KN, TFLOP/s again and again, a fused QKV of SD1.5 or SDXL):
@@ -86,9 +86,9 @@ fn main(
   let subgroup = own;
   const working = true;
 #endif
-  let baseQ = image * dims.queries * Q_VECTORS + Q_OFFSET + head * D;
-  let baseK = image * dims.keys * K_VECTORS + K_OFFSET + head * D;
-  let baseV = image * dims.keys * V_VECTORS + V_OFFSET + head * D;
+  let baseQ = image * dims.queries * Q_WIDTH + Q_OFFSET + head * D;
+  let baseK = image * dims.keys * K_WIDTH + K_OFFSET + head * D;
+  let baseV = image * dims.keys * V_WIDTH + V_OFFSET + head * D;
 #if PADDED
   for (var row = lane; row < SUBGROUPS * M; row += THREADS) {
     tile[row * PITCH_Q + D] = vec4u();
@@ -99,7 +99,7 @@ fn main(
   for (var e = lane; e < SUBGROUPS * M * D; e += THREADS) {
     let row = e / D;
     let query = firstQuery + (row / M * QM + $iu) * M + row % M;
-    stage(row * PITCH_Q + e % D * SPREAD, q[baseQ + min(query, dims.queries - 1u) * Q_VECTORS + e % D]);
+    stage(row * PITCH_Q + e % D * SPREAD, q[baseQ + min(query, dims.queries - 1u) * Q_WIDTH + e % D]);
   }
   workgroupBarrier();
 #for c DM
@@ -161,15 +161,15 @@ fn main(
 #endif
 #for n LOADS
     if (e$n < KEYS * D) {
-      stage(at$n, k[baseK + min(key$n, dims.keys - 1u) * K_VECTORS + e$n % D]);
+      stage(at$n, k[baseK + min(key$n, dims.keys - 1u) * K_WIDTH + e$n % D]);
     }
 #endfor
     workgroupBarrier();
 
     for (var firstKey = 0u; firstKey < dims.keys; firstKey += KEYS) {
 #for n LOADS
-      let v$n = v[baseV + min(firstKey + key$n, dims.keys - 1u) * V_VECTORS + e$n % D];
-      let k$n = k[baseK + min(firstKey + KEYS + key$n, dims.keys - 1u) * K_VECTORS + e$n % D];
+      let v$n = v[baseV + min(firstKey + key$n, dims.keys - 1u) * V_WIDTH + e$n % D];
+      let k$n = k[baseK + min(firstKey + KEYS + key$n, dims.keys - 1u) * K_WIDTH + e$n % D];
 #endfor
 #for j KN
       if (working) {

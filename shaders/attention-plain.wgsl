@@ -1,6 +1,6 @@
 // Scaled dot-product attention with an online softmax, a thread a query of a head and a number at a time: for heads whose
 // channels do not come in fours. Models in use have none such, small ones for tests do, so nothing here is fast.
-// q, k and v have rows of Q_, K_ and V_CHANNELS and begin at *_OFFSET. Variants: CAUSAL, BIAS.
+// q, k and v have rows of Q_, K_ and V_WIDTH and begin at *_OFFSET. Variants: CAUSAL, BIAS.
 #include "lib/flat.wgsl"
 #if BIAS
 struct Dims { count: u32, queries: u32, keys: u32, channels: u32, biasBatch: u32, biasKey: u32, biasQuery: u32, biasHead: u32 }
@@ -32,7 +32,7 @@ fn main(
   let query = i % dims.queries;
   let head = i / dims.queries % HEADS;
   let image = i / dims.queries / HEADS;
-  let fromQ = (image * dims.queries + query) * Q_CHANNELS + Q_OFFSET + head * HEAD;
+  let fromQ = (image * dims.queries + query) * Q_WIDTH + Q_OFFSET + head * HEAD;
   var sums: array<f32, HEAD>;
   var largest = HIDDEN;
   var total = 0.0;
@@ -43,7 +43,7 @@ fn main(
 #endif
   for (var key = 0u; key < end; key++) {
     let row = image * dims.keys + key;
-    let fromK = row * K_CHANNELS + K_OFFSET + head * HEAD;
+    let fromK = row * K_WIDTH + K_OFFSET + head * HEAD;
     var score = 0.0;
     // The count is a uniform, so that no compiler writes the loops out.
     for (var d = 0u; d < dims.channels; d++) {
@@ -58,7 +58,7 @@ fn main(
     let weight = exp(score - highest);
     largest = highest;
     total = total * fade + weight;
-    let fromV = row * V_CHANNELS + V_OFFSET + head * HEAD;
+    let fromV = row * V_WIDTH + V_OFFSET + head * HEAD;
     for (var d = 0u; d < dims.channels; d++) {
       sums[d] = sums[d] * fade + weight * f32(v[fromV + d]);
     }

@@ -1,6 +1,6 @@
 // Scaled dot-product attention with an online softmax (Milakov and Gimelshein 2018), for software adapters and devices with
 // little workgroup memory: a thread makes 4 queries of a head, walks the keys 4 at a time and keeps everything in registers.
-// No score matrix, no barriers. HEAD_VECTORS vec4 a head; q, k and v have rows of Q_, K_ and V_VECTORS and begin at *_OFFSET.
+// No score matrix, no barriers. HEAD_VECTORS vec4 a head; q, k and v have rows of Q_, K_ and V_WIDTH and begin at *_OFFSET.
 // Variants: CAUSAL, BIAS.
 //
 // Why this one: 4 queries as the columns of a mat4x4 share each load of k and v, which are gathers on SwiftShader. The loops
@@ -43,10 +43,10 @@ fn main(
   let image = i / dims.tiles / HEADS;
   let last = dims.queries - 1u;
   // Columns are channels, rows the 4 queries: q * k gives a key's 4 scores.
-  let row0 = (image * dims.queries + query) * Q_VECTORS + Q_OFFSET + head * HEAD_VECTORS;
-  let row1 = row0 + min(1u, last - query) * Q_VECTORS;
-  let row2 = row0 + min(2u, last - query) * Q_VECTORS;
-  let row3 = row0 + min(3u, last - query) * Q_VECTORS;
+  let row0 = (image * dims.queries + query) * Q_WIDTH + Q_OFFSET + head * HEAD_VECTORS;
+  let row1 = row0 + min(1u, last - query) * Q_WIDTH;
+  let row2 = row0 + min(2u, last - query) * Q_WIDTH;
+  let row3 = row0 + min(3u, last - query) * Q_WIDTH;
   var scaled: array<mat4x4f, HEAD_VECTORS>;
   var sums: array<mat4x4f, HEAD_VECTORS>;
   for (var d = 0u; d < dims.vectors; d++) {
@@ -63,7 +63,7 @@ fn main(
   for (var key = 0u; key < end; key += 4u) {
 #for n 4
     let key$n = image * dims.keys + min(key + $nu, dims.keys - 1u);
-    let k$n = key$n * K_VECTORS + K_OFFSET + head * HEAD_VECTORS;
+    let k$n = key$n * K_WIDTH + K_OFFSET + head * HEAD_VECTORS;
     var score$n = vec4f();
 #endfor
     for (var d = 0u; d < dims.vectors; d++) {
@@ -88,7 +88,7 @@ fn main(
 #for n 4
     let p$n = exp(score$n - highest);
     weights += p$n;
-    let v$n = key$n * V_VECTORS + V_OFFSET + head * HEAD_VECTORS;
+    let v$n = key$n * V_WIDTH + V_OFFSET + head * HEAD_VECTORS;
 #endfor
     let shares = transpose(mat4x4f(p0, p1, p2, p3));
     for (var d = 0u; d < dims.vectors; d++) {

@@ -2,7 +2,7 @@
 // 2022), for any GPU. 16 x 16 threads make 64 queries of a head and walk the keys 32 at a time: scores of 4 queries x 2 keys
 // a thread from staged slices of 16 channels, then 4 queries x COLUMNS channels of the sum from staged rows of v.
 // The row sums come for free while the scores are read back. The score matrix never leaves workgroup memory (18 KiB).
-// q, k and v have rows of Q_, K_ and V_CHANNELS and begin at *_OFFSET. Variants: CAUSAL, BIAS, SUBGROUPS (row maxima by shuffles).
+// q, k and v have rows of Q_, K_ and V_WIDTH and begin at *_OFFSET. Variants: CAUSAL, BIAS, SUBGROUPS (row maxima by shuffles).
 #include "lib/flat.wgsl"
 #if SUBGROUPS
 enable subgroups;
@@ -68,7 +68,7 @@ fn main(
         let last = dims.queries - 1u;
         let base = Q_OFFSET + head * HEAD + min(c, HEAD - 4u);
 #for n 4
-        let q$n = vec4f(q[((image * dims.queries + min(first + $nu, last)) * Q_CHANNELS + base) / 4u]);
+        let q$n = vec4f(q[((image * dims.queries + min(first + $nu, last)) * Q_WIDTH + base) / 4u]);
 #endfor
         let columns = transpose(mat4x4f(q0, q1, q2, q3)) * select(0.0, SCALE, c < HEAD);
 #for n 4
@@ -78,7 +78,7 @@ fn main(
         let c = channel + lane % 4u * 4u;
         let key = lane / 4u - 16u;
         let row = image * dims.keys + min(firstKey + key, dims.keys - 1u);
-        let value = select(vec4f(), vec4f(k[(row * K_CHANNELS + K_OFFSET + head * HEAD + min(c, HEAD - 4u)) / 4u]), c < HEAD);
+        let value = select(vec4f(), vec4f(k[(row * K_WIDTH + K_OFFSET + head * HEAD + min(c, HEAD - 4u)) / 4u]), c < HEAD);
 #for n 4
         tileK[(lane % 4u * 4u + $nu) * 32u + key] = value[$n];
 #endfor
@@ -130,7 +130,7 @@ fn main(
     for (var part = 0u; part < 32u; part += V_ROWS) {
       for (var e = lane; e < V_ROWS * PADDED; e += 256u) {
         let row = image * dims.keys + min(firstKey + part + e / PADDED, dims.keys - 1u);
-        tileV[e] = f32(v[row * V_CHANNELS + V_OFFSET + head * HEAD + min(e % PADDED, HEAD - 1u)]);
+        tileV[e] = f32(v[row * V_WIDTH + V_OFFSET + head * HEAD + min(e % PADDED, HEAD - 1u)]);
       }
       workgroupBarrier();
       for (var n = 0u; n < V_ROWS; n++) {

@@ -10,7 +10,7 @@
 // reference of their row, the first step's largest score with some margin, until a weight would pass 2^15, near the end of f16: then the
 // workgroup votes to raise references, and sums are rescaled through workgroup memory.
 //
-// q, k and v have rows of Q_, K_ and V_VECTORS vectors of 16 bytes and begin at *_OFFSET; a head has D vectors. PADDED: which are not
+// q, k and v have rows of Q_, K_ and V_WIDTH vectors of 16 bytes and begin at *_OFFSET; a head has D vectors. PADDED: which are not
 // a multiple of what is staged at a time. Variant: BIAS.
 //
 // Why this one (H100, Dawn/Vulkan, driver 580; one head of 512, ms for 4096, 9216 and 16384 tokens; GM x GN, SM x SN, DEPTH):
@@ -89,13 +89,13 @@ fn main(
   let vector = lane % PART;
 #for n LOADS_Q
   let rowQ$n = line + THREADS / PART * $nu;
-  let baseQ$n = (image * dims.queries + min(firstQuery + rowQ$n, dims.queries - 1u)) * Q_VECTORS + Q_OFFSET + head * D;
+  let baseQ$n = (image * dims.queries + min(firstQuery + rowQ$n, dims.queries - 1u)) * Q_WIDTH + Q_OFFSET + head * D;
 #endfor
-  let baseK = image * dims.keys * K_VECTORS + K_OFFSET + head * D;
-  let baseV = image * dims.keys * V_VECTORS + V_OFFSET + head * D;
+  let baseK = image * dims.keys * K_WIDTH + K_OFFSET + head * D;
+  let baseV = image * dims.keys * V_WIDTH + V_OFFSET + head * D;
 #for n LOADS_K
   let rowK$n = line + THREADS / PART * $nu;
-  var fromK$n = baseK + min(rowK$n, dims.keys - 1u) * K_VECTORS;
+  var fromK$n = baseK + min(rowK$n, dims.keys - 1u) * K_WIDTH;
 #endfor
 #for n LOADS_V
   let keyV$n = (lane + THREADS * $nu) / D;
@@ -163,7 +163,7 @@ fn main(
 #endfor
       } else {
 #for n LOADS_V
-        valueV$n = v[baseV + min(firstKey + keyV$n, dims.keys - 1u) * V_VECTORS + vectorV$n];
+        valueV$n = v[baseV + min(firstKey + keyV$n, dims.keys - 1u) * V_WIDTH + vectorV$n];
 #endfor
       }
       workgroupBarrier();
@@ -267,14 +267,14 @@ fn main(
 #endfor
       if (first + VALUES < KEYS) {
 #for n LOADS_V
-        valueV$n = v[baseV + min(firstKey + first + VALUES + keyV$n, dims.keys - 1u) * V_VECTORS + vectorV$n];
+        valueV$n = v[baseV + min(firstKey + first + VALUES + keyV$n, dims.keys - 1u) * V_WIDTH + vectorV$n];
 #endfor
       } else {
 #for n LOADS_Q
         valueQ$n = q[baseQ$n + min(vector, D - 1u)];
 #endfor
 #for n LOADS_K
-        fromK$n = baseK + min(firstKey + KEYS + rowK$n, dims.keys - 1u) * K_VECTORS;
+        fromK$n = baseK + min(firstKey + KEYS + rowK$n, dims.keys - 1u) * K_WIDTH;
         valueK$n = k[fromK$n + min(vector, D - 1u)];
 #endfor
       }

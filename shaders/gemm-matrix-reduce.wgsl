@@ -1,10 +1,37 @@
-// Second half of a product on matrices whose sum is split: adds the partial sums of a row's four columns, and finishes.
+// Second half of a product on matrices whose sums went through memory: adds the partial ones of a row's four columns, and finishes.
+// Which activation is in Dims, so that those few that are not gated have one pipeline.
 // Gated columns come in pairs of GATE values and GATE gates, as src/kernels/packing.ts lays them out.
 #include "lib/flat.wgsl"
-struct Dims { rows: u32, columns: u32, splits: u32, partRows: u32, partColumns: u32, imageRows: u32, biased: u32, rowed: u32, added: u32 }
+struct Dims { rows: u32, columns: u32, splits: u32, partRows: u32, partColumns: u32, imageRows: u32, biased: u32, rowed: u32, added: u32, activation: u32 }
 @group(0) @binding(0) var<uniform> dims: Dims;
 @group(0) @binding(9) var<storage, read_write> scratch0: array<vec4f>;
 #include "lib/gemm-finish.wgsl"
+
+fn activate(v: V) -> V {
+  switch (dims.activation) {
+    case 1u: {
+      return max(v, V(0.0));
+    }
+    case 2u: {
+      return silu(v);
+    }
+    case 3u: {
+      return gelu(v);
+    }
+    case 4u: {
+      return quickGelu(v);
+    }
+    case 5u: {
+      return geluTanh(v);
+    }
+    case 6u: {
+      return boundedTanh(v);
+    }
+    default: {
+      return v;
+    }
+  }
+}
 
 @compute @workgroup_size(64)
 fn main(

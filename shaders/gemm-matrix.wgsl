@@ -6,7 +6,7 @@
 // x [rows.., C1] (and x2 [.., C2], read as concatenated) with channels in multiples of 8, weight packed as `rows`, gates (GEGLU)
 // half a matrix apart so that a matrix holds both. A subgroup has LANES lanes; RESIZED: or fewer, then there are more subgroups, and those
 // that are too many multiply nothing. Variants: WIDEN (f16 in memory, f32 in tiles), CONV or linear, WHOLE (a step never crosses a tap or a source, so that
-// addresses only grow), TWO_SOURCES of those (a branch that costs a convolution of one source a fifth), GATED, NARROW (columns in no multiple of 4), SPLIT (the sum is split over workgroups, gemm-matrix-reduce.wgsl finishes), shape (see
+// addresses only grow), TWO_SOURCES of those (a branch that costs a convolution of one source a fifth), GATED, NARROW (columns in no multiple of 4), APART (the sum may be split over workgroups, gemm-matrix-reduce.wgsl finishes), shape (see
 // src/kernels/gemm-matrix-tiling.ts), INT8 (linear layers on signed bytes, 16x16x32 with i32 sums: a byte for every half a f16 takes, so
 // that tiles are the same in memory). All else is in Dims: a variant takes the driver a tenth of a second or more.
 //
@@ -51,7 +51,7 @@ struct Dims { rows: u32, columns: u32, groupsM: u32, groupsN: u32, steps: u32, s
 @group(0) @binding(2) var<storage, read> x2: array<vec4u>;
 #endif
 @group(0) @binding(3) var<storage, read> weight: array<vec4u>;
-#if SPLIT
+#if APART
 @group(0) @binding(9) var<storage, read_write> scratch0: array<f32>;
 #else
 #include "lib/gemm-finish.wgsl"
@@ -347,7 +347,7 @@ fn main(
       workgroupBarrier();
     }
   }
-#if SPLIT
+#if APART
   if (working) {
 #for i SM
 #for j SN

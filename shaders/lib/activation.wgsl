@@ -16,21 +16,39 @@ fn gelu(v: V) -> V {
   return 0.5 * v * (1.0 + erf(v * 0.7071067811865476));
 }
 
+fn silu(v: V) -> V {
+  return v * sigmoid(v);
+}
+
+fn quickGelu(v: V) -> V {
+  return v * sigmoid(1.702 * v);
+}
+
+// (1 + tanh(u)) / 2 is sigmoid(2 u).
+fn geluTanh(v: V) -> V {
+  return v * sigmoid(1.5957691216057308 * (v + 0.044715 * v * v * v));
+}
+
+fn boundedTanh(v: V) -> V {
+  return tanh(clamp(v, V(-15.0), V(15.0)));
+}
+
+#if ACTIVATION != any
 fn activate(v: V) -> V {
 #if ACTIVATION == relu
   return max(v, V(0.0));
 #elif ACTIVATION == silu
-  return v * sigmoid(v);
+  return silu(v);
 #elif ACTIVATION == gelu
   return gelu(v);
 #elif ACTIVATION == quick_gelu
-  return v * sigmoid(1.702 * v);
+  return quickGelu(v);
 #elif ACTIVATION == gelu_tanh
-  // (1 + tanh(u)) / 2 is sigmoid(2 u).
-  return v * sigmoid(1.5957691216057308 * (v + 0.044715 * v * v * v));
+  return geluTanh(v);
 #elif ACTIVATION == tanh
-  return tanh(clamp(v, V(-15.0), V(15.0)));
+  return boundedTanh(v);
 #else
   return v;
 #endif
 }
+#endif

@@ -54,8 +54,8 @@ function shapesFor(matrices: number, { rows, columns }: MatrixShape): Shape[] {
   ];
 }
 
-/** Workgroups that keep a large card busy. */
-const FULL = 64;
+/** Workgroups that are enough: with more but smaller ones, the few launches of fewer would gain less than a pipeline costs. */
+const FULL = 16;
 
 /** Registers limit how many sums a subgroup may keep, beside as many elements of queries. */
 const MOST_SUMS = { f16: 3072, f32: 1536, i8: 0 };

@@ -1,15 +1,15 @@
 /** @file Attention of heads of any size, for small models. */
 
 import source from '../../shaders/attention-plain.wgsl';
-import { biasOf } from './attention.ts';
-import { channelsOf, defineKernel, fold } from './kernel.ts';
+import { biasOf, headSizes } from './attention.ts';
+import { defineKernel, fold } from './kernel.ts';
 
 export const attentionPlain = defineKernel({
   id: 'attention-plain',
   ops: ['attention'],
   launches(node, context) {
-    const { q, k, v } = node.inputs;
-    const { heads, headDim, scale, causal, offsets } = node.attrs;
+    const { q, k } = node.inputs;
+    const { heads, headDim, scale, causal } = node.attrs;
     const [batch, queries] = context.shapeOf(q);
     const [, keys] = context.shapeOf(k);
     const bias = biasOf(node, context);
@@ -19,14 +19,8 @@ export const attentionPlain = defineKernel({
         name: 'attention-plain',
         source,
         constants: {
-          HEADS: heads,
+          ...headSizes(node, context, 1),
           HEAD: headDim,
-          Q_CHANNELS: channelsOf(context, q),
-          K_CHANNELS: channelsOf(context, k),
-          V_CHANNELS: channelsOf(context, v),
-          Q_OFFSET: offsets[0],
-          K_OFFSET: offsets[1],
-          V_OFFSET: offsets[2],
           SCALE: { float: scale },
           ...bias.constants,
           CAUSAL: causal,

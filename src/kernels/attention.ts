@@ -17,15 +17,7 @@ export function biasOf(
 }
 
 /** Passed as uniforms where drivers are slow: they take about a second to compile each variant. */
-export const HEAD_SIZES = [
-  'HEADS',
-  'Q_VECTORS',
-  'K_VECTORS',
-  'V_VECTORS',
-  'Q_OFFSET',
-  'K_OFFSET',
-  'V_OFFSET',
-];
+export const HEAD_SIZES = ['HEADS', 'Q_WIDTH', 'K_WIDTH', 'V_WIDTH', 'Q_OFFSET', 'K_OFFSET', 'V_OFFSET'];
 
 /** Where heads are in rows of q, k and v, in vectors of so many channels. */
 export function headSizes(
@@ -35,9 +27,9 @@ export function headSizes(
 ): Readonly<Record<string, number>> {
   return {
     HEADS: heads,
-    Q_VECTORS: channelsOf(context, q) / width,
-    K_VECTORS: channelsOf(context, k) / width,
-    V_VECTORS: channelsOf(context, v) / width,
+    Q_WIDTH: channelsOf(context, q) / width,
+    K_WIDTH: channelsOf(context, k) / width,
+    V_WIDTH: channelsOf(context, v) / width,
     Q_OFFSET: offsets[0] / width,
     K_OFFSET: offsets[1] / width,
     V_OFFSET: offsets[2] / width,

@@ -30,6 +30,7 @@ export const embedTokens = defineKernel({
           UNPACK: isUnpacked(context, node, table),
           POSITIONS: positions !== undefined,
         },
+        uniforms: ['CHANNELS', 'ROWS'],
         dims: { count, tokens, firstRow, rows: partRows },
         workgroups: fold(Math.ceil(count / 64), context.traits),
         ranges: { table: { offset: firstRow * rowBytes, bytes: partRows * rowBytes } },

@@ -15,6 +15,7 @@ export const gatherRows = defineKernel({
         name: 'gather-rows',
         source,
         constants: { CHANNELS: channelsOf(context, node.output) },
+        uniforms: ['CHANNELS'],
         dims: { count, rows, stride: node.kind === 'gatherRows' ? 0 : rows },
         workgroups: fold(Math.ceil(count / 64), context.traits),
         ...(node.kind === 'gatherRows' ? { aliases: { x: 'table' } } : {}),

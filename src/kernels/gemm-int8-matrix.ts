@@ -1,7 +1,7 @@
 /** @file Linear layers on subgroup matrices of 16x16x32 signed bytes: what `int8` runs on where there are some. */
 
 import { matrixLaunches } from './gemm-matrix.ts';
-import { tilingOf, tilingPrice, tilings } from './gemm-matrix-tiling.ts';
+import { tilingOf, tilingPrice, tilings, variantNames } from './gemm-matrix-tiling.ts';
 import { defineKernel } from './kernel.ts';
 import { INT8_SHAPE } from './matrix-shape.ts';
 import { int8Packing, quantizeRowsLaunch, quantizedBytes } from './quantize-rows.ts';
@@ -15,7 +15,7 @@ export const gemmInt8Matrix = defineKernel({
     traits.f16 &&
     traits.subgroupSize === 32 &&
     traits.maxWorkgroupStorageBytes >= 32768,
-  variants: (node, context) => tilings(node, context, INT8_SHAPE).map(({ name }) => name),
+  variants: (node, context) => variantNames(tilings(node, context, INT8_SHAPE)),
   price: (node, context) => tilingPrice(node, context, INT8_SHAPE, tilingOf(node, context, INT8_SHAPE)),
   inPlace: () => 'residual',
   scratchBytes: quantizedBytes,

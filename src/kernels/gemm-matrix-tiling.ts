@@ -9,6 +9,7 @@ import {
   gemmPrice,
   gemmSize,
   packedWidth,
+  partialBytes,
   type GemmNode,
   type GemmSize,
   type PartialSums,
@@ -105,8 +106,10 @@ const MOST_VARIANTS = 8;
 
 /** One way to run a node. */
 export interface Tiling extends Shape {
-  /** `4x5 2x2 2 k1`: matrices a subgroup, subgroups, matrices staged, groups (`g2`), parts of the sum. */
+  /** `4x5 2x2 2 k1`: matrices a subgroup, subgroups, matrices staged, groups (`g2`), parts of the sum, `apart`. */
   readonly name: string;
+  /** The name without what `Dims` can tell the shader. */
+  readonly shape: string;
   readonly groups: number;
   readonly rowsTile: number;
   readonly columnsTile: number;
@@ -164,11 +167,17 @@ export function tilingPrice(
 const found = new Map<string, readonly Tiling[]>();
 const MOST_FOUND = 1000;
 
+/** Whether a node's activation is compiled into shaders that finish their own sums. */
+export function isActivated({ attrs: { activation } }: GemmNode): boolean {
+  return activation !== 'none' && activation !== 'geglu';
+}
+
 /** Tilings of a node that fit the device, the one that should be fastest first. */
 export function tilings(node: GemmNode, context: KernelContext, matrix: MatrixShape): readonly Tiling[] {
   const size = gemmSize(node, context);
   const { maxWorkgroupStorageBytes } = context.traits;
-  const key = JSON.stringify([size, matrix, context.dtypeOf(node.inputs.weight), maxWorkgroupStorageBytes]);
+  const dtype = context.dtypeOf(node.inputs.weight);
+  const key = JSON.stringify([size, matrix, dtype, maxWorkgroupStorageBytes, isActivated(node)]);
   const known = found.get(key);
   if (known) return known;
   if (found.size >= MOST_FOUND) found.clear();
@@ -181,7 +190,7 @@ function findTilings(node: GemmNode, context: KernelContext, matrix: MatrixShape
   const columns = packedWidth(size, gateOf(matrix), 16);
   const multiple = Math.max(STEP, 2 * matrix.depth);
   const depth = Math.ceil(packedDepth(size.taps, size.sources, 8) / multiple) * multiple;
-  const tile = (shape: Shape, wanted: number): Omit<Tiling, 'estimate'> => {
+  const tile = (shape: Shape, wanted: number, apart: boolean): Omit<Tiling, 'estimate'> => {
     const rowsTile = shape.sm * shape.subgroupsM * matrix.rows;
     const columnsTile = shape.sn * shape.subgroupsN * matrix.columns;
     const groupsM = Math.ceil(size.rows / rowsTile);
@@ -194,14 +203,17 @@ function findTilings(node: GemmNode, context: KernelContext, matrix: MatrixShape
       rows: groupsM * rowsTile,
       columns: groupsN * columnsTile,
       gate: size.gated ? gateOf(matrix) : 0,
+      apart,
     };
     const { groups = 1 } = shape;
-    const name = `${shape.sm}x${shape.sn} ${shape.subgroupsM}x${shape.subgroupsN} ${shape.depth}${groups > 1 ? ` g${groups}` : ''} k${splits}`;
-    return { ...shape, groups, name, rowsTile, columnsTile, groupsM, groupsN, steps, parts };
+    const words = `${shape.sm}x${shape.sn} ${shape.subgroupsM}x${shape.subgroupsN} ${shape.depth}${groups > 1 ? ` g${groups}` : ''}`;
+    const name = `${words} k${splits}${apart ? ' apart' : ''}`;
+    return { ...shape, groups, name, shape: words, rowsTile, columnsTile, groupsM, groupsN, steps, parts };
   };
   const family = matrix.rows === 16 ? undefined : matrix.columns === 16 ? WIDE : SMALL;
   // Partial sums are f32 numbers, in vectors of 4.
-  const fills = matrix.elements === 'i8' || isNarrow(node, context) ? [0] : [0, 1, 2, 4];
+  const mayGoApart = matrix.elements !== 'i8' && !isNarrow(node, context);
+  const fills = mayGoApart ? [0, 1, 2, 4] : [0];
   const make = <S extends Shape>(
     shapes: readonly S[],
     processors: number,
@@ -216,11 +228,15 @@ function findTilings(node: GemmNode, context: KernelContext, matrix: MatrixShape
             0 &&
           storageBytes(shape, matrix) <= context.traits.maxWorkgroupStorageBytes,
       )
-      .flatMap((shape) =>
-        (shape.groups === undefined ? fills : [0]).map(
-          (times) => [shape, tile(shape, times * processors)] as const,
+      .flatMap((shape) => [
+        ...(shape.groups === undefined ? fills : [0]).map(
+          (times) => [shape, tile(shape, times * processors, false)] as const,
         ),
-      )
+        // With partial sums' shader and one that knows all activations, seldom ones need none of their own.
+        ...(shape.groups === undefined && mayGoApart && isActivated(node)
+          ? [[shape, tile(shape, 0, true)] as const]
+          : []),
+      ])
       .map(([shape, tiling]) => ({ ...tiling, estimate: estimate(shape, tiling) }));
   const made = family
     ? make(family.shapes, family.processors, (_shape, tiling) => {
@@ -229,17 +245,20 @@ function findTilings(node: GemmNode, context: KernelContext, matrix: MatrixShape
       })
     : make(TIMED_SHAPES, PROCESSORS, (shape, { groupsM, groupsN, steps, parts }) => {
         const { splits } = parts;
-        const moved = 2 * 4 * splits * parts.rows * parts.columns;
-        const reduction = splits > 1 ? DISPATCH + moved / BYTES_PER_MICROSECOND : 0;
+        const [bytes] = partialBytes(parts);
+        const reduction = bytes === undefined ? 0 : DISPATCH + (2 * bytes) / BYTES_PER_MICROSECOND;
         const rounds = roundsTime(shape, matrix, groupsM * groupsN * splits, Math.ceil(steps / splits));
         return DISPATCH + rounds + reduction;
       });
   const different = [...new Map(made.map((tiling) => [tiling.name, tiling])).values()];
   const least = Math.min(...different.map(({ estimate }) => estimate));
   const first = different.find(({ estimate }) => estimate <= TOLERANCE * least);
-  return different
-    .sort((a, b) => Number(b === first) - Number(a === first) || a.estimate - b.estimate)
-    .slice(0, MOST_VARIANTS);
+  return different.sort((a, b) => Number(b === first) - Number(a === first) || a.estimate - b.estimate);
+}
+
+/** Names of the tilings that autotuning may try. */
+export function variantNames(all: readonly Tiling[]): string[] {
+  return all.slice(0, MOST_VARIANTS).map(({ name }) => name);
 }
 
 /** The tiling that was chosen for a node, else the one that should be fastest. */

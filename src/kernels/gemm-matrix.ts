@@ -2,31 +2,41 @@
 
 import source from '../../shaders/gemm-matrix.wgsl';
 import reduceSource from '../../shaders/gemm-matrix-reduce.wgsl';
-import { gemmDims, gemmSize, packedWidth, partialBytes, type GemmNode, type PartialSums } from './gemm.ts';
+import {
+  gemmDims,
+  gemmSize,
+  goesApart,
+  packedWidth,
+  partialBytes,
+  type GemmNode,
+  type PartialSums,
+} from './gemm.ts';
+import type { Activation } from '../graph/op.ts';
 import { inputsOf } from '../graph/ops.ts';
 import { channelsOf, defineKernel, fold, type KernelContext, type Launch } from './kernel.ts';
-import { gateOf, isNarrow, STEP, tilingOf, tilingPrice, tilings, type Tiling } from './gemm-matrix-tiling.ts';
+import { tilingInPlan } from './gemm-matrix-choice.ts';
+import {
+  gateOf,
+  isActivated,
+  isNarrow,
+  STEP,
+  tilingOf,
+  tilingPrice,
+  tilings,
+  variantNames,
+  type Tiling,
+} from './gemm-matrix-tiling.ts';
 import { inVector, MATRIX_LANES, matrixConstants, matrixShapeFor, type MatrixShape } from './matrix-shape.ts';
 
 export const gemmMatrix = defineKernel({
   id: 'gemm-matrix',
   ops: ['conv2d', 'linear'],
-  supports(node, context) {
-    const { sources } = gemmSize(node, context);
-    const inputs = [
-      node.inputs.x,
-      node.inputs.weight,
-      ...(node.kind === 'conv2d' && node.inputs.x2 !== undefined ? [node.inputs.x2] : []),
-    ];
-    return (
-      matrixOf(node, context) !== undefined &&
-      context.traits.maxWorkgroupStorageBytes >= 32768 &&
-      inputs.every((input) => context.dtypeOf(input) === context.dtypeOf(node.inputs.x)) &&
-      sources.every((channels) => channels % 8 === 0) &&
-      (!isNarrow(node, context) || addsNothing(node))
-    );
+  supports: (node, context) => suitableMatrix(node, context) !== undefined,
+  variants(node, context) {
+    const names = variantNames(tilings(node, context, matrixOf(node, context)!));
+    const chosen = tilingInPlan(node, context, suitableMatrix)?.name;
+    return chosen === undefined ? names : [...new Set([chosen, ...names])];
   },
-  variants: (node, context) => tilings(node, context, matrixOf(node, context)!).map(({ name }) => name),
   price(node, context) {
     const matrix = matrixOf(node, context)!;
     return tilingPrice(node, context, matrix, tilingOf(node, context, matrix));
@@ -51,7 +61,23 @@ function addsNothing(node: GemmNode): boolean {
   return residual === undefined && rows === undefined && node.attrs.activation !== 'geglu';
 }
 
-/** The matrices that a node is multiplied by; undefined where the device has none. */
+/** The matrices that a node is multiplied by; undefined where it is none of this kernel's. */
+function suitableMatrix(node: GemmNode, context: KernelContext): MatrixShape | undefined {
+  const { sources } = gemmSize(node, context);
+  const inputs = [
+    node.inputs.x,
+    node.inputs.weight,
+    ...(node.kind === 'conv2d' && node.inputs.x2 !== undefined ? [node.inputs.x2] : []),
+  ];
+  const suits =
+    context.traits.maxWorkgroupStorageBytes >= 32768 &&
+    inputs.every((input) => context.dtypeOf(input) === context.dtypeOf(node.inputs.x)) &&
+    sources.every((channels) => channels % 8 === 0) &&
+    (!isNarrow(node, context) || addsNothing(node));
+  return suits ? matrixOf(node, context) : undefined;
+}
+
+/** The matrices that a node's elements are multiplied by; undefined where the device has none. */
 function matrixOf(node: GemmNode, context: KernelContext): MatrixShape | undefined {
   return matrixShapeFor(context.traits, context.dtypeOf(node.inputs.x));
 }
@@ -87,7 +113,7 @@ export function matrixLaunches(
   const threads = groups * subgroupsM * subgroupsN * MATRIX_LANES;
   // Vectors of a row that are staged at a time.
   const part = (depth * matrix.depth) / inVector(matrix, dtype);
-  const split = parts.splits > 1;
+  const apart = goesApart(parts);
   const conv = node.kind === 'conv2d';
   return [
     {
@@ -109,12 +135,17 @@ export function matrixLaunches(
         LOADS_X: (rowsTile * part) / threads,
         LOADS_W: Math.ceil((columnsTile * part) / threads),
         FINISHED:
-          (matrix.rows * sn * matrix.columns) / (size.gated && !split ? 8 : 4) / MATRIX_LANES / groups,
+          (matrix.rows * sn * matrix.columns) / (size.gated && !apart ? 8 : 4) / MATRIX_LANES / groups,
         RAGGED: (columnsTile * part) % threads !== 0,
         CONV: conv,
-        SPLIT: split,
+        APART: apart,
         ...matrixConstants(matrix, dtype, context.traits),
-        ...(split ? { GATED: false } : finishConstants(node, context)),
+        ...(apart
+          ? { GATED: false }
+          : {
+              ...finishConstants(node, context),
+              ACTIVATION: isActivated(node) ? node.attrs.activation : 'none',
+            }),
       },
       dims: {
         ...sourceDims(node, context, inVector(matrix, dtype)),
@@ -127,19 +158,25 @@ export function matrixLaunches(
       aliases: { ...unreadInputs(node, context), ...(int8 && { x: 'scratch0' }) },
       workgroups: fold(groupsM * groupsN * parts.splits, context.traits),
     },
-    ...(split ? [reduceLaunch(node, context, tiling, gateOf(matrix))] : []),
+    ...(apart ? [reduceLaunch(node, context, tiling, gateOf(matrix))] : []),
   ];
 }
 
 /** Constants of lib/gemm-finish.wgsl. */
-function finishConstants(
-  node: GemmNode,
-  context: KernelContext,
-): { GATED: boolean; ACTIVATION: string; NARROW: boolean } {
-  const { activation } = node.attrs;
-  const gated = activation === 'geglu';
-  return { GATED: gated, ACTIVATION: gated ? 'none' : activation, NARROW: isNarrow(node, context) };
+function finishConstants(node: GemmNode, context: KernelContext): { GATED: boolean; NARROW: boolean } {
+  return { GATED: node.attrs.activation === 'geglu', NARROW: isNarrow(node, context) };
 }
+
+/** Activations as `Dims` names them, by number. */
+const ACTIVATIONS: readonly string[] = [
+  'none',
+  'relu',
+  'silu',
+  'gelu',
+  'quick_gelu',
+  'gelu_tanh',
+  'tanh',
+] satisfies Activation[];
 
 /** The launch that adds partial sums and finishes them. */
 function reduceLaunch(node: GemmNode, context: KernelContext, { parts }: Tiling, gate: number): Launch {
@@ -148,8 +185,13 @@ function reduceLaunch(node: GemmNode, context: KernelContext, { parts }: Tiling,
   return {
     name: 'gemm-matrix-reduce',
     source: reduceSource,
-    constants: { ...finishConstants(node, context), GATE: gate },
-    dims: { rows, imageRows, ...epilogueDims(node, context, parts) },
+    constants: { ...finishConstants(node, context), ACTIVATION: 'any', GATE: gate },
+    dims: {
+      rows,
+      imageRows,
+      activation: isActivated(node) ? ACTIVATIONS.indexOf(node.attrs.activation) : 0,
+      ...epilogueDims(node, context, parts),
+    },
     aliases: unreadInputs(node, context),
     workgroups: fold(Math.ceil((rows * vectors) / 64), context.traits),
   };

@@ -16,6 +16,7 @@ import {
   type PartialSums,
 } from './gemm.ts';
 import { defineKernel, fold, isUnpacked } from './kernel.ts';
+import { matrixShapeFor } from './matrix-shape.ts';
 import { packedDepth } from './packing.ts';
 
 /** Value and gate columns alternate every 64, the distance of a thread's two vectors. */
@@ -33,6 +34,11 @@ interface Tiling {
   readonly steps: number;
   readonly vectors: number;
   readonly parts: PartialSums;
+}
+
+/** Whether matrices run most products and this kernel a few small ones (3 or 4 channels): one pipeline shall do for those. */
+function isSeldom(node: GemmNode, { traits, dtypeOf }: KernelContext): boolean {
+  return matrixShapeFor(traits, dtypeOf(node.inputs.x)) !== undefined;
 }
 
 /** Tilings of a node: first large tiles where they fill a GPU, small ones where they do not; then the others. */
@@ -59,7 +65,8 @@ function tilings(node: GemmNode, context: KernelContext): Tiling[] {
   };
   const large = Math.ceil(size.rows / 128) * Math.ceil(columns / 128) >= 96;
   const wide = size.gated || (large && columns % 128 !== 64 && columns > 64);
-  const first = make(large ? 128 : 64, wide ? 128 : 64);
+  const narrow = size.gated ? 128 : 64;
+  const first = isSeldom(node, context) ? make(128, narrow) : make(large ? 128 : 64, wide ? 128 : 64);
   const all = [64, 128].flatMap((rows) => (size.gated ? [128] : [64, 128]).map((width) => make(rows, width)));
   return [first, ...all.filter(({ name }) => name !== first.name)];
 }
@@ -88,13 +95,21 @@ export const gemmTiled = defineKernel({
   launches(node, context) {
     const tiling = tile(node, context);
     const { rowsTile, columnsTile, groupsM, groupsN, depth, steps, vectors, parts } = tiling;
+    const sizes = {
+      ...sourceConstants(node, context, 4),
+      ...epilogueConstants(node, context),
+      GROUPS_N: groupsN,
+      DEPTH: depth,
+      STEPS: steps,
+      BLOCKS_N: vectors,
+      PACKED_N: parts.columns,
+    };
     return [
       {
         name: 'gemm-tiled',
         source,
         constants: {
-          ...sourceConstants(node, context, 4),
-          ...epilogueConstants(node, context),
+          ...sizes,
           UNPACK: isUnpacked(context, node, node.inputs.weight),
           ROWS_TILE: rowsTile,
           COLUMNS_TILE: columnsTile,
@@ -102,13 +117,9 @@ export const gemmTiled = defineKernel({
           COLUMNS: columnsTile / 64,
           LOADS_X: rowsTile / 64,
           LOADS_W: columnsTile / 64,
-          GROUPS_N: groupsN,
-          DEPTH: depth,
-          STEPS: steps,
-          BLOCKS_N: vectors,
           SPLIT: parts.splits > 1,
-          PACKED_N: parts.columns,
         },
+        ...(isSeldom(node, context) && { uniforms: Object.keys(sizes) }),
         dims: { ...gemmDims(node, context), groupsM, splits: parts.splits, partRows: parts.rows },
         workgroups: fold(groupsM * groupsN * parts.splits, context.traits),
       },

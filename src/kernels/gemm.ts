@@ -102,6 +102,13 @@ export interface PartialSums {
   readonly columns: number;
   /** Columns after which value and gate columns alternate; 0 if not gated. */
   readonly gate: number;
+  /** Whether a sum in one part is finished by a launch of its own, too. */
+  readonly apart?: boolean;
+}
+
+/** Whether sums go through scratch, to be added and finished by a launch of their own. */
+export function goesApart({ splits, apart }: PartialSums): boolean {
+  return splits > 1 || apart === true;
 }
 
 /** The work of a product in tiles. */
@@ -114,7 +121,7 @@ export function gemmPrice(
     readonly groupsM: number;
     readonly groupsN: number;
   },
-  { splits, rows, columns }: PartialSums,
+  parts: PartialSums,
   how: Pick<Price, 'arithmetic' | 'threads'>,
 ): Price {
   const { sources, taps } = gemmSize(node, context);
@@ -122,19 +129,19 @@ export function gemmPrice(
   const { rowsTile, columnsTile, groupsM, groupsN } = tiles;
   const groups = groupsM * groupsN;
   const elementBytes = DEVICE_DTYPE_BYTES[context.dtypeOf(node.inputs.weight)];
-  const partial = splits > 1 ? 2 * 4 * splits * rows * columns : 0;
+  const [partial = 0] = partialBytes(parts);
   return {
     ...how,
     flops: 2 * groups * rowsTile * columnsTile * depth,
-    bytes: groups * (rowsTile + columnsTile) * depth * elementBytes + partial,
-    workgroups: groups * splits,
-    launches: splits > 1 ? 2 : 1,
+    bytes: groups * (rowsTile + columnsTile) * depth * elementBytes + 2 * partial,
+    workgroups: groups * parts.splits,
+    launches: partial > 0 ? 2 : 1,
   };
 }
 
-/** Bytes of the scratch range for partial sums; none if the sum is not split. */
-export function partialBytes({ splits, rows, columns }: PartialSums): number[] {
-  return splits > 1 ? [splits * rows * columns * 4] : [];
+/** Bytes of the scratch range for sums; none if none is needed. */
+export function partialBytes(parts: PartialSums): number[] {
+  return goesApart(parts) ? [parts.splits * parts.rows * parts.columns * 4] : [];
 }
 
 /** The launch that adds partial sums and applies the epilogue; none if the sum is not split. */

@@ -59,8 +59,8 @@ function sizesOf({ inputs, attrs }: NormNode, context: KernelContext): Sizes {
   };
 }
 
-/** Passed as uniforms where they are read once or for a few numbers: a VAE has three or four of each. */
-const SIZES = ['VECTORS', 'V1', 'GROUPS', 'GROUP_CHANNELS', 'CHANNELS'];
+/** Passed as uniforms: a VAE has three or four of each. */
+const SIZES = ['VECTORS', 'V1', 'GROUPS', 'GROUP_CHANNELS', 'CHANNELS', 'EPS'];
 
 function sourceConstants(node: NormNode, { channels, firstChannels, width }: Sizes) {
   return {
@@ -132,6 +132,7 @@ export function applyLaunch(
     name: 'group-norm',
     source,
     constants: { ...sourceConstants(node, sizes), ACTIVATION: node.attrs.activation },
+    uniforms: SIZES,
     dims: { count, positions: sizes.positions },
     workgroups: fold(Math.ceil(count / 64), context.traits),
     aliases: { scales },

@@ -48,6 +48,8 @@ export interface KernelContext extends ValueContext {
   readonly inPlace?: string | undefined;
   /** Which of the kernel's variants shall run; its own first choice where nothing was chosen. */
   readonly variant?: string | undefined;
+  /** All nodes of the plan that is being made, for kernels that choose variants for many of them together. */
+  readonly nodes?: readonly Node[] | undefined;
 }
 
 /** One dispatch of a kernel; most kernels need one, some several in a row. */

@@ -3,11 +3,15 @@
 import source from '../../shaders/layer-norm-subgroup.wgsl';
 import { channelsOf, defineKernel, fold, rowsOf } from './kernel.ts';
 
-/** Most vectors of a row that a lane keeps. */
-const MOST_PARTS = 16;
+/** Vectors of a row that a lane keeps: few numbers, so that a model's rows share pipelines. */
+const PARTS = [5, 10, 16];
 
 /** Threads of a workgroup. */
 const THREADS = 128;
+
+function partsFor(vectors: number, subgroupSize: number): number | undefined {
+  return PARTS.find((parts) => vectors <= parts * subgroupSize);
+}
 
 export const layerNormSubgroup = defineKernel({
   id: 'layer-norm-subgroup',
@@ -20,7 +24,7 @@ export const layerNormSubgroup = defineKernel({
       subgroupSize >= 4 &&
       subgroupSize <= 64 &&
       channels % 4 === 0 &&
-      channels / 4 <= MOST_PARTS * subgroupSize
+      partsFor(channels / 4, subgroupSize) !== undefined
     );
   },
   launches(node, context) {
@@ -36,9 +40,10 @@ export const layerNormSubgroup = defineKernel({
           SUBGROUP_SIZE: subgroupSize,
           ROWS: rowsAtOnce,
           VECTORS: vectors,
-          PARTS: Math.ceil(vectors / subgroupSize),
+          PARTS: partsFor(vectors, subgroupSize)!,
           EPS: { float: node.attrs.eps },
         },
+        uniforms: ['VECTORS', 'EPS'],
         dims: { rows },
         workgroups: fold(Math.ceil(rows / rowsAtOnce), context.traits),
       },

@@ -44,7 +44,7 @@ function bug(shader: string, problem: string): KernelError {
 /**
  * Assembles one variant.
  * @param types element types of its buffers; `x` becomes the alias `x_t`.
- * @param uniforms constants that become members of `Dims` instead, so that their values make no variant of their own.
+ * @param uniforms numbers among the constants that become members of `Dims` instead, so that their values make no variant.
  * @throws KernelError for unknown names and unbalanced directives.
  */
 export function assembleShader(
@@ -57,7 +57,7 @@ export function assembleShader(
   const lines = expand(name, source.split('\n'), constants);
   const isDirective = (line: string): boolean => /^(enable|requires|diagnostic)\b/.test(line);
   const directives = new Set(lines.filter(isDirective));
-  const body = withUniforms(lines.filter((line) => !isDirective(line)).join('\n'), uniforms);
+  const body = withUniforms(lines.filter((line) => !isDirective(line)).join('\n'), uniforms, constants);
   // An alias that is not used would only make equal shaders look different, and so would another order.
   const aliases = Object.entries(types)
     .sort(([a], [b]) => (a < b ? -1 : 1))
@@ -83,9 +83,11 @@ export function assembleShader(
 }
 
 /** The shader with some constants read from its `Dims`. */
-function withUniforms(body: string, uniforms: readonly string[]): string {
+function withUniforms(body: string, uniforms: readonly string[], constants: Constants): string {
   return uniforms.reduce((text, name) => {
-    const read = text.replaceAll(new RegExp(`\\b${name}\\b`, 'g'), `dims.${name}`);
+    const member = `dims.${name}`;
+    const value = typeof constants[name] === 'object' ? `bitcast<f32>(${member})` : member;
+    const read = text.replaceAll(new RegExp(`\\b${name}\\b`, 'g'), value);
     return read === text ? text : read.replace(/struct Dims \{ /, `$&${name}: u32, `);
   }, body);
 }

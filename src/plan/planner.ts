@@ -31,7 +31,7 @@ export function layOutGraph(graph: Graph, target: Target): Plan {
   );
 
   const nodes = graph.nodes.filter((node) => definitionOf(node.kind).isView !== true);
-  const choices = nodes.map((node) => target.select(node, typeOf));
+  const choices = nodes.map((node) => target.select(node, typeOf, nodes));
   const bytesOf = (id: ValueId): number => sizes.get(id)?.bytes ?? 0;
   const roots = findRoots(graph, nodes, choices, bytesOf);
   const root = (id: ValueId): ValueId => roots.rootOf(id).value;

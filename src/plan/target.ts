@@ -64,8 +64,8 @@ export interface Target {
   readonly fusions: ReadonlySet<Fusion>;
   /** Whether layers for which it pays may be computed on signed bytes, which changes results; see passes/int8.ts. */
   readonly int8?: 'dynamic';
-  /** Picks the kernel for a node with concrete shapes; throws KernelError if there is none. */
-  select(node: Node, typeOf: (value: ValueId) => DeviceType): KernelChoice;
+  /** Picks the kernel for one of a plan's nodes, with concrete shapes; throws KernelError if there is none. */
+  select(node: Node, typeOf: (value: ValueId) => DeviceType, nodes: readonly Node[]): KernelChoice;
 }
 
 /** The same device for networks that leave the range of halves: weights are held as they were, all else is f32. */

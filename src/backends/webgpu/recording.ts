@@ -9,7 +9,7 @@ import { kernelWithId } from '../../graph/kernel-table.ts';
 import { inputsOf, type Node } from '../../graph/ops.ts';
 import { bufferTypes, shaderOf } from '../../kernels/index.ts';
 import { elementCount, type DeviceTraits, type KernelContext, type Launch } from '../../kernels/kernel.ts';
-import type { Shader } from '../../kernels/wgsl.ts';
+import type { Constant, Shader } from '../../kernels/wgsl.ts';
 import type { Place, Plan, PlannedDispatch, PlannedValue } from '../../plan/plan.ts';
 import type { OpenDevice } from './device.ts';
 import { BUFFER_USAGE } from './flags.ts';
@@ -211,13 +211,15 @@ function createUniforms(device: OpenDevice, launches: readonly PlannedLaunch[]):
   if (launches.length === 0) return undefined;
   const slot = device.uniformAlignment / 4;
   const data = new Uint32Array(launches.length * slot);
+  const floats = new Float32Array(data.buffer);
   launches.forEach(({ shader, launch, dispatch }, i) => {
     shader.dims.forEach((name, member) => {
-      const value =
-        launch.dims[name] ?? (launch.uniforms?.includes(name) ? launch.constants[name] : undefined);
-      if (typeof value !== 'number')
-        throw bug(dispatch.node, `has no value for ${name} of shader ${launch.name}`);
-      data[i * slot + member] = value;
+      const value: Constant | undefined = (launch.uniforms?.includes(name) ? launch.constants : launch.dims)[
+        name
+      ];
+      if (typeof value === 'number') data[i * slot + member] = value;
+      else if (typeof value === 'object' && 'float' in value) floats[i * slot + member] = value.float;
+      else throw bug(dispatch.node, `has no value for ${name} of shader ${launch.name}`);
     });
   });
   const buffer = device.gpu.createBuffer({

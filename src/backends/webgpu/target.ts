@@ -53,9 +53,10 @@ export function createTarget(
     mayReadAndWriteOneBuffer: false,
     fusions,
     ...(int8 && { int8 }),
-    select(node, typeOf) {
-      const { kernel, variant } = chooseKernel(node, contextOf(traits, typeOf), policy);
-      const context = { ...contextOf(traits, typeOf), variant };
+    select(node, typeOf, nodes) {
+      const untold = { ...contextOf(traits, typeOf), nodes };
+      const { kernel, variant } = chooseKernel(node, untold, policy);
+      const context = { ...untold, variant };
       checkBindings(node, context, kernel.splits, limits);
       const scratchBytes = kernel.scratchBytes(node, context);
       for (const bytes of scratchBytes) checkBytes(bytes, 'scratch', node, limits);
