@@ -107,7 +107,7 @@ export default defineConfig([
   },
   {
     name: 'build:cuda',
-    entry: { build: 'native-cuda/tools/build.ts' },
+    entry: { build: 'native-cuda/tools/build.ts', tune: 'native-cuda/tools/tune.ts' },
     outDir: 'native-cuda/tools/dist',
     platform: 'node',
     target: 'node20',

@@ -24,6 +24,9 @@ typedef struct CalotypeConvArgs {
   const void *residual;
   /** [batch, outHeight, outWidth, outChannels] 16 bits */
   void *out;
+  /** As in CalotypeGemmArgs. */
+  void *partials, *counters;
+  int64_t partialBytes;
   /** Of the input as it lies in memory. */
   int32_t batch, height, width;
   /** Multiples of 8. */
@@ -43,13 +46,11 @@ typedef struct CalotypeConvArgs {
   int32_t flags;
   /** As in CalotypeGemmArgs. */
   int32_t config;
+  int32_t parts;
 } CalotypeConvArgs;
 
 /** Launches one kernel. CALOTYPE_UNSUPPORTED for input channels that are not multiples of 8, or a config that cannot. */
 int calotype_conv(const CalotypeConvArgs *args, cudaStream_t stream);
-
-/** The configuration that -1 stands for on this device. */
-int calotype_conv_choice(const CalotypeConvArgs *args);
 
 #ifdef __cplusplus
 }

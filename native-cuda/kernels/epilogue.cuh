@@ -99,21 +99,6 @@ __device__ __forceinline__ void finish(const Epilogue<typename F::Value> &e, int
   *reinterpret_cast<uint4 *>(e.out + out_offset(e, m, column, phase)) = pack<T>(v);
 }
 
-/** CALOTYPE_GEGLU: eight values from column n of the product on, and the eight gates after them. */
-template <class F>
-__device__ __forceinline__ void finish_geglu(const Epilogue<typename F::Value> &e, int m, int n, float (&v)[8],
-                                             float (&gate)[8], const uint4 &valueBias, const uint4 &gateBias) {
-  using T = typename F::Value;
-  if (m >= e.m || n >= e.n) return;
-  scale_eight<F>(e, m, n, v);
-  scale_eight<F>(e, m, n + 8, gate);
-  add<T>(v, valueBias);
-  add<T>(gate, gateBias);
-#pragma unroll
-  for (int i = 0; i < 8; i++) v[i] *= gelu(gate[i]);
-  *reinterpret_cast<uint4 *>(e.out + size_t(m) * e.outColumns + n / 2) = pack<T>(v);
-}
-
 /** Writes [16, columns] of a warp's sums as rows; half the lanes' pairs land in other banks than the rest. */
 template <int Columns, class Sum>
 __device__ __forceinline__ void spill_rows(const Sum *sum, float *to, int pitch) {
@@ -136,36 +121,23 @@ __device__ __forceinline__ void read_eight(const float *from, float (&v)[8]) {
   v[4] = high.x, v[5] = high.y, v[6] = high.z, v[7] = high.w;
 }
 
-/**
- * The rows and columns of a lane in a chunk of [16, Columns]: eight columns of one or two rows, or, for geglu, eight
- * values and eight gates of one row.
- */
+/** The rows and columns of a lane in a chunk of [16, Columns]: eight columns of one or two rows. */
 template <int Columns>
 struct ChunkLane {
   static constexpr int Groups = Columns / 8, Passes = Columns / 16;
   static_assert(Columns == 16 || Columns == 32, "a lane has one or two rows");
-  int row, column;
-  bool isGeglu;
-  __device__ __forceinline__ explicit ChunkLane(int activation) : isGeglu(activation == CALOTYPE_GEGLU) {
-    const int lane = threadIdx.x % 32, groups = isGeglu ? Groups / 2 : Groups;
-    row = lane / groups;
-    column = lane % groups * (isGeglu ? 16 : 8);
-  }
+  const int row = threadIdx.x % 32 / Groups, column = threadIdx.x % 32 % Groups * 8;
   /** Rows between a lane's first and second. */
   static constexpr int Step = 32 / Groups;
 };
 
 template <int Columns, class T>
 __device__ __forceinline__ Early load_early(const Epilogue<T> &e, int m, int n, int phase) {
-  const ChunkLane<Columns> lane(e.activation);
+  const ChunkLane<Columns> lane;
   Early early = {load_bias(e, n + lane.column), {}};
-  if (lane.isGeglu) {
-    early.extra[0] = load_bias(e, n + lane.column + 8);
-  } else {
 #pragma unroll
-    for (int pass = 0; pass < lane.Passes; pass++)
-      early.extra[pass] = load_extra(e, m + lane.row + pass * lane.Step, n + lane.column, phase);
-  }
+  for (int pass = 0; pass < lane.Passes; pass++)
+    early.extra[pass] = load_extra(e, m + lane.row + pass * lane.Step, n + lane.column, phase);
   return early;
 }
 
@@ -173,20 +145,12 @@ __device__ __forceinline__ Early load_early(const Epilogue<T> &e, int m, int n, 
 template <class F, int Columns>
 __device__ __forceinline__ void finish_chunk(const Epilogue<typename F::Value> &e, const typename F::Sum *sum,
                                              float *stage, int m, int n, int phase, const Early &early) {
-  const ChunkLane<Columns> lane(e.activation);
+  const ChunkLane<Columns> lane;
   __syncwarp();
   spill_rows<Columns>(sum, stage, kChunkPitch);
   __syncwarp();
   const float *from = stage + lane.row * kChunkPitch + lane.column;
   float v[8];
-  if (lane.isGeglu) {
-    if (lane.row >= 16) return;
-    float gate[8];
-    read_eight(from, v);
-    read_eight(from + 8, gate);
-    finish_geglu<F>(e, m + lane.row, n + lane.column, v, gate, early.bias, early.extra[0]);
-    return;
-  }
   // Not unrolled: the code of all activations is long, and should stay in the instruction cache.
   uint4 extra = early.extra[0];
 #pragma unroll 1

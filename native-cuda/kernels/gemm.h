@@ -15,6 +15,9 @@ enum CalotypeOperands {
   CALOTYPE_FP8 = 2,
 };
 
+/** Words that count the blocks which have left their part of a tile's sums. */
+enum { CALOTYPE_COUNTERS = 2048 };
+
 typedef struct CalotypeGemmArgs {
   /** [m, k] 16 bits, or as `operands` says. */
   const void *x;
@@ -29,6 +32,12 @@ typedef struct CalotypeGemmArgs {
   /** [m] and [n] f32: what rows of x and of the weight were divided by. Null for CALOTYPE_VALUES. */
   const float *xScales;
   const float *weightScales;
+  /** For the sums of `parts` blocks: 4 bytes for each of `parts` times the sums of whole tiles; may hold anything. */
+  void *partials;
+  /** CALOTYPE_COUNTERS u32, zero before a launch and after it. */
+  void *counters;
+  /** Of `partials`. */
+  int64_t partialBytes;
   /** k is a multiple of 8 (of 16 for eight bits), n of 16 for CALOTYPE_GEGLU; other n need not be of 8, but are quicker so. */
   int32_t m, n, k;
   /** CalotypeOperands. */
@@ -39,18 +48,14 @@ typedef struct CalotypeGemmArgs {
   int32_t element;
   /** CalotypeFlags. */
   int32_t flags;
-  /** -1: the measured choice for this shape; otherwise one of 0 .. calotype_gemm_configs() - 1, for tuning. */
+  /** A tile of this card's kernel, by its number in matrix_sm90.h or matrix_sm80.cu; -1 for one that a model chooses. */
   int32_t config;
+  /** Blocks that share the depth of a tile, each a part; 1 for none, and then neither partials nor counters are read. */
+  int32_t parts;
 } CalotypeGemmArgs;
 
 /** Launches one kernel. CALOTYPE_UNSUPPORTED if `config` or the card cannot do this. */
 int calotype_gemm(const CalotypeGemmArgs *args, cudaStream_t stream);
-
-/** Number of configurations for CALOTYPE_VALUES, the same for calotype_conv. */
-int calotype_gemm_configs(void);
-
-/** The configuration that -1 stands for on this device. */
-int calotype_gemm_choice(const CalotypeGemmArgs *args);
 
 #ifdef __cplusplus
 }

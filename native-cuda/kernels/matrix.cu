@@ -9,7 +9,8 @@ namespace calotype {
 namespace {
 
 int problem_of(const CalotypeGemmArgs &a, MatrixProblem *p) {
-  if (a.m < 1 || a.n < 1 || a.k < 1 || (a.activation == CALOTYPE_GEGLU && (a.residual || a.n % 16)))
+  if (a.m < 1 || a.n < 1 || a.k < 1 || (a.activation == CALOTYPE_GEGLU && (a.residual || a.n % 16)) ||
+      a.parts < 1 || (a.parts > 1 && (!a.partials || !a.counters)))
     return CALOTYPE_INVALID;
   const bool isNarrow = a.operands != CALOTYPE_VALUES;
   if (isNarrow && (!a.xScales || !a.weightScales)) return CALOTYPE_INVALID;
@@ -31,6 +32,10 @@ int problem_of(const CalotypeGemmArgs &a, MatrixProblem *p) {
   p->element = a.element;
   p->flags = a.flags;
   p->config = a.config;
+  p->parts = a.parts;
+  p->partials = a.partials;
+  p->counters = a.counters;
+  p->partialBytes = a.partialBytes;
   return CALOTYPE_OK;
 }
 
@@ -39,7 +44,8 @@ int problem_of(const CalotypeConvArgs &a, MatrixProblem *p) {
   const int outHeight = (a.height * scale + a.padTop + a.padBottom - a.kernelHeight) / a.stride + 1;
   const int outWidth = (a.width * scale + a.padLeft + a.padRight - a.kernelWidth) / a.stride + 1;
   if (a.batch < 1 || outHeight < 1 || outWidth < 1 || a.channels < 1 || a.outChannels < 1 || a.stride < 1 ||
-      a.activation == CALOTYPE_GEGLU || (a.channels2 > 0) != (a.x2 != nullptr))
+      a.activation == CALOTYPE_GEGLU || (a.channels2 > 0) != (a.x2 != nullptr) || a.parts < 1 ||
+      (a.parts > 1 && (!a.partials || !a.counters)))
     return CALOTYPE_INVALID;
   if (a.channels % 8 || a.channels2 % 8 || a.stride > 8) return CALOTYPE_UNSUPPORTED;
   *p = {};
@@ -70,6 +76,10 @@ int problem_of(const CalotypeConvArgs &a, MatrixProblem *p) {
   p->element = a.element;
   p->flags = a.flags;
   p->config = a.config;
+  p->parts = a.parts;
+  p->partials = a.partials;
+  p->counters = a.counters;
+  p->partialBytes = a.partialBytes;
   p->phases = 1;
   p->m = a.batch * outHeight * outWidth;
   if (a.upsample) {
@@ -87,12 +97,11 @@ int problem_of(const CalotypeConvArgs &a, MatrixProblem *p) {
 
 int run(const MatrixProblem &p, cudaStream_t stream) {
   const bool hopper = is_hopper();
+  if (!hopper && p.parts > 1) return CALOTYPE_UNSUPPORTED;
   const int config = p.config >= 0 ? p.config : hopper ? matrix_sm90_choice(p) : matrix_sm80_choice(p);
   if (config >= (hopper ? matrix_sm90_configs(p.operands) : matrix_sm80_configs())) return CALOTYPE_INVALID;
   return hopper ? matrix_sm90(p, config, stream) : matrix_sm80(p, config, stream);
 }
-
-int choice(const MatrixProblem &p) { return is_hopper() ? matrix_sm90_choice(p) : matrix_sm80_choice(p); }
 
 }  // namespace
 }  // namespace calotype
@@ -105,22 +114,8 @@ extern "C" int calotype_gemm(const CalotypeGemmArgs *args, cudaStream_t stream) 
   return status ? status : run(p, stream);
 }
 
-extern "C" int calotype_gemm_configs(void) { return is_hopper() ? matrix_sm90_configs(CALOTYPE_VALUES) : matrix_sm80_configs(); }
-
-extern "C" int calotype_gemm_choice(const CalotypeGemmArgs *args) {
-  MatrixProblem p;
-  const int status = problem_of(*args, &p);
-  return status ? status : choice(p);
-}
-
 extern "C" int calotype_conv(const CalotypeConvArgs *args, cudaStream_t stream) {
   MatrixProblem p;
   const int status = problem_of(*args, &p);
   return status ? status : run(p, stream);
-}
-
-extern "C" int calotype_conv_choice(const CalotypeConvArgs *args) {
-  MatrixProblem p;
-  const int status = problem_of(*args, &p);
-  return status ? status : choice(p);
 }

@@ -52,6 +52,10 @@ struct MatrixProblem {
   /** 4 for a convolution of a doubled image, else 1; m then counts the pixels of one phase. */
   int phases;
   int operands, activation, element, flags, config;
+  /** Blocks that share a tile's depth, and memory for their sums. */
+  int parts;
+  void *partials, *counters;
+  int64_t partialBytes;
 
   int taps() const { return kernelHeight * kernelWidth; }
   int depth() const { return taps() * (channels + channels2); }
@@ -95,7 +99,7 @@ Epilogue<T> epilogue_of(const MatrixProblem &p) {
 /** Number of configurations of an architecture's kernel for operands of a kind. */
 int matrix_sm90_configs(int operands);
 int matrix_sm80_configs();
-/** The measured choice, or a near one for shapes that were not measured. */
+/** What a model of the card expects to be fastest. */
 int matrix_sm90_choice(const MatrixProblem &problem);
 int matrix_sm80_choice(const MatrixProblem &problem);
 int matrix_sm90(const MatrixProblem &problem, int config, cudaStream_t stream);

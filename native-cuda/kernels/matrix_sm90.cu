@@ -4,7 +4,6 @@
 #include <algorithm>
 
 #include "matrix_sm90.cuh"
-#include "measured_sm90.h"
 
 namespace calotype {
 
@@ -51,18 +50,9 @@ const TileChoice *tiles_of(const MatrixProblem &p) {
   return isHalf ? kTiles<Plain<__half>> : kTiles<Plain<__nv_bfloat16>>;
 }
 
-/** A shape whose tiles have all been timed. */
-struct Measured {
-  int m, n, depth, taps, phases, config;
-};
-
-constexpr Measured kMeasured[] = {
-#define MEASURED(...) {__VA_ARGS__},
-    CALOTYPE_MEASURED(MEASURED)};
-
 /**
  * Cycles that a problem is expected to take beyond a launch: a model of what a multiprocessor is short of, whose
- * constants were fitted to the times behind kMeasured. Its choices there take 4 % longer than the best on average.
+ * constants were fitted to measured times.
  */
 double expected_cycles(const TileChoice &t, const MatrixProblem &p) {
   // A stage takes as long as its products, as its traffic in shared memory (operands read, tiles written), or as its
@@ -83,7 +73,7 @@ double expected_cycles(const TileChoice &t, const MatrixProblem &p) {
   const int channels = p.operands == CALOTYPE_VALUES ? kDepth<Plain<__half>> : kDepth<Int8<__half>>;
   const int stages = p.taps() * (ceil_div(p.channels, channels) + ceil_div(p.channels2, channels));
   const double sums = stage * stages / t.split, area = double(t.rows) * t.columns;
-  const double finish = 630 + (t.split > 1 ? 1015 + 0.084 * area : 0.23 * area / t.groups);
+  const double finish = 630 + (t.split > 1 ? 1015 + 0.084 * area : 0.14 * area / t.groups);
   if (t.takesTurns) return rounds * sums * 0.96 + finish * 3.05;
   if (t.resident > 1 && clusters * clusterBlocks > processors) return rounds * (2.05 * sums + 1.86 * finish);
   return rounds * (sums + finish);
@@ -95,13 +85,9 @@ int matrix_sm90_configs(int operands) { return operands == CALOTYPE_VALUES ? kTi
 
 int matrix_sm90_choice(const MatrixProblem &problem) {
   const TileChoice *tiles = tiles_of(problem);
+  // Tiles that neither take turns nor split their depth by themselves can share it; for few and small ones this is the best.
+  if (problem.parts > 1) return 0;
   const bool isGeglu = problem.activation == CALOTYPE_GEGLU;
-  if (problem.operands == CALOTYPE_VALUES)
-    for (const Measured &known : kMeasured)
-      if (known.m == problem.m && known.n == problem.n && known.depth == problem.depth() &&
-          known.taps == problem.taps() && known.phases == problem.phases &&
-          !(isGeglu && tiles[known.config].split > 1))
-        return known.config;
   int best = 0;
   double bestCycles = 0;
   for (int i = 0; i < matrix_sm90_configs(problem.operands); i++) {

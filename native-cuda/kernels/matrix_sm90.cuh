@@ -4,10 +4,11 @@
  * A block is one producer warp and `Groups` warp groups of consumers. The producer keeps a ring of `Stages` pairs of
  * tiles [BM, 128 bytes] and [BN, 128 bytes] filled: rows of the left operand come from a matrix or, for convolutions, through
  * the engine's im2col mode, which finds the pixels under a tap and zeroes what lies outside. Consumers multiply and
- * hand their sums to the epilogue through shared memory, so that rows are stored in whole sectors.
- * Blocks of a cluster share loads (ClusterN blocks side by side the left operand, ClusterM blocks below each other
- * the right one) and, with Split > 1, the depth: each then sums a part of the taps and channels, and reduces a part
- * of the rows out of the others' shared memory.
+ * finish their sums in registers (finish.cuh), or a chunk at a time through shared memory (epilogue.cuh).
+ * Blocks of a cluster share loads: ClusterN blocks side by side the left operand, ClusterM blocks below each other the
+ * right one. Where tiles are too few for the card, several blocks sum a part of the depth each: with Split > 1 those of a
+ * cluster, which then reduce a part of the rows each out of the others' shared memory (finish_split); or any number of
+ * blocks, which leave their sums in memory for the last of them (join_parts), 5 us dearer and worth it where depth is great.
  *
  * Ladder (H100; sums over the matrix products, convolutions, attentions and norms of a step, SD 1.5 / SDXL, ms):
  * - first version, best tile of 24: 7.5 / 34.9 (torch's own kernels, without activations: 6.5 / 29.4). The epilogue
@@ -19,9 +20,11 @@
  *   before the kernel ahead has ended; one block's tiles taken in turns by two warp groups: 5.9 / 28.7 (attention was
  *   slower in that run). Turns won by 4 % at most: what bounds these tiles is shared memory, read by the products and
  *   written by the copies, so that [256, 160] and [128, 256] do 700 TFLOP/s where [128, 160] does 600.
+ * - sums finished in the registers they are in: for [2048, 3840, 1280] 42.9 us became 34.9, of which 28.4 are products.
  */
 #pragma once
 #include "epilogue.cuh"
+#include "finish.cuh"
 #include "launch.h"
 #include "matrix.h"
 #include "ptx.cuh"
@@ -56,6 +59,8 @@ struct Tile {
   /** Columns of a chunk of the epilogue, and whether registers allow asking for the next one's inputs early. */
   static constexpr int Columns = BN % kChunk ? 16 : kChunk;
   static constexpr bool Ahead = Resident == 1;
+  /** Groups of 32 columns whose inputs a warp asks for before its sums are done, as registers allow. */
+  static constexpr int Held = Resident > 1 || Slabs * BN / 2 > 160 ? 1 : Slabs * BN / 2 > 128 ? 2 : Slabs * BN / 2 > 96 ? 3 : 5;
   static constexpr int PartialPitch = BN + 8;
   static constexpr int ChunkBytes = Groups * 4 * 16 * kChunkPitch * 4;
   static constexpr int SharedBytes = 1024 + Stages * StageBytes + (OneTile ? 0 : ChunkBytes);
@@ -73,6 +78,10 @@ struct MatrixParameters {
   int chunks, chunks2, channels, channels2, taps, kernelWidth;
   bool isConvolution;
   int outWidth, stride, padTop, padLeft;
+  /** Blocks that share a tile's depth, where they leave their sums, and how many of them did; zeros between launches. */
+  int parts;
+  float4 *partials;
+  unsigned *counters;
 };
 
 /** Where a block's tile lies. Tiles count down the rows first, so that blocks at work share weights. */
@@ -93,10 +102,12 @@ struct Steps {
   int first, last;
 };
 
+/** Of a piece of work: a tile's part of the depth, which is the cluster's or, where it is split there, the block's. */
 template <class T, class F>
-__device__ __forceinline__ Steps steps_of(const MatrixParameters<F> &p, uint32_t rank) {
-  const int total = p.taps * (p.chunks + p.chunks2), part = rank % T::Split;
-  return {total * part / T::Split, total * (part + 1) / T::Split};
+__device__ __forceinline__ Steps steps_of(const MatrixParameters<F> &p, int work, uint32_t rank) {
+  const int total = p.taps * (p.chunks + p.chunks2);
+  const int parts = T::Split > 1 ? T::Split : p.parts, part = T::Split > 1 ? rank % T::Split : work % p.parts;
+  return {total * part / parts, total * (part + 1) / parts};
 }
 
 /** A position in the ring; the parity flips each time round. */
@@ -190,28 +201,28 @@ struct Producer {
 template <class T, class F>
 __device__ void produce(const MatrixParameters<F> &p, uint32_t ring, uint32_t full, uint32_t empty, uint32_t rank) {
   const Producer<T, F> producer(p, ring, full, rank);
-  const Steps steps = steps_of<T>(p, rank);
   const int chunksOfTap = p.chunks + p.chunks2;
-  const StepPlace firstStep = {steps.first / chunksOfTap, steps.first % chunksOfTap};
   const int stride = gridDim.x / T::Cluster;
-  int tile = blockIdx.x / T::Cluster;
+  int work = blockIdx.x / T::Cluster;
+  const Steps firstSteps = steps_of<T>(p, work, rank);
 
   // Weights do not depend on the kernel ahead: the ring's first ones are on their way before it has ended.
-  const int early = min(T::Stages, steps.last - steps.first);
-  StepPlace at = firstStep;
+  const int early = min(T::Stages, firstSteps.last - firstSteps.first);
+  StepPlace at = {firstSteps.first / chunksOfTap, firstSteps.first % chunksOfTap};
   for (int stage = 0; stage < early; stage++) {
     barrier_expect(full + stage * 8, T::StageBytes);
-    producer.copy_weight(stage, tile_place<T>(p, tile, rank), at);
+    producer.copy_weight(stage, tile_place<T>(p, work / p.parts, rank), at);
     at.advance(chunksOfTap);
   }
   wait_for_previous_kernel();
 
   RingPosition<T::Stages> position;
   int count = 0;
-  for (; tile < p.tiles; tile += stride) {
-    const TilePlace place = tile_place<T>(p, tile, rank);
+  for (; work < p.tiles * p.parts; work += stride) {
+    const TilePlace place = tile_place<T>(p, work / p.parts, rank);
     const Im2col from = producer.first_pixel(place);
-    at = firstStep;
+    const Steps steps = steps_of<T>(p, work, rank);
+    at = {steps.first / chunksOfTap, steps.first % chunksOfTap};
     for (int step = steps.first; step < steps.last; step++) {
       if (count++ >= early) {
         barrier_wait(empty + position.stage * 8, position.parity ^ 1);
@@ -314,6 +325,47 @@ __device__ __forceinline__ void finish_tile(const Epilogue<typename F::Value> &e
   }
 }
 
+/**
+ * Adds up the sums that the blocks of a tile made, each of a part of the depth. Each warp leaves its own in memory and
+ * goes on, but for the last to get there, which adds all parts up: in their order, whoever is last. `piece` tells the
+ * tile's blocks from those of other tiles.
+ */
+template <class T, class F>
+__device__ __forceinline__ bool join_parts(const MatrixParameters<F> &p, float (&sum)[T::Slabs][T::BN / 2], int piece, int part) {
+  constexpr int Vectors = T::BN / 8, Warps = T::Groups * 4;
+  constexpr size_t WarpVectors = T::Slabs * Vectors * 32, PartVectors = Warps * WarpVectors;
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  float4 *first = p.partials + size_t(piece) * p.parts * PartVectors + warp * WarpVectors + lane;
+#pragma unroll
+  for (int slab = 0; slab < T::Slabs; slab++)
+#pragma unroll
+    for (int i = 0; i < Vectors; i++)
+      __stcg(first + part * PartVectors + (slab * Vectors + i) * 32,
+             make_float4(sum[slab][4 * i], sum[slab][4 * i + 1], sum[slab][4 * i + 2], sum[slab][4 * i + 3]));
+  __threadfence();
+  __syncwarp();
+  unsigned *counter = p.counters + piece * Warps + warp;
+  unsigned before = lane == 0 ? atomicAdd(counter, 1) : 0;
+  before = __shfl_sync(~0u, before, 0);
+  if (before + 1 != unsigned(p.parts)) return false;
+  if (lane == 0) *counter = 0;
+  __threadfence();
+#pragma unroll
+  for (int slab = 0; slab < T::Slabs; slab++)
+#pragma unroll
+    for (int i = 0; i < T::BN / 2; i++) sum[slab][i] = 0.0f;
+#pragma unroll 1
+  for (int other = 0; other < p.parts; other++)
+#pragma unroll
+    for (int slab = 0; slab < T::Slabs; slab++)
+#pragma unroll
+      for (int i = 0; i < Vectors; i++) {
+        const float4 v = __ldcg(first + other * PartVectors + (slab * Vectors + i) * 32);
+        sum[slab][4 * i] += v.x, sum[slab][4 * i + 1] += v.y, sum[slab][4 * i + 2] += v.z, sum[slab][4 * i + 3] += v.w;
+      }
+  return true;
+}
+
 /** Adds up the parts that the blocks of a cluster summed; each block finishes its share of the rows. */
 template <class T, class F>
 __device__ __forceinline__ void finish_split(const Epilogue<typename F::Value> &e, float *partial, const TilePlace &place, uint32_t rank) {
@@ -370,35 +422,53 @@ __global__ void __launch_bounds__(T::Threads, T::Resident) matrix_kernel(const _
   } else {
     if constexpr (T::Wide) asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(T::ConsumerRegisters));
     wait_for_previous_kernel();
-    const Steps steps = steps_of<T>(p, rank);
     const int turns = T::TakesTurns ? T::Groups : 1, turn = T::TakesTurns ? threadIdx.x / 128 : 0;
-    const int stride = gridDim.x / T::Cluster;
+    const int stride = gridDim.x / T::Cluster, works = p.tiles * p.parts;
     RingPosition<T::Stages> at;
-    if (T::TakesTurns) at.skip(turn * (steps.last - steps.first));
-    for (int tile = blockIdx.x / T::Cluster + turn * stride; tile < p.tiles; tile += turns * stride) {
-      const TilePlace place = tile_place<T>(p, tile, rank);
+    // Blocks that take turns have whole tiles, all of as many steps.
+    const int whole = steps_of<T>(p, 0, 0).last;
+    if (T::TakesTurns) at.skip(turn * whole);
+    for (int work = blockIdx.x / T::Cluster + turn * stride; work < works; work += turns * stride) {
+      const TilePlace place = tile_place<T>(p, work / p.parts, rank);
+      const Steps steps = steps_of<T>(p, work, rank);
       // A barrier's parity tells one phase from the next only: a group may not wait for stages that lie further ahead.
-      if (T::TakesTurns && tile >= stride) named_barrier(1 + turn, 256);
+      if (T::TakesTurns && work >= stride) named_barrier(1 + turn, 256);
       typename F::Sum sum[T::Slabs][T::BN / 2];
       const int last = multiply_tile<T, F>(sum, steps.last - steps.first, ring, full, empty, rank, at);
-      if (T::TakesTurns && tile + stride < p.tiles) named_barrier_arrive(2 - turn, 256);
-      Early early = {};
-      if (T::Split == 1 && T::Ahead)
-        early = load_early<T::Columns>(p.epilogue, place.m + warp_row<T>(0), place.n, place.phase);
-      products_wait<0>();
+      if (T::TakesTurns && work + stride < works) named_barrier_arrive(2 - turn, 256);
+      const auto end_products = [&] {
+        products_wait<0>();
 #pragma unroll
-      for (int slab = 0; slab < T::Slabs; slab++) pin(sum[slab]);
-      if (steps.first < steps.last) release<T>(empty + last * 8, rank);
-      if (T::TakesTurns) at.skip((turns - 1) * (steps.last - steps.first));
-      // The ring is free for sums once all groups have read its last stage.
-      if constexpr (T::OneTile) named_barrier(1, T::Groups * 128);
-      if constexpr (T::Split == 1) {
-        finish_tile<T, F>(p.epilogue, sum, ringBytes + (T::OneTile ? 0 : T::Stages * T::StageBytes), place, early);
-      } else {
+        for (int slab = 0; slab < T::Slabs; slab++) pin(sum[slab]);
+        if (steps.first < steps.last) release<T>(empty + last * 8, rank);
+        if (T::TakesTurns) at.skip((turns - 1) * whole);
+      };
+      const auto is_whole = [&] {
+        if constexpr (T::TakesTurns || T::Split > 1 || F::Scaled) return true;
+        else return p.parts == 1 || join_parts<T>(p, sum, work / p.parts * T::Cluster + rank, work % p.parts);
+      };
+      if constexpr (T::Split > 1) {
+        end_products();
+        // The ring is free for sums once all groups have read its last stage.
+        named_barrier(1, T::Groups * 128);
         float *partial = reinterpret_cast<float *>(ringBytes);
 #pragma unroll
         for (int slab = 0; slab < T::Slabs; slab++)
           spill_rows<T::BN>(sum[slab], partial + warp_row<T>(slab) * T::PartialPitch, T::PartialPitch);
+      } else if (p.epilogue.activation == CALOTYPE_GEGLU) {
+        RegisterFinish<F, T::Slabs, 2, T::BN / 16, T::Held> finish(p.epilogue, place.m + warp_row<T>(0), place.n, place.phase);
+        end_products();
+        if (is_whole()) finish.store(sum);
+      } else if (finishes_in_registers(p.epilogue)) {
+        RegisterFinish<F, T::Slabs, 1, T::BN / 8, T::Held> finish(p.epilogue, place.m + warp_row<T>(0), place.n, place.phase);
+        end_products();
+        if (is_whole()) finish.store(sum);
+      } else {
+        Early early = {};
+        if (T::Ahead) early = load_early<T::Columns>(p.epilogue, place.m + warp_row<T>(0), place.n, place.phase);
+        end_products();
+        if constexpr (T::OneTile) named_barrier(1, T::Groups * 128);
+        if (is_whole()) finish_tile<T, F>(p.epilogue, sum, ringBytes + (T::OneTile ? 0 : T::Stages * T::StageBytes), place, early);
       }
     }
   }
@@ -439,8 +509,16 @@ int launch_matrix(const MatrixProblem &problem, cudaStream_t stream) {
   p.padTop = problem.padTop;
   p.padLeft = problem.padLeft;
 
-  const bool geglu = problem.activation == CALOTYPE_GEGLU;
-  if (geglu && T::Split > 1) return CALOTYPE_UNSUPPORTED;
+  if (problem.activation == CALOTYPE_GEGLU && T::Split > 1) return CALOTYPE_UNSUPPORTED;
+  p.parts = problem.parts;
+  p.partials = static_cast<float4 *>(problem.partials);
+  p.counters = static_cast<unsigned *>(problem.counters);
+  if (p.parts > 1) {
+    const int64_t pieces = int64_t(p.tiles) * T::Cluster;
+    if (T::TakesTurns || T::Split > 1 || F::Scaled) return CALOTYPE_UNSUPPORTED;
+    if (pieces * p.parts * T::BM * T::BN * 4 > problem.partialBytes || pieces * T::Groups * 4 > CALOTYPE_COUNTERS)
+      return CALOTYPE_INVALID;
+  }
   if (!encode_matrix<Input>(&p.weight, problem.weight, uint64_t(problem.n) * problem.phases, problem.depth(),
                      T::BN / T::ClusterM))
     return CALOTYPE_UNSUPPORTED;
@@ -465,7 +543,7 @@ int launch_matrix(const MatrixProblem &problem, cudaStream_t stream) {
       return CALOTYPE_UNSUPPORTED;
   }
 
-  int clusters = p.tiles;
+  int clusters = p.tiles * p.parts;
   if (!T::OneTile) {
     const int places = multiprocessors() / T::Cluster;
     if (clusters > places) clusters = places;

@@ -8,13 +8,15 @@ import { operandPlace, outputWeights, planLaunches, weightUses, type PlannedLaun
 import { CudaProgram } from './program.ts';
 import { targetName } from './target.ts';
 import { CudaTensor, sharedTensor } from './tensor.ts';
+import type { TileTuner } from './tile-tuner.ts';
 import { CudaWeights, requestKey, type WeightRequest } from './weights.ts';
 
-/** Compiles a plan; see `Backend.compile`. */
+/** Compiles a plan; see `Backend.compile`. Without a tuner, products that were not measured get the tiles of a model. */
 export async function compileProgram(
   device: OpenDevice,
   plan: Plan,
   options: CompileOptions,
+  tuner: TileTuner | undefined,
 ): Promise<CudaProgram> {
   const { weights, signal } = options;
   if (
@@ -62,10 +64,15 @@ export async function compileProgram(
         remedy: 'This is a bug in the planner',
       });
     };
+    // Launches that name the same array share it.
+    const constants = new Map<Float32Array, bigint>();
     const constant = (data: Float32Array): bigint => {
+      const known = constants.get(data);
+      if (known !== undefined) return known;
       const range = device.allocate(data.byteLength, `a constant of plan "${plan.name}"`);
       ranges.push(range);
       device.write(range.address, data, `a constant of plan "${plan.name}"`);
+      constants.set(data, range.address);
       return range.address;
     };
     const bind = ({ dispatch, launch, weights: read }: PlannedLaunch): BoundLaunch => ({
@@ -79,7 +86,13 @@ export async function compileProgram(
       },
       constant,
     });
-    const list = device.encode(launches.map(bind));
+    // A tensor that others made may already hold what must stay.
+    const mayRun = (index: number): boolean => {
+      const place = operandPlace(plan, plan.dispatches[launches[index].dispatch], 'y');
+      return !(place?.kind === 'external' && options.tensors?.has(place.tensor));
+    };
+    const bound = launches.map(bind);
+    const list = device.encode(tuner ? await tuner.choose(bound, mayRun, signal) : bound);
     const graph = device.record(list, `plan "${plan.name}"`);
     options.onProgress?.({ phase: 'kernels', done: launches.length, total: launches.length });
     return new CudaProgram({

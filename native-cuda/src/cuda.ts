@@ -8,9 +8,10 @@ import { OpenDevice } from './device.ts';
 import { OLDEST_DRIVER } from './failure.ts';
 import { isHopper, type EightBits } from './kernel.ts';
 import { LAUNCH_TYPES } from './kernels/index.ts';
-import { attempt, loadLibrary } from './library.ts';
+import { attempt, cacheDirectory, loadLibrary } from './library.ts';
 import { failureOf, type DeviceInfo, type NativeCuda } from './native.ts';
 import { createTarget } from './target.ts';
+import { TileTuner } from './tile-tuner.ts';
 import { CudaWeights } from './weights.ts';
 
 /** Options of `cuda`. */
@@ -24,6 +25,11 @@ export interface CudaOptions {
   readonly int8?: 'dynamic';
   /** The same layers on eight-bit floats (e4m3), which are less exact (2e-3) and reach further; on Hopper. */
   readonly fp8?: 'dynamic';
+  /**
+   * Whether tiles are timed on the card for sizes that the shipped table does not know: some milliseconds each, once, and kept
+   * in `~/.cache/calotype`. Default: true.
+   */
+  readonly autotune?: boolean;
 }
 
 /** A card that CUDA sees. */
@@ -59,6 +65,7 @@ export async function devicesFrom(
 interface Settings {
   readonly device: number;
   readonly eightBits: EightBits | undefined;
+  readonly autotune: boolean;
 }
 
 /** Cards before Ampere have no kernels here: asynchronous copies and bfloat16 come with it. */
@@ -66,13 +73,14 @@ const OLDEST_MAJOR = 8;
 
 /** The CUDA backend as a factory; see `CudaOptions`. Where there is no driver or card, it says so when it is opened. */
 export function cuda(options: CudaOptions = {}): BackendFactory {
-  return cudaFrom(loadLibrary, options);
+  return cudaFrom(loadLibrary, options, cacheDirectory());
 }
 
-/** The factory with another native half, for tests. */
+/** The factory with another native half and cache, for tests. */
 export function cudaFrom(
   load: () => Promise<NativeCuda | BackendAttempt>,
   options: CudaOptions = {},
+  cache?: string,
 ): BackendFactory {
   const settings = readOptions(options);
   return {
@@ -80,17 +88,17 @@ export function cudaFrom(
     async open({ signal } = {}) {
       signal?.throwIfAborted();
       const native = await load();
-      return 'reason' in native ? native : openBackend(native, settings);
+      return 'reason' in native ? native : openBackend(native, settings, cache);
     },
   };
 }
 
-function readOptions({ device = 0, int8, fp8, ...others }: CudaOptions): Settings {
+function readOptions({ device = 0, int8, fp8, autotune = true, ...others }: CudaOptions): Settings {
   const [unknown] = Object.keys(others);
   if (unknown !== undefined)
     throw new OptionError('is no option of the CUDA backend', {
       field: unknown,
-      remedy: 'Use device, int8 or fp8',
+      remedy: 'Use device, int8, fp8 or autotune',
     });
   if (!(Number.isInteger(device) && device >= 0))
     throw new OptionError(`${device} is not the number of a card`, {
@@ -103,12 +111,21 @@ function readOptions({ device = 0, int8, fp8, ...others }: CudaOptions): Setting
         field,
         remedy: "Give 'dynamic', or leave it out",
       });
+  if (typeof autotune !== 'boolean')
+    throw new OptionError(`${String(autotune)} is neither true nor false`, {
+      field: 'autotune',
+      remedy: 'Give one of them, or leave it out',
+    });
   if (int8 && fp8)
     throw new OptionError('cannot be had together with int8', { field: 'fp8', remedy: 'Give one of them' });
-  return { device, eightBits: int8 ? 'int8' : fp8 && 'fp8' };
+  return { device, eightBits: int8 ? 'int8' : fp8 && 'fp8', autotune };
 }
 
-function openBackend(native: NativeCuda, { device: number, eightBits }: Settings): Backend | BackendAttempt {
+function openBackend(
+  native: NativeCuda,
+  { device: number, eightBits, autotune }: Settings,
+  cache: string | undefined,
+): Backend | BackendAttempt {
   const driver = native.driverVersion();
   if (driver === 0) return noDriver();
   let info: DeviceInfo;
@@ -143,7 +160,8 @@ function openBackend(native: NativeCuda, { device: number, eightBits }: Settings
       'Install versions of @calotype/cuda and its platform package that belong together',
     );
   }
-  return createBackend(new OpenDevice(native, queue, info), driver, eightBits);
+  const device = new OpenDevice(native, queue, info);
+  return createBackend(device, driver, eightBits, autotune ? new TileTuner(device, cache) : undefined);
 }
 
 function noDriver(): BackendAttempt {
@@ -195,7 +213,12 @@ function mismatchOf(native: NativeCuda): string | undefined {
   return different && `its library does not have the kernel ${different.name} as this version calls it`;
 }
 
-function createBackend(device: OpenDevice, driver: number, eightBits: EightBits | undefined): Backend {
+function createBackend(
+  device: OpenDevice,
+  driver: number,
+  eightBits: EightBits | undefined,
+  tuner: TileTuner | undefined,
+): Backend {
   const { name, major, minor } = device.info;
   return {
     name: 'cuda',
@@ -205,7 +228,7 @@ function createBackend(device: OpenDevice, driver: number, eightBits: EightBits 
     createWeights: (reader) => new CudaWeights(device, reader),
     demand: (plan, storedType) => demandOf(plan, device.info, storedType),
     memory: device.meter,
-    compile: (plan, options) => compileProgram(device, plan, options),
+    compile: (plan, options) => compileProgram(device, plan, options, tuner),
     idle: () => device.idle(),
     dispose: () => device.close(),
   };

@@ -101,7 +101,7 @@ async function isWhole(path: string, hash: string): Promise<boolean> {
 }
 
 /** `$XDG_CACHE_HOME/calotype`, or `~/.cache/calotype` (XDG base directory specification: relative values are ignored). */
-function cacheDirectory(): string {
+export function cacheDirectory(): string {
   const base = process.env['XDG_CACHE_HOME'];
   return join(base !== undefined && isAbsolute(base) ? base : join(homedir(), '.cache'), 'calotype');
 }

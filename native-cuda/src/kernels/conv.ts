@@ -15,7 +15,8 @@ import { defineLaunch } from '../launch.ts';
 import { activationCode } from './activation.ts';
 import { FILTERS, PADDED_FILTERS, PHASES, VECTOR_CHANNELS } from './packing.ts';
 import { padChannelsLaunch } from './rows.ts';
-import { MEASURED, OVERLAP } from './tensor-core.ts';
+import { OVERLAP } from './tensor-core.ts';
+import { CHOSEN_TILE, partialBytes, tileArguments, tileOf, type MatrixSizes } from './tiles.ts';
 
 export const convLaunch = defineLaunch('conv', {
   x: 'pointer',
@@ -26,6 +27,9 @@ export const convLaunch = defineLaunch('conv', {
   rowIndex: 'pointer',
   residual: 'pointer',
   out: 'pointer',
+  partials: 'pointer',
+  counters: 'pointer',
+  partialBytes: 'i64',
   batch: 'i32',
   height: 'i32',
   width: 'i32',
@@ -44,12 +48,23 @@ export const convLaunch = defineLaunch('conv', {
   element: 'i32',
   flags: 'i32',
   config: 'i32',
+  parts: 'i32',
 });
 
 const MAX_STRIDE = 8;
 
 function sourceChannels({ inputs }: NodesOf<'conv2d'>, context: CudaContext): [number, number] {
   return [channelsOf(context, inputs.x), inputs.x2 === undefined ? 0 : channelsOf(context, inputs.x2)];
+}
+
+/** As a matrix product: a doubled image is four, of 2x2 taps each, over the pixels it has. */
+function sizesOf(node: NodesOf<'conv2d'>, context: CudaContext): MatrixSizes {
+  const { upsample } = node.attrs;
+  const [n, , kernelHeight, kernelWidth] = context.shapeOf(node.inputs.weight);
+  const [channels, channels2] = sourceChannels(node, context);
+  const taps = upsample ? 4 : kernelHeight * kernelWidth;
+  const m = rowsOf(context, upsample ? node.inputs.x : node.output);
+  return { m, n, depth: taps * (channels + channels2), taps, phases: upsample ? 4 : 1 };
 }
 
 /** Whether a doubled image can be read as its phases: 3x3 filters that keep the size. */
@@ -60,7 +75,7 @@ function hasPhases(node: NodesOf<'conv2d'>, context: CudaContext): boolean {
   return kernelHeight === 3 && kernelWidth === 3 && keepsSize && node.inputs.x2 === undefined;
 }
 
-/** The arguments of a convolution, its operands as they are. */
+/** The arguments of a convolution, its operands as they are; but for the tile. */
 function convArguments(node: NodesOf<'conv2d'>, context: CudaContext) {
   const [batch, height, width] = context.shapeOf(node.inputs.x);
   const [outChannels, , kernelHeight, kernelWidth] = context.shapeOf(node.inputs.weight);
@@ -93,7 +108,6 @@ function convArguments(node: NodesOf<'conv2d'>, context: CudaContext) {
     activation: activationCode(activation),
     element: elementOf(context, node.output),
     flags: OVERLAP,
-    config: MEASURED,
   };
 }
 
@@ -110,7 +124,15 @@ export const conv = defineCudaKernel({
     if (node.attrs.upsample) return { weight: PHASES };
     return elementCount(context.shapeOf(node.inputs.weight).slice(2)) > 1 ? { weight: FILTERS } : {};
   },
-  launches: (node, context) => [convLaunch.with(convArguments(node, context))],
+  scratchBytes(node, context) {
+    const sizes = sizesOf(node, context);
+    return partialBytes(sizes, tileOf(sizes, context));
+  },
+  launches(node, context) {
+    const sizes = sizesOf(node, context);
+    const tile = tileArguments(sizes, tileOf(sizes, context));
+    return [convLaunch.with({ ...convArguments(node, context), ...tile })];
+  },
 });
 
 function paddedChannels(node: NodesOf<'conv2d'>, context: CudaContext): number {
@@ -144,7 +166,7 @@ export const convPadded = defineCudaKernel({
         yChannels: channels,
         element,
       }),
-      convLaunch.with({ ...convArguments(node, context), x: 'scratch0', channels }),
+      convLaunch.with({ ...convArguments(node, context), x: 'scratch0', channels, ...CHOSEN_TILE }),
     ];
   },
 });

@@ -16,6 +16,7 @@ import { defineLaunch, type Operand } from '../launch.ts';
 import { gemmLaunch, linearArguments } from './gemm.ts';
 import { GATED } from './packing.ts';
 import { OVERLAP } from './tensor-core.ts';
+import { CHOSEN_TILE } from './tiles.ts';
 
 export const quantizeRowsLaunch = defineLaunch('quantize_rows', {
   x: 'pointer',
@@ -106,6 +107,7 @@ function gemmOfEightBits(format: EightBits): CudaKernel {
           xScales: 'scratch1',
           weightScales: scalesIn('weight', context.shapeOf(node.inputs.weight)),
           operands,
+          ...CHOSEN_TILE,
         }),
       ];
     },

@@ -3,5 +3,5 @@
 /** CALOTYPE_OVERLAP: the kernel may be scheduled before the one ahead of it has ended, where the card can do that. */
 export const OVERLAP = 1;
 
-/** The configuration that was measured best for a shape. */
+/** The tile that was measured best for a shape. */
 export const MEASURED = -1;
