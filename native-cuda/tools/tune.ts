@@ -3,26 +3,23 @@
  *
  *     node native-cuda/tools/dist/tune.js MODEL-FOLDER[:IMAGES] ... > native-cuda/src/kernels/measured-tiles.ts
  *
- * A time is of many launches in a graph, so that they overlap as in a step. Weights rotate and come from memory, as they do
- * there; activations stay in the cache.
+ * Tiles take turns, so that each finds the instruction cache full of others' code, as in a step: a tile that is fast when it
+ * is repeated need not be there. Weights rotate and come from memory, as they do there; activations stay in the cache.
  */
 
 import { benchmarkModel, openModel } from 'calotype';
 import type { Backend, Plan } from 'calotype/backend-kit';
 import { cuda } from '../src/cuda.ts';
 import type { OpenDevice, Range } from '../src/device.ts';
-import type { CudaLaunch, Operand } from '../src/launch.ts';
+import type { BoundLaunch, CudaLaunch, Operand } from '../src/launch.ts';
 import { operandPlace, planLaunches } from '../src/launches.ts';
 import { partialBytes, TILES, type MatrixSizes, type TileChoice } from '../src/kernels/tiles.ts';
 import { CudaWeights } from '../src/weights.ts';
 
-/** Launches of a graph; what weights should take in all to come from memory; the least time of a measurement. */
-const LAUNCHES = 16;
+/** How often each tile has its turn; what weights should take in all to come from memory, and their most copies. */
+const ROUNDS = 9;
 const WEIGHT_BYTES = 60e6;
-const LEAST_MILLISECONDS = 1;
-
-/** Tiles that took so much longer than the best one at first are not timed again. */
-const HOPELESS = 1.4;
+const MOST_COPIES = 16;
 
 const PARTS = [1, 2, 3, 4, 5, 6, 8, 11, 16];
 
@@ -132,7 +129,7 @@ function allocateOperands(
     numberOf(launch, 'batch') * numberOf(launch, 'height') * numberOf(launch, 'width'),
   );
   const weightBytes = 2 * n * depth * phases;
-  const copies = Math.max(1, Math.min(LAUNCHES, Math.ceil(WEIGHT_BYTES / weightBytes)));
+  const copies = Math.max(1, Math.min(MOST_COPIES, Math.ceil(WEIGHT_BYTES / weightBytes)));
   const outBytes = 2 * m * n * phases + 4096;
   const bytes: Readonly<Record<string, number>> = {
     x: (2 * pixels * depth) / taps,
@@ -156,74 +153,66 @@ function allocateOperands(
   return { ranges, weightBytes, copies };
 }
 
-/** Microseconds of a launch with a tile; undefined if there is no such one for it. */
-async function timeTile(
-  { device, launch, sizes }: Problem,
+/** A launch with a tile; the i-th has the weights that come after those of the one before. */
+function launchWith(
+  { launch, sizes }: Problem,
   { ranges, weightBytes, copies }: ReturnType<typeof allocateOperands>,
   tile: TileChoice,
-  repetitions: number,
-): Promise<number | undefined> {
-  const bound = Array.from({ length: LAUNCHES }, (_, i) => {
-    const pointers = Object.entries(launch.type.fields).flatMap(([name, type]): [string, Operand][] =>
-      type === 'pointer' ? [[name, ranges.has(name) ? name : 'none']] : [],
-    );
-    const weight = { operand: 'weight', offsetBytes: (i % copies) * weightBytes };
-    const [bytes = 0] = partialBytes(sizes, tile);
-    const args = { ...launch.args, ...Object.fromEntries(pointers), weight, partialBytes: bytes, ...tile };
-    return {
-      launch: { type: launch.type, args },
-      node: 'tuning',
-      addressOf: (operand: string) => ranges.get(operand)?.address ?? 0n,
-      constant: () => 0n,
-    };
-  });
-  let graph: number;
-  try {
-    graph = device.record(device.encode(bound), 'a tile');
-  } catch {
-    // The native half refuses tiles that cannot do a problem.
-    return undefined;
-  }
-  const replay = async (count: number): Promise<number> => {
-    const begin = performance.now();
-    for (let i = 0; i < count; i++) device.replay(graph, 'a tile');
-    await device.idle();
-    return performance.now() - begin;
+  i: number,
+): BoundLaunch {
+  const pointers = Object.entries(launch.type.fields).flatMap(([name, type]): [string, Operand][] =>
+    type === 'pointer' ? [[name, ranges.has(name) ? name : 'none']] : [],
+  );
+  const weight = { operand: 'weight', offsetBytes: (i % copies) * weightBytes };
+  const [bytes = 0] = partialBytes(sizes, tile);
+  const args = { ...launch.args, ...Object.fromEntries(pointers), weight, partialBytes: bytes, ...tile };
+  return {
+    launch: { type: launch.type, args },
+    node: 'tuning',
+    addressOf: (operand) => ranges.get(operand)?.address ?? 0n,
+    constant: () => 0n,
   };
-  const once = await replay(1);
-  const count = Math.max(1, Math.ceil(LEAST_MILLISECONDS / once));
-  let best = Infinity;
-  for (let i = 0; i < repetitions; i++) best = Math.min(best, (await replay(count)) / count);
-  device.forget(graph);
-  return (best * 1000) / LAUNCHES;
 }
 
-/** The tile that a product is done in the soonest, and its time. */
+/** Whether the native half does a launch: it refuses tiles that cannot do a problem. */
+function isAccepted({ device }: Problem, launch: BoundLaunch): boolean {
+  try {
+    device.forget(device.record(device.encode([launch]), 'a tile'));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Tiles that can do a product, with microseconds, the fastest first. */
 async function tune(problem: Problem, pattern: Uint16Array) {
-  const { m, n, phases } = problem.sizes;
+  const { device, sizes } = problem;
+  const { m, n, phases } = sizes;
   const choices = TILES.flatMap((tile, config) => {
     const tiles = Math.ceil(m / tile.rows) * Math.ceil(n / tile.columns) * phases;
-    const blocks = problem.device.info.multiprocessors * tile.resident;
+    const blocks = device.info.multiprocessors * tile.resident;
     return PARTS.filter((parts) => parts === 1 || (tile.isShared && tiles * parts <= 1.1 * blocks)).map(
-      (parts) => ({
-        config,
-        parts,
-      }),
+      (parts) => ({ config, parts }),
     );
   });
   const operands = allocateOperands(problem, choices, pattern);
-  const first: { tile: TileChoice; time: number }[] = [];
-  for (const tile of choices) {
-    const time = await timeTile(problem, operands, tile, 1);
-    if (time !== undefined) first.push({ tile, time });
-  }
-  const soonest = Math.min(...first.map(({ time }) => time));
-  const again: typeof first = [];
-  for (const { tile, time } of first)
-    if (time < soonest * HOPELESS)
-      again.push({ tile, time: Math.min(time, (await timeTile(problem, operands, tile, 3)) ?? Infinity) });
-  for (const range of operands.ranges.values()) problem.device.release(range);
-  return again.sort((a, b) => a.time - b.time);
+  const accepted = choices.filter((tile) => isAccepted(problem, launchWith(problem, operands, tile, 0)));
+  const count = accepted.length;
+  const launches = Array.from({ length: ROUNDS * count }, (_, i) =>
+    launchWith(problem, operands, accepted[i % count], i),
+  );
+  const times = count === 0 ? [] : await device.time(device.encode(launches), 'tiles');
+  for (const range of operands.ranges.values()) device.release(range);
+  return accepted
+    .map((tile, place) => ({
+      tile,
+      time: 1000 * median([...times].filter((_time, i) => i % count === place)),
+    }))
+    .sort((a, b) => a.time - b.time);
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[values.length >> 1];
 }
 
 const opened = await cuda({ autotune: false }).open();
@@ -256,8 +245,8 @@ for (const argument of process.argv.slice(2)) {
   }
 }
 process.stdout.write(`/**
- * @file Written by tools/tune.ts: the fastest tile for the products of models, decoders included, on ${opened.description}.
- * Microseconds beside it.
+ * @file Written by tools/tune.ts: the fastest tile for the products of models, decoders included, with microseconds, on
+ * ${opened.description}.
  */
 
 /** m, n, depth, taps, phases; tile, parts. */
