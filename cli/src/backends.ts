@@ -10,6 +10,7 @@ import {
   type WebGpuOptions,
 } from 'calotype';
 import { cuda, hasNvidiaDriver } from 'calotype/node';
+import { readCard } from './card.ts';
 import type { ComponentChoices } from './component-backends.ts';
 import { readChoice, readInteger } from './options.ts';
 import { prepareAdapters } from './prepare.ts';
@@ -30,7 +31,7 @@ export interface BackendChoice {
   readonly int8: boolean;
   /** Whether they are computed on floats of eight bits, on CUDA. */
   readonly fp8?: true;
-  /** Number of the NVIDIA card, or a part of the GPU's name, where one was given. */
+  /** Number or UUID of the NVIDIA card, or a part of the GPU's name, where one was given. */
   readonly device?: number | string;
   /** Of the CPU backend, where they were given. */
   readonly cpu: CpuOptions;
@@ -70,7 +71,7 @@ export const BACKEND_ARGS = {
     type: 'string',
     valueHint: 'n|name',
     description:
-      'Which card: its number for --backend cuda, a part of its name for --backend webgpu; `calotype doctor` lists them (the first)',
+      'Which card: its number or UUID for --backend cuda, a part of its name for --backend webgpu; `calotype doctor` lists them (the first)',
   },
   threads: {
     type: 'string',
@@ -110,9 +111,7 @@ export function readBackend(args: Readonly<Record<string, unknown>>): BackendCho
       field: '--fp8',
       remedy: 'Give --backend cuda with it, or leave it out.',
     });
-  const device = read('device', (option, text) =>
-    name === 'cuda' ? readInteger(option, text, { min: 0, max: 255 }) : text,
-  );
+  const device = read('device', (option, text) => (name === 'cuda' ? readCard(option, text) : text));
   if (device !== undefined && name !== 'cuda' && name !== 'webgpu')
     throw new OptionError('is of cards', {
       field: '--device',
@@ -157,7 +156,7 @@ export function backendsOf(
     case 'cuda':
       return [
         cuda({
-          ...(typeof device === 'number' && { device }),
+          ...(device !== undefined && { device }),
           ...(int8 && { int8: 'dynamic' }),
           ...(fp8 && { fp8: 'dynamic' }),
         }),

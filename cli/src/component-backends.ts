@@ -2,6 +2,7 @@
 import { cpu, OptionError, reference, webgpu, type BackendFactory, type ComponentName } from 'calotype';
 import { cuda } from 'calotype/node';
 import { listOf } from './arguments.ts';
+import { isCard, readCard } from './card.ts';
 import { suggest } from './options.ts';
 
 /** Components by the names that the options take. */
@@ -13,9 +14,9 @@ const COMPONENTS = {
   'image-encoder': 'imageEncoder',
 } as const satisfies Readonly<Record<string, ComponentName>>;
 
-/** Backends by name; that of NVIDIA cards may have a number. */
-const BACKENDS: Readonly<Record<string, (device: number | undefined) => BackendFactory>> = {
-  cuda: (device) => cuda(device === undefined ? {} : { device }),
+/** Backends by name; that of NVIDIA cards may have a number or a UUID. */
+const BACKENDS: Readonly<Record<string, (card: string | undefined) => BackendFactory>> = {
+  cuda: (card) => cuda(card === undefined ? {} : { device: readCard('--component-backend', card) }),
   webgpu: () => webgpu(),
   cpu: () => cpu(),
   reference: () => reference(),
@@ -93,12 +94,11 @@ export function componentBackendsOf(choices: ComponentChoices): ComponentFactori
 }
 
 function backendNamed(text: string): BackendFactory {
-  const [, name = '', device] = /^([a-z]+)(?::(\d+))?$/.exec(text) ?? [];
+  const [, name = '', card] = /^([a-z]+)(?::(.+))?$/.exec(text) ?? [];
   const make = Object.hasOwn(BACKENDS, name) ? BACKENDS[name] : undefined;
-  if (make && (device === undefined || name === 'cuda'))
-    return make(device === undefined ? undefined : Number(device));
+  if (make && (card === undefined || (name === 'cuda' && isCard(card)))) return make(card);
   throw new OptionError(`'${text}' is no backend`, {
     field: '--component-backend',
-    remedy: `${suggest(name, Object.keys(BACKENDS))}It takes ${Object.keys(BACKENDS).join(', ')}, and cuda:1 for a second card.`,
+    remedy: `${suggest(name, Object.keys(BACKENDS))}It takes ${Object.keys(BACKENDS).join(', ')}, and cuda:1 or cuda:UUID for a card.`,
   });
 }

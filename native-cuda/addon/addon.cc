@@ -5,6 +5,7 @@
 
 #include <cstring>
 #include <new>
+#include <string>
 
 #include "kernel-table.h"
 #include "napi.h"
@@ -107,6 +108,18 @@ napi_value device_count(napi_env env, napi_callback_info) {
   });
 }
 
+// As nvidia-smi writes it and CUDA_VISIBLE_DEVICES takes it: GPU-8932f937-d72c-4106-c12f-20bd9faed9f6.
+std::string text_of(const cudaUUID_t& uuid) {
+  std::string result = "GPU";
+  for (size_t i = 0; i < sizeof(uuid.bytes); i++) {
+    if (i == 0 || i == 4 || i == 6 || i == 8 || i == 10) result += '-';
+    constexpr char DIGITS[] = "0123456789abcdef";
+    const auto byte = static_cast<uint8_t>(uuid.bytes[i]);
+    result += {DIGITS[byte >> 4], DIGITS[byte & 15]};
+  }
+  return result;
+}
+
 napi_value device_info(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
     const Arguments args(env, info, 1);
@@ -115,6 +128,7 @@ napi_value device_info(napi_env env, napi_callback_info info) {
     napi_value result;
     check(napi_create_object(env, &result));
     set(env, result, "name", text(env, properties.name));
+    set(env, result, "uuid", text(env, text_of(properties.uuid).c_str()));
     set(env, result, "major", number(env, properties.major));
     set(env, result, "minor", number(env, properties.minor));
     set(env, result, "totalBytes", number(env, static_cast<double>(properties.totalGlobalMem)));

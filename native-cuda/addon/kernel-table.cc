@@ -2,6 +2,7 @@
 
 #include "../kernels/attention-online.h"
 #include "../kernels/attention.h"
+#include "../kernels/attention_biased.h"
 #include "../kernels/conv.h"
 #include "../kernels/elementwise.h"
 #include "../kernels/fourier_filter.h"
@@ -37,6 +38,7 @@ const KernelEntry KERNELS[] = {
     KERNEL(add_vectors, AddVectorsArgs),
     KERNEL(affine, AffineArgs),
     KERNEL(attention, CalotypeAttentionArgs),
+    KERNEL(attention_biased, CalotypeBiasedAttentionArgs),
     KERNEL(attention_online, AttentionOnlineArgs),
     KERNEL(conv, CalotypeConvArgs),
     KERNEL(convert_weight, ConvertWeightArgs),

@@ -1,6 +1,9 @@
-/** @file Attention in one pass over the keys for cards without wgmma: four warps, 64 queries a block, mma.sync. */
+/**
+ * @file Attention in one pass over the keys: four warps, 64 queries a block, mma.sync. For cards without wgmma, and with a
+ * bias for all.
+ */
+#include "attention_biased.h"
 #include "attention_sm80.h"
-
 #include "launch.h"
 #include "lib/element.cuh"
 #include "mma.cuh"
@@ -12,9 +15,14 @@ namespace {
 
 constexpr int kRows = 64;  // queries a block, and keys a tile
 constexpr int kThreads = 128;
+constexpr int kWidest = 160;
+
+/** What a bias of minus infinity counts as, so that a tile of nothing else has a maximum. */
+constexpr float kLeastBias = -65504.0f;
 
 struct SmallAttention {
-  CalotypeAttentionArgs args;
+  /** The bias may be null. */
+  CalotypeBiasedAttentionArgs args;
   int tiles;
   float scale;
 };
@@ -29,11 +37,26 @@ __device__ __forceinline__ void copy_rows(uint32_t to, const E *from, int stride
   }
 }
 
+/** Adds the bias of a warp's scores, of which mask_scores says where they are, divided by what softmax_step multiplies by. */
+template <class E>
+__device__ __forceinline__ void add_bias(float (&score)[kRows / 2], const CalotypeBiasedAttentionArgs &a, int image,
+                                         int head, int row, int key) {
+  const E *bias = static_cast<const E *>(a.bias) + image * a.biasBatch + head * a.biasHead;
+  const float perScale = 1.0f / a.attention.scale;
+  const int lane = threadIdx.x % 32;
+#pragma unroll
+  for (int i = 0; i < kRows / 2; i++) {
+    const int column = key + i / 4 * 8 + lane % 4 * 2 + i % 2, query = row + lane / 4 + (i & 2) * 4;
+    if (column < a.attention.keys && query < a.attention.queries)
+      score[i] += fmaxf(to_float(bias[int64_t(column) * a.biasKey + int64_t(query) * a.biasQuery]), kLeastBias) * perScale;
+  }
+}
+
 template <class E, int Width>
 __global__ void __launch_bounds__(kThreads) small_attention_kernel(const __grid_constant__ SmallAttention p) {
   extern __shared__ __align__(128) char shared[];
   constexpr int Pitch = (Width + 8) * 2, Bytes = kRows * Pitch, Stages = Width <= 128 ? 2 : 1;
-  const CalotypeAttentionArgs &a = p.args;
+  const CalotypeAttentionArgs &a = p.args.attention;
   const int lane = threadIdx.x % 32, warpRow = threadIdx.x / 32 * 16;
   const int pair = blockIdx.x / p.tiles, query = (blockIdx.x - pair * p.tiles) * kRows;
   const int image = pair / a.heads, head = pair - image * a.heads;
@@ -77,6 +100,7 @@ __global__ void __launch_bounds__(kThreads) small_attention_kernel(const __grid_
         multiply_16x8<E>(score + 8 * i + 4, x, y + 2);
       }
     }
+    if (p.args.bias) add_bias<E>(score, p.args, image, head, query + warpRow, tile * kRows);
     mask_scores<kRows>(score, a.keys, a.causal, query + warpRow, tile * kRows);
     softmax_step<kRows>(score, rows, p.scale, factor);
 #pragma unroll
@@ -110,9 +134,10 @@ __global__ void __launch_bounds__(kThreads) small_attention_kernel(const __grid_
 }
 
 template <class E, int Width>
-int run_width(const CalotypeAttentionArgs &a, cudaStream_t stream) {
+int run_width(const CalotypeBiasedAttentionArgs &args, cudaStream_t stream) {
   constexpr int Stages = Width <= 128 ? 2 : 1;
-  const SmallAttention p = {a, ceil_div(a.queries, kRows), a.scale * 1.44269504f};
+  const CalotypeAttentionArgs &a = args.attention;
+  const SmallAttention p = {args, ceil_div(a.queries, kRows), a.scale * 1.44269504f};
   LaunchShape shape;
   shape.blocks = p.tiles * a.heads * a.batch;
   shape.threads = kThreads;
@@ -121,20 +146,32 @@ int run_width(const CalotypeAttentionArgs &a, cudaStream_t stream) {
 }
 
 template <class E>
-int run(const CalotypeAttentionArgs &a, cudaStream_t stream) {
-  if (a.headDim <= 48) return run_width<E, 48>(a, stream);
-  if (a.headDim <= 64) return run_width<E, 64>(a, stream);
-  if (a.headDim <= 80) return run_width<E, 80>(a, stream);
-  if (a.headDim <= 96) return run_width<E, 96>(a, stream);
-  if (a.headDim <= 128) return run_width<E, 128>(a, stream);
-  if (a.headDim <= 160) return run_width<E, 160>(a, stream);
+int run(const CalotypeBiasedAttentionArgs &a, cudaStream_t stream) {
+  const int width = a.attention.headDim;
+  if (width <= 48) return run_width<E, 48>(a, stream);
+  if (width <= 64) return run_width<E, 64>(a, stream);
+  if (width <= 80) return run_width<E, 80>(a, stream);
+  if (width <= 96) return run_width<E, 96>(a, stream);
+  if (width <= 128) return run_width<E, 128>(a, stream);
+  if (width <= kWidest) return run_width<E, kWidest>(a, stream);
   return CALOTYPE_UNSUPPORTED;
+}
+
+int run_typed(const CalotypeBiasedAttentionArgs &a, cudaStream_t stream) {
+  return by_narrow_type(a.attention.element, [&](auto zero) { return run<decltype(zero)>(a, stream); });
 }
 
 }  // namespace
 
 int attention_sm80(const CalotypeAttentionArgs &a, cudaStream_t stream) {
-  return by_narrow_type(a.element, [&](auto zero) { return run<decltype(zero)>(a, stream); });
+  return run_typed({a, nullptr, 0, 0, 0, 0}, stream);
 }
 
 }  // namespace calotype
+
+extern "C" int calotype_attention_biased(const CalotypeBiasedAttentionArgs *args, cudaStream_t stream) {
+  const CalotypeAttentionArgs &a = args->attention;
+  if (!args->bias || a.batch < 1 || a.heads < 1 || a.headDim < 1 || a.queries < 1 || a.keys < 1) return CALOTYPE_INVALID;
+  if (a.headDim % 8 || a.qStride % 8 || a.kStride % 8 || a.vStride % 8) return CALOTYPE_UNSUPPORTED;
+  return calotype::run_typed(*args, stream);
+}

@@ -16,8 +16,11 @@ import { CudaWeights } from './weights.ts';
 
 /** Options of `cuda`. */
 export interface CudaOptions {
-  /** Number of the card, as CUDA counts those that CUDA_VISIBLE_DEVICES lets it see. Default: 0. */
-  readonly device?: number;
+  /**
+   * The card: its number, as CUDA counts those that CUDA_VISIBLE_DEVICES lets it see, or its UUID or an unambiguous beginning
+   * of it, which other programs' cards and the order of slots do not change: `GPU-8932f937`. Default: 0.
+   */
+  readonly device?: number | string;
   /**
    * `dynamic`: linear layers that run at every step and are wide enough are computed on signed bytes, with scales found
    * row by row as they run: an NMSE of about 1e-4 each. That changes pictures a little, so it is never done unasked.
@@ -34,7 +37,7 @@ export interface CudaOptions {
 
 /** A card that CUDA sees. */
 export interface CudaDevice extends DeviceInfo {
-  /** What `CudaOptions.device` takes. */
+  /** What `CudaOptions.device` takes, as it takes `uuid`. */
   readonly device: number;
 }
 
@@ -52,21 +55,28 @@ export async function devicesFrom(
   const driver = native.driverVersion();
   if (driver === 0) return noDriver();
   try {
-    return Array.from({ length: native.deviceCount() }, (_, device) => ({
-      device,
-      ...native.deviceInfo(device),
-    }));
+    return listDevices(native);
   } catch (error) {
     return whyNotOpened(error, driver, native.runtimeVersion());
   }
 }
 
+function listDevices(native: NativeCuda): CudaDevice[] {
+  return Array.from({ length: native.deviceCount() }, (_, device) => ({
+    device,
+    ...native.deviceInfo(device),
+  }));
+}
+
 /** What options ask for. */
 interface Settings {
-  readonly device: number;
+  readonly device: number | string;
   readonly eightBits: EightBits | undefined;
   readonly autotune: boolean;
 }
+
+/** A UUID or its beginning, of a card or of an instance of one (MIG), as CUDA_VISIBLE_DEVICES takes them. */
+const UUID = /^(?:GPU|MIG)-([\da-f][\da-f-]*)$/i;
 
 /** Cards before Ampere have no kernels here: asynchronous copies and bfloat16 come with it. */
 const OLDEST_MAJOR = 8;
@@ -100,10 +110,10 @@ function readOptions({ device = 0, int8, fp8, autotune = true, ...others }: Cuda
       field: unknown,
       remedy: 'Use device, int8, fp8 or autotune',
     });
-  if (!(Number.isInteger(device) && device >= 0))
-    throw new OptionError(`${device} is not the number of a card`, {
+  if (typeof device === 'string' ? !UUID.test(device) : !(Number.isInteger(device) && device >= 0))
+    throw new OptionError(`${JSON.stringify(device)} is neither the number of a card nor its UUID`, {
       field: 'device',
-      remedy: 'Give 0 for the first card, or leave it out',
+      remedy: 'Give 0 for the first card, a UUID as `nvidia-smi -L` lists them, or leave it out',
     });
   for (const [field, value] of Object.entries({ int8, fp8 }))
     if (value !== undefined && value !== 'dynamic')
@@ -123,7 +133,7 @@ function readOptions({ device = 0, int8, fp8, autotune = true, ...others }: Cuda
 
 function openBackend(
   native: NativeCuda,
-  { device: number, eightBits, autotune }: Settings,
+  { device: wanted, eightBits, autotune }: Settings,
   cache: string | undefined,
 ): Backend | BackendAttempt {
   const driver = native.driverVersion();
@@ -131,13 +141,9 @@ function openBackend(
   let info: DeviceInfo;
   let queue: number;
   try {
-    const count = native.deviceCount();
-    if (number >= count)
-      return attempt(
-        `there is no card ${number}: CUDA sees ${count}`,
-        'Give a smaller number, or set CUDA_VISIBLE_DEVICES',
-      );
-    info = native.deviceInfo(number);
+    const found = findDevice(listDevices(native), wanted);
+    if ('reason' in found) return found;
+    info = found;
     if (info.major < OLDEST_MAJOR)
       return attempt(
         `${info.name} has compute capability ${info.major}.${info.minor}, and kernels are built for ${OLDEST_MAJOR}.0 and later`,
@@ -148,7 +154,7 @@ function openBackend(
         `${info.name} has compute capability ${info.major}.${info.minor}, and kernels for fp8 are built for 9.0`,
         "Use int8: 'dynamic' in its place, or leave fp8 out",
       );
-    queue = native.openQueue(number);
+    queue = native.openQueue(found.device);
   } catch (error) {
     return whyNotOpened(error, driver, native.runtimeVersion());
   }
@@ -162,6 +168,25 @@ function openBackend(
   }
   const device = new OpenDevice(native, queue, info);
   return createBackend(device, driver, eightBits, autotune ? new TileTuner(device, cache) : undefined);
+}
+
+/** The card that is wanted, or why it is none. */
+function findDevice(cards: readonly CudaDevice[], wanted: number | string): CudaDevice | BackendAttempt {
+  const found = cards.filter(({ device, uuid }) =>
+    typeof wanted === 'number' ? device === wanted : digitsOf(uuid).startsWith(digitsOf(wanted)),
+  );
+  if (found.length === 1) return found[0];
+  const list = cards.map(({ device, uuid }) => `${device} (${uuid})`).join(', ');
+  return found.length === 0
+    ? attempt(
+        `there is no card ${wanted}: CUDA sees ${list || 'none'}`,
+        'Give one of these, or set CUDA_VISIBLE_DEVICES',
+      )
+    : attempt(`several cards are ${wanted}: CUDA sees ${list}`, 'Give more of the UUID');
+}
+
+function digitsOf(uuid: string): string {
+  return (UUID.exec(uuid)?.[1] ?? uuid).toLowerCase();
 }
 
 function noDriver(): BackendAttempt {
@@ -229,7 +254,11 @@ function createBackend(
     demand: (plan, storedType) => demandOf(plan, device.info, storedType),
     memory: device.meter,
     compile: (plan, options) => compileProgram(device, plan, options, tuner),
-    idle: () => device.idle(),
+    async idle() {
+      // Weights that were disposed of just now are released by promises: before the card is waited for, which gives them back.
+      await Promise.resolve();
+      await device.idle();
+    },
     dispose: () => device.close(),
   };
 }

@@ -3,6 +3,8 @@
 /** A card. */
 export interface DeviceInfo {
   readonly name: string;
+  /** What nvidia-smi and CUDA_VISIBLE_DEVICES call it: `GPU-8932f937-d72c-4106-c12f-20bd9faed9f6`. */
+  readonly uuid: string;
   /** Compute capability. */
   readonly major: number;
   readonly minor: number;

@@ -13,7 +13,7 @@ export function hasNvidiaDriver(): boolean {
 
 /** What that package's `cuda` is asked for here; see its own documentation. */
 export interface CudaPackageOptions {
-  readonly device?: number;
+  readonly device?: number | string;
   readonly int8?: 'dynamic';
   readonly fp8?: 'dynamic';
 }
@@ -23,6 +23,8 @@ export interface CudaCard {
   /** The option `device`. */
   readonly device: number;
   readonly name: string;
+  /** What nvidia-smi and CUDA_VISIBLE_DEVICES call it; the option takes it, too. */
+  readonly uuid: string;
   /** Compute capability. */
   readonly major: number;
   readonly minor: number;

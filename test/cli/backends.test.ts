@@ -39,6 +39,11 @@ describe('--backend and --adapter', () => {
       { name: 'cuda', adapter: 'hardware', int8: false, device: 2, cpu: {} },
       ['cuda'],
     ],
+    [
+      { backend: 'cuda', device: 'GPU-8932f937' },
+      { name: 'cuda', adapter: 'hardware', int8: false, device: 'GPU-8932f937', cpu: {} },
+      ['cuda'],
+    ],
     [{ backend: 'cuda' }, { name: 'cuda', adapter: 'hardware', int8: false, cpu: {} }, ['cuda']],
     [
       { backend: 'cuda', fp8: true },

@@ -16,7 +16,9 @@ const read = (text: string) => readComponentBackends({ 'component-backend': text
 
 describe('--component-backend', () => {
   it('names backends by component; one that is named twice is one', () => {
-    const backends = componentBackendsOf(read('vae=cpu,text-encoder=cpu,unet=cuda:1,text-encoder-2=cuda'));
+    const backends = componentBackendsOf(
+      read('vae=cpu,text-encoder=cpu,unet=cuda:1,text-encoder-2=cuda:GPU-8932f937'),
+    );
     expect(Object.entries(backends).map(([component, { name }]) => [component, name])).toEqual([
       ['vae', 'cpu'],
       ['textEncoder', 'cpu'],

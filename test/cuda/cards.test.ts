@@ -9,10 +9,12 @@ const MODEL = fixturePath('pipelines/tiny-sd');
 const CALL = { prompt: 'fox', height: 64, width: 64, numInferenceSteps: 1, seed: 1 } as const;
 const [FIRST, SECOND] = [FIRST_QUEUE, FIRST_QUEUE + 1];
 
+const OTHER_UUID = 'GPU-89ab0000-0000-4000-8000-00000000000f';
+
 function twoCards() {
   const native = new FakeNative();
-  native.cards = [FAKE_CARD, { ...FAKE_CARD, name: 'Fake H200' }];
-  const on = (device: number) => cudaFrom(() => Promise.resolve(native), { device });
+  native.cards = [FAKE_CARD, { ...FAKE_CARD, name: 'Fake H200', uuid: OTHER_UUID }];
+  const on = (device: number | string) => cudaFrom(() => Promise.resolve(native), { device });
   return { native, on };
 }
 
@@ -52,12 +54,35 @@ test('a pipeline has components on both', { timeout: 60_000 }, async () => {
   expect(native.openQueues).toBe(0);
 });
 
+test.each([
+  [OTHER_UUID, 1],
+  [FAKE_CARD.uuid.toUpperCase().replace('GPU', 'MIG'), 0],
+  ['GPU-89ab', 1],
+  ['GPU-893', 0],
+])('%s is a card', async (uuid, card) => {
+  const { native, on } = twoCards();
+  const opened = await on(uuid).open();
+  expect(native.openedCards).toEqual([card]);
+  expect('description' in opened && opened.description).toMatch(['Fake H100', 'Fake H200'][card]);
+});
+
+test.each([
+  ['GPU-89', 'several cards are GPU-89', /more of the UUID/],
+  ['GPU-0', 'there is no card GPU-0: CUDA sees 0 (GPU-8932', /one of these/],
+])('%s is none: %s', async (uuid, reason, remedy) => {
+  const { native, on } = twoCards();
+  const opened = await on(uuid).open();
+  expect('reason' in opened && opened.reason).toContain(reason);
+  expect('remedy' in opened && opened.remedy).toMatch(remedy);
+  expect(native.openedCards).toEqual([]);
+});
+
 test('all cards are listed', async () => {
   const { native } = twoCards();
   const list = () => devicesFrom(() => Promise.resolve(native));
   expect(await list()).toMatchObject([
-    { device: 0, name: 'Fake H100', totalBytes: FAKE_CARD.totalBytes },
-    { device: 1, name: 'Fake H200' },
+    { device: 0, name: 'Fake H100', uuid: FAKE_CARD.uuid, totalBytes: FAKE_CARD.totalBytes },
+    { device: 1, name: 'Fake H200', uuid: OTHER_UUID },
   ]);
   native.failures.set('deviceCount', cudaError('cudaErrorNoDevice', 'cudaGetDeviceCount'));
   expect(await list()).toMatchObject({ reason: 'the driver sees no NVIDIA card' });

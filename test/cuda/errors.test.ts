@@ -87,11 +87,14 @@ describe('cuda() says why it cannot be had', () => {
     expect('remedy' in opened && opened.remedy).toMatch(remedy);
   });
 
-  test('for a card that is not there, and for what is no number of a card', async () => {
+  test('for a card that is not there, and for what names no card', async () => {
     const opened = await attempt(() => undefined, { device: 1 });
-    expect(opened).toMatchObject({ reason: 'there is no card 1: CUDA sees 1' });
+    const reason = `there is no card 1: CUDA sees 0 (${FAKE_CARD.uuid})`;
+    expect(opened).toMatchObject({ reason });
     expect(() => cuda({ device: -1 })).toThrow(OptionError);
-    expect(() => cuda({ device: 0.5 })).toThrow(/device: 0\.5 is not the number of a card/);
+    expect(() => cuda({ device: 0.5 })).toThrow(/device: 0\.5 is neither the number of a card nor its UUID/);
+    for (const device of ['', '0', 'GPU-', 'GPU-x', 'H100'])
+      expect(() => cuda({ device }), device).toThrow(/device: ".*" is neither.*nvidia-smi -L/);
   });
 
   test('for numbers of eight bits that a card cannot multiply, and for ways that there are not', async () => {

@@ -8,6 +8,7 @@ import type { DeviceInfo, NativeCuda } from '../../native-cuda/src/native.ts';
 
 export const FAKE_CARD: DeviceInfo = {
   name: 'Fake H100',
+  uuid: 'GPU-8932f937-d72c-4106-c12f-20bd9faed9f6',
   major: 9,
   minor: 0,
   totalBytes: 2 ** 24,
@@ -45,6 +46,8 @@ export class FakeNative implements NativeCuda {
   replays = 0;
   /** The most bytes that were held at once. */
   mostBytes = 0;
+  /** What was held when the queue was last waited for: what is released later stays in the driver's pool. */
+  bytesAtIdle = 0;
   /** Cards that queues were opened on, in order. */
   readonly openedCards: number[] = [];
   driver = 13000;
@@ -135,6 +138,7 @@ export class FakeNative implements NativeCuda {
   }
 
   async idle(): Promise<void> {
+    this.bytesAtIdle = this.usedBytes;
     this.#fail('idle');
   }
 

@@ -91,6 +91,7 @@ describe.each(['f32', 'f16', 'bf16'] as const)('every op case in %s', (dtype) =>
       program.dispose();
       weights.dispose();
       await backend.idle();
+      expect(native.bytesAtIdle).toBe(0);
       expect(native.usedBytes).toBe(0);
       expect(native.graphs.size).toBe(0);
       backend.dispose();
@@ -225,6 +226,9 @@ describe('kernels are chosen by what they can do', () => {
     ['linear/77 rows, K = 33', 'f16', 'gemm-tiled'],
     ['attention/head of 160', 'f16', 'attention'],
     ['attention/head of 160', 'f32', 'attention-online'],
+    ['attention/mask', 'f16', 'attention-biased'],
+    ['attention/mask', 'f32', 'attention-online'],
+    ['attention/head of 5, fused QKV, causal, bias', 'f16', 'attention-online'],
     ['groupNorm/10 channels a group', 'f16', 'group-norm'],
     ['groupNorm/4 groups of 7', 'f16', 'group-norm-chunks'],
     ['groupNorm/relu', 'f16', 'group-norm-chunks'],
@@ -239,6 +243,18 @@ describe('kernels are chosen by what they can do', () => {
     expect(await chosen('attention/head of 512', 'f16', a100)).toBe('attention-online');
     expect(await chosen('attention/head of 160', 'f16', a100)).toBe('attention');
   });
+});
+
+test('a bias is read at strides of its axes, 0 where all are alike', async () => {
+  const native = new FakeNative();
+  const backend = await open(native);
+  const attention = TEST_CASES.find(({ name }) => name === 'attention/relative positions')!;
+  const weights = backend.createWeights(caseWeights(attention));
+  await backend.compile(layOutGraph(caseGraph(attention), backend.target('f16')), { weights });
+  const [[launch]] = native.graphs.values();
+  const strides = { biasBatch: 0, biasKey: 51 * 3, biasQuery: 3, biasHead: 1 };
+  expect(launch).toMatchObject({ kernel: 'attention_biased', args: { ...strides, keys: 51, headDim: 64 } });
+  expect(launch.args['bias']).not.toBe(0n);
 });
 
 describe('weights', () => {

@@ -79,15 +79,15 @@ function hardwareFinding({ adapters, problem }: AdapterSurvey): Finding {
   };
 }
 
-/** What the CUDA backend is; of several cards, all with their numbers. */
+/** What the CUDA backend is, and all cards by what --device takes. */
 async function cudaFinding(): Promise<Finding> {
   const finding = await backendFinding(cuda());
   const cards = finding.ok ? await cudaDevices() : [];
-  if ('reason' in cards || cards.length < 2) return finding;
-  const others = cards
-    .slice(1)
-    .map(({ device, name, totalBytes }) => `--device ${device}: ${name}, ${bytes(totalBytes)}`);
-  return { ...finding, details: [finding.details, ...others].join('; ') };
+  if ('reason' in cards) return finding;
+  const listed = cards.map(
+    ({ device, uuid, name, totalBytes }) => `--device ${device} or ${uuid}: ${name}, ${bytes(totalBytes)}`,
+  );
+  return { ...finding, details: [finding.details, ...listed].join('; ') };
 }
 
 /** What a backend is that can only be had or not. */

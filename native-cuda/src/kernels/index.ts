@@ -7,7 +7,7 @@ import { firstKernel, kernelWithId } from 'calotype/backend-kit';
 import type { Node } from 'calotype/backend-kit';
 import type { CudaContext, CudaKernel } from '../kernel.ts';
 import type { LaunchType } from '../launch.ts';
-import { attention, attentionLaunch } from './attention.ts';
+import { attention, attentionBiased, attentionBiasedLaunch, attentionLaunch } from './attention.ts';
 import { attentionOnline, attentionOnlineLaunch } from './attention-online.ts';
 import { conv, convLaunch, convPadded } from './conv.ts';
 import {
@@ -75,6 +75,7 @@ const CUDA_KERNELS: readonly CudaKernel[] = [
   convPadded,
   gemmTiled,
   attention,
+  attentionBiased,
   attentionOnline,
   groupNorm,
   groupNormChunks,
@@ -105,6 +106,7 @@ export const LAUNCH_TYPES: readonly LaunchType[] = [
   addVectorsLaunch,
   affineLaunch,
   attentionLaunch,
+  attentionBiasedLaunch,
   attentionOnlineLaunch,
   convLaunch,
   convertWeightLaunch,
