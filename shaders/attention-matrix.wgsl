@@ -19,7 +19,7 @@
 //   heads of 80, 1024 tokens: attention-tiled 12; 2x4x2 141, 1x8x2 133, 2x2x2 127, 2x2x1 124, 1x4x1 122, 2x4x1 111
 //   heads of 160, 256 tokens: 1x4x2 46, 1x4x1 44, 1x2x2 41, 1x8x1 34
 // It is the 48 KiB that a multiprocessor gives its workgroups together that decide: for heads of 40, 2x8x1 takes 23 KiB since rows
-// of keys are close and shares are where scores were; with 25 it was one workgroup a multiprocessor, 102. Before weights took the
+// of keys are CLOSE and shares are where scores were; with 25 it was one workgroup a multiprocessor, 102. Before weights took the
 // place of scores, 2x4x2 was best for heads of 64, at 102.
 // Rescaling sums where a weight passes the headroom, with a vote at each step of a second walk, took three times the first walk
 // (heads of 160 in a network of random weights: 45 us for 19) and registers of all who did not need it.
@@ -30,10 +30,10 @@
 const THREADS: u32 = SUBGROUPS * LANES;
 const KEYS: u32 = KN * N;
 const ROWS: u32 = QM * M;
-// Vectors between rows of queries, CHUNK of them a matrix; between rows of keys and values. PADDED: there the last matrix of a row
+// Vectors between rows of queries, CHUNK of them a matrix; between rows of keys and values. CLOSE: there the last matrix of a row
 // reaches into the next one, where it meets queries that are zeros, or makes sums that are not kept.
 const PITCH_Q: u32 = (DM * CHUNK) | 1u;
-#if PADDED
+#if CLOSE
 const PITCH: u32 = D * SPREAD;
 const VALUES: u32 = KEYS * PITCH + 1u;
 #else
@@ -90,7 +90,12 @@ fn main(
   let baseK = image * dims.keys * K_WIDTH + K_OFFSET + head * D;
   let baseV = image * dims.keys * V_WIDTH + V_OFFSET + head * D;
 #if PADDED
-  for (var row = lane; row < SUBGROUPS * M; row += THREADS) {
+#if CLOSE
+  const padded = SUBGROUPS * M;
+#else
+  const padded = max(2u * KEYS, SUBGROUPS * M);
+#endif
+  for (var row = lane; row < padded; row += THREADS) {
     tile[row * PITCH_Q + D] = vec4u();
   }
 #endif
@@ -154,7 +159,7 @@ fn main(
     added$r = vec4f();
 #endfor
     workgroupBarrier();
-#if PADDED
+#if CLOSE
     if (lane == 0u) {
       tile[KEYS * PITCH] = vec4u();
     }

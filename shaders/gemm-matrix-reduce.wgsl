@@ -51,28 +51,46 @@ fn main(
   let packed = column;
 #endif
   let place = (row * dims.columns + column) / 4u;
+  // Nothing is added before all that is added is asked for.
   var sum = vec4f();
   var gate = vec4f();
+  var bias = vec4f();
+  var gateBias = vec4f();
+  var vector = vec4f();
   var last = vec4f();
   if (dims.biased != 0u) {
-    sum = biasAt(column);
+    bias = biasAt(column);
 #if GATED
-    gate = biasAt(dims.columns + column);
+    gateBias = biasAt(dims.columns + column);
 #endif
   }
   if (dims.rowed != 0u) {
-    sum += rowVector(row, column);
+    vector = rowVector(row, column);
   }
   if (dims.added != 0u) {
     last = residualAt(place);
   }
-  for (var split = 0u; split < dims.splits; split++) {
-    let at = ((split * dims.partRows + row) * dims.partColumns + packed) / 4u;
-    sum += scratch0[at];
+  let between = dims.partRows * dims.partColumns / 4u;
+  let first = (row * dims.partColumns + packed) / 4u;
+  for (var split = 0u; split < dims.splits; split += AHEAD) {
+#for k AHEAD
+    let at$k = first + min(split + $ku, dims.splits - 1u) * between;
+    let sum$k = scratch0[at$k];
 #if GATED
-    gate += scratch0[at + GATE / 4u];
+    let gate$k = scratch0[at$k + GATE / 4u];
 #endif
+#endfor
+#for k AHEAD
+    if (split + $ku < dims.splits) {
+      sum += sum$k;
+#if GATED
+      gate += gate$k;
+#endif
+    }
+#endfor
   }
+  sum += bias + vector;
+  gate += gateBias;
 #if GATED
   sum *= gelu(gate);
 #endif

@@ -176,6 +176,8 @@ export const attentionMatrix = defineKernel({
           D: headDim / width,
           HEAD_VECTORS: headDim / 4,
           PADDED: headDim % matrix.depth !== 0,
+          // Rows of matrices overlap, but no row lies within another.
+          CLOSE: headDim % matrix.depth !== 0 && headDim > matrix.depth,
           LOADS: Math.ceil((kn * matrix.columns * headDim) / width / (subgroups * MATRIX_LANES)),
           ...headSizes(node, context, width),
           SCALE: { float: scale },

@@ -41,6 +41,8 @@ interface Shape {
   readonly depth: number;
   /** Groups of subgroups that share those out, if not one. */
   readonly groups?: number;
+  /** Steps between loading and multiplying, if not one. */
+  readonly ahead?: number;
 }
 
 /** A shape that was timed. */
@@ -111,6 +113,7 @@ export interface Tiling extends Shape {
   /** The name without what `Dims` can tell the shader. */
   readonly shape: string;
   readonly groups: number;
+  readonly ahead: number;
   readonly rowsTile: number;
   readonly columnsTile: number;
   readonly groupsM: number;
@@ -205,10 +208,22 @@ function findTilings(node: GemmNode, context: KernelContext, matrix: MatrixShape
       gate: size.gated ? gateOf(matrix) : 0,
       apart,
     };
-    const { groups = 1 } = shape;
-    const words = `${shape.sm}x${shape.sn} ${shape.subgroupsM}x${shape.subgroupsN} ${shape.depth}${groups > 1 ? ` g${groups}` : ''}`;
+    const { groups = 1, ahead = 1 } = shape;
+    const words = `${shape.sm}x${shape.sn} ${shape.subgroupsM}x${shape.subgroupsN} ${shape.depth}${groups > 1 ? ` g${groups}` : ''}${ahead > 1 ? ` a${ahead}` : ''}`;
     const name = `${words} k${splits}${apart ? ' apart' : ''}`;
-    return { ...shape, groups, name, shape: words, rowsTile, columnsTile, groupsM, groupsN, steps, parts };
+    return {
+      ...shape,
+      groups,
+      ahead,
+      name,
+      shape: words,
+      rowsTile,
+      columnsTile,
+      groupsM,
+      groupsN,
+      steps,
+      parts,
+    };
   };
   const family = matrix.rows === 16 ? undefined : matrix.columns === 16 ? WIDE : SMALL;
   // Partial sums are f32 numbers, in vectors of 4.

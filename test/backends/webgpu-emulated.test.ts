@@ -68,12 +68,16 @@ const MORE_CASES = [
   'conv2d/64 to 3 channels (decoder out)',
   'conv2d/stride 2, asymmetric padding',
   'conv2d/upsample',
+  'attention/head of 8',
   'attention/head of 40',
   'attention/head of 160',
   'attention/one token',
   'attention/cross, 154 keys',
   'attention/head of 24, steep',
   'attention/head of 512',
+  'groupNorm/10 channels a group',
+  'groupNorm/two sources',
+  'groupNorm/64 channels a group, many pixels',
 ];
 
 const MATRIX_GPUS = [
@@ -92,7 +96,9 @@ describe.each(MATRIX_GPUS)('%s, %s', (name, dtype, cases) => {
   test.each(cases)('%s', async (caseName) => {
     const testCase = caseNamed(caseName);
     const [dispatch] = layOutGraph(caseGraph(testCase), (await open(gpu, caseName)).target(dtype)).dispatches;
-    expect(dispatch.kernel).toMatch(caseName.includes('int8') ? /^gemm-int8-matrix$/ : /-(matrix|wide)$/);
+    expect(dispatch.kernel).toMatch(
+      caseName.includes('int8') ? /^gemm-int8-matrix$/ : /-(matrix|wide|whole)$/,
+    );
     expect(await errorOf(testCase, dtype, gpu)).toBeLessThanOrEqual(testCase.nmse[dtype]);
   });
 });

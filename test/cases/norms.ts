@@ -67,6 +67,7 @@ export const groupNormCases: readonly CaseOf<'groupNorm'>[] = [
   groupNormCase('1 pixel', { x: [2, 1, 1, 64] }),
   groupNormCase('3 axes', { x: [2, 37, 96], eps: 1e-6 }),
   groupNormCase('many pixels', { x: [1, 64, 48, 32], activation: 'silu' }),
+  groupNormCase('64 channels a group, many pixels', { x: [1, 20, 21, 128], groups: 2, activation: 'silu' }),
   groupNormCase('eps 1e-6', { x: [1, 8, 8, 96], eps: 1e-6 }),
   groupNormCase('large eps', { x: [1, 8, 8, 96], eps: 0.5 }),
   groupNormCase('large mean', { x: [1, 16, 16, 64], mean: 24 }),
