@@ -54,15 +54,15 @@ interface TimedShape extends Shape {
 
 /** Of 16x16 matrices in order of preference: what large products run fastest on, then what fills the card with small ones. */
 const TIMED_SHAPES: readonly TimedShape[] = [
-  { sm: 4, sn: 5, subgroupsM: 2, subgroupsN: 2, depth: 2, alone: 0.75, shared: 0.615 },
-  { sm: 4, sn: 4, subgroupsM: 2, subgroupsN: 2, depth: 2, alone: 0.63, shared: 0.466 },
-  { sm: 4, sn: 5, subgroupsM: 2, subgroupsN: 2, depth: 4, groups: 2, alone: 0.58, shared: 0.58 },
-  { sm: 2, sn: 5, subgroupsM: 4, subgroupsN: 2, depth: 4, alone: 0.641, shared: 0.641 },
-  { sm: 2, sn: 5, subgroupsM: 2, subgroupsN: 2, depth: 4, groups: 2, alone: 0.41, shared: 0.41 },
-  { sm: 2, sn: 5, subgroupsM: 2, subgroupsN: 2, depth: 4, alone: 0.39, shared: 0.39 },
-  { sm: 2, sn: 4, subgroupsM: 4, subgroupsN: 2, depth: 4, alone: 0.527, shared: 0.527 },
-  { sm: 1, sn: 5, subgroupsM: 4, subgroupsN: 1, depth: 8, alone: 0.25, shared: 0.25 },
-  { sm: 2, sn: 2, subgroupsM: 2, subgroupsN: 2, depth: 2, alone: 0.26, shared: 0.203 },
+  { sm: 4, sn: 5, subgroupsM: 2, subgroupsN: 2, depth: 2, alone: 0.713, shared: 0.578 },
+  { sm: 4, sn: 4, subgroupsM: 2, subgroupsN: 2, depth: 2, alone: 0.638, shared: 0.485 },
+  { sm: 4, sn: 5, subgroupsM: 2, subgroupsN: 2, depth: 4, groups: 2, alone: 0.591, shared: 0.584 },
+  { sm: 2, sn: 5, subgroupsM: 4, subgroupsN: 2, depth: 4, alone: 0.647, shared: 0.645 },
+  { sm: 2, sn: 5, subgroupsM: 2, subgroupsN: 2, depth: 4, groups: 2, alone: 0.446, shared: 0.41 },
+  { sm: 2, sn: 5, subgroupsM: 2, subgroupsN: 2, depth: 4, alone: 0.389, shared: 0.386 },
+  { sm: 2, sn: 4, subgroupsM: 4, subgroupsN: 2, depth: 4, alone: 0.551, shared: 0.542 },
+  { sm: 1, sn: 5, subgroupsM: 4, subgroupsN: 1, depth: 8, alone: 0.258, shared: 0.258 },
+  { sm: 2, sn: 2, subgroupsM: 2, subgroupsN: 2, depth: 2, alone: 0.391, shared: 0.227 },
   { sm: 4, sn: 1, subgroupsM: 4, subgroupsN: 1, depth: 2, alone: 0.38, shared: 0.38 },
 ];
 
@@ -97,8 +97,8 @@ const PROCESSORS = 132;
 const SHARED_BYTES = 49152;
 
 /** Microseconds that a dispatch takes at least, and bytes of partial sums in one. */
-const DISPATCH = 3.4;
-const BYTES_PER_MICROSECOND = 2.5e6;
+const DISPATCH = 3;
+const BYTES_PER_MICROSECOND = 3.8e6;
 
 /** Elements of the sum that a part of it must have. */
 const LEAST_PART = 256;
@@ -134,20 +134,27 @@ function storageBytes(
   return Math.max(staged, groups * subgroupsM * subgroupsN * rows * ((sn * columns) / 4 + 1) * 16);
 }
 
-/** Microseconds that starting and finishing a workgroup takes, for so many sums a lane. */
-function ends({ sm, sn }: Shape, { rows, columns }: MatrixShape): number {
-  return 1 + (0.03 * sm * sn * rows * columns) / MATRIX_LANES;
+/** Microseconds that starting and finishing a workgroup takes: a lane adds up its groups' sums, loads what is added, and stores. */
+function ends({ sm, sn, groups = 1 }: Shape, { rows, columns }: MatrixShape, adds: boolean): number {
+  const sums = (sm * sn * rows * columns) / MATRIX_LANES / groups;
+  return 0.2 + 0.052 * sums * (adds ? 2 : 1) * (groups > 1 ? 1.2 : 1);
 }
 
 /** Microseconds for workgroups of so many steps: rounds that fill the card, then one with what is left. */
-function roundsTime(shape: TimedShape, matrix: MatrixShape, workgroups: number, steps: number): number {
+function roundsTime(
+  shape: TimedShape,
+  matrix: MatrixShape,
+  workgroups: number,
+  steps: number,
+  adds: boolean,
+): number {
   const resident = Math.max(1, Math.floor(SHARED_BYTES / storageBytes(shape, matrix)));
   const full = Math.floor(workgroups / (PROCESSORS * resident));
   const left = Math.ceil((workgroups - full * PROCESSORS * resident) / PROCESSORS);
   const round = (count: number): number =>
     count === 0
       ? 0
-      : ends(shape, matrix) + (steps * shape.depth * Math.max(shape.alone, count * shape.shared)) / 2;
+      : ends(shape, matrix, adds) + (steps * shape.depth * Math.max(shape.alone, count * shape.shared)) / 2;
   return full * round(resident) + round(left);
 }
 
@@ -180,7 +187,8 @@ export function tilings(node: GemmNode, context: KernelContext, matrix: MatrixSh
   const size = gemmSize(node, context);
   const { maxWorkgroupStorageBytes } = context.traits;
   const dtype = context.dtypeOf(node.inputs.weight);
-  const key = JSON.stringify([size, matrix, dtype, maxWorkgroupStorageBytes, isActivated(node)]);
+  const adds = node.inputs.residual !== undefined;
+  const key = JSON.stringify([size, matrix, dtype, maxWorkgroupStorageBytes, isActivated(node), adds]);
   const known = found.get(key);
   if (known) return known;
   if (found.size >= MOST_FOUND) found.clear();
@@ -262,7 +270,8 @@ function findTilings(node: GemmNode, context: KernelContext, matrix: MatrixShape
         const { splits } = parts;
         const [bytes] = partialBytes(parts);
         const reduction = bytes === undefined ? 0 : DISPATCH + (2 * bytes) / BYTES_PER_MICROSECOND;
-        const rounds = roundsTime(shape, matrix, groupsM * groupsN * splits, Math.ceil(steps / splits));
+        const adds = node.inputs.residual !== undefined && bytes === undefined;
+        const rounds = roundsTime(shape, matrix, groupsM * groupsN * splits, Math.ceil(steps / splits), adds);
         return DISPATCH + rounds + reduction;
       });
   const different = [...new Map(made.map((tiling) => [tiling.name, tiling])).values()];

@@ -174,8 +174,8 @@ describe('a broken kernel is found:', () => {
     return errorOf(caseNamed(caseName), 'f16', { ...gpu, edit });
   };
 
-  test('a column of matrices is never multiplied', async () => {
-    const lost = broken('conv2d/rows by index', 'sum1_1=subgroupMatrixMultiplyAccumulate(a1,b1,sum1_1);', '');
+  test('a matrix is never multiplied', async () => {
+    const lost = broken('conv2d/rows by index', /sum0_0=subgroupMatrixMultiplyAccumulate\([^)]*\);/, '');
     expect(await lost).toBeGreaterThan(1e-2);
   });
 
