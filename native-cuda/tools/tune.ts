@@ -188,13 +188,14 @@ function isAccepted({ device }: Problem, launch: BoundLaunch): boolean {
 async function tune(problem: Problem, pattern: Uint16Array) {
   const { device, sizes } = problem;
   const { m, n, phases } = sizes;
-  const choices = TILES.flatMap((tile, config) => {
-    const tiles = Math.ceil(m / tile.rows) * Math.ceil(n / tile.columns) * phases;
-    const blocks = device.info.multiprocessors * tile.resident;
-    return PARTS.filter((parts) => parts === 1 || (tile.isShared && tiles * parts <= 1.1 * blocks)).map(
-      (parts) => ({ config, parts }),
-    );
-  });
+  // Never the same tile twice in a row: its code would still be there.
+  const choices = PARTS.flatMap((parts) =>
+    TILES.flatMap((tile, config) => {
+      const tiles = Math.ceil(m / tile.rows) * Math.ceil(n / tile.columns) * phases;
+      const blocks = device.info.multiprocessors * tile.resident;
+      return parts === 1 || (tile.isShared && tiles * parts <= 1.1 * blocks) ? [{ config, parts }] : [];
+    }),
+  );
   const operands = allocateOperands(problem, choices, pattern);
   const accepted = choices.filter((tile) => isAccepted(problem, launchWith(problem, operands, tile, 0)));
   const count = accepted.length;
