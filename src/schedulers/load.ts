@@ -133,6 +133,7 @@ export async function forStableDiffusion(config: unknown, file?: string): Promis
   };
 }
 
-function isRecord(value: unknown): value is SchedulerConfig {
+/** Whether something read is an object of settings. */
+export function isRecord(value: unknown): value is SchedulerConfig {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -2,7 +2,15 @@
 
 import { afterAll, describe, expect, it } from 'vitest';
 import * as v from 'valibot';
-import { blobModelSource, ConfigError, DiffusionPipeline, OptionError, reference } from '../../src/index.ts';
+import {
+  blobModelSource,
+  blobSource,
+  ConfigError,
+  DDIMScheduler,
+  DiffusionPipeline,
+  OptionError,
+  reference,
+} from '../../src/index.ts';
 import { TINY_VAE } from '../../src/pipelines/image/tiny-vae-part.ts';
 import { vaeGraphs } from '../../src/pipelines/image/vae.ts';
 import { openNodeFile } from '../../src/platform/node-file-source.ts';
@@ -97,6 +105,41 @@ describe('refusing', async () => {
     await expect(
       DiffusionPipeline.fromPretrained(fixturePath('pipelines/tiny-sd'), { backends: [reference()], vae }),
     ).rejects.toThrow(/latents of 16 channels are not the denoiser's 4/);
+  });
+
+  it.each([
+    ['an unknown prediction_type', { _class_name: 'EulerDiscreteScheduler', prediction_type: 'flow' }],
+    ['a class that is not there', { _class_name: 'EDMEulerScheduler', steps_offset: 0 }],
+  ])("%s of the model's own scheduler, once it is used", async (_what, config) => {
+    const folder = await overlaidModel('tiny-sd', 'tiny-sd');
+    const file = new Blob([JSON.stringify(config)]);
+    const open: typeof folder.open = async (path, signal) =>
+      path === 'scheduler/scheduler_config.json' ? blobSource(path, file) : folder.open(path, signal);
+    const pipe = await DiffusionPipeline.fromPretrained({ ...folder, open }, { backends: [reference()] });
+    expect(pipe.notices.join()).toMatch(/own scheduler cannot be used\..*scheduler_config\.json/);
+    const call = {
+      prompt: 'fox',
+      height: 64,
+      width: 64,
+      numInferenceSteps: 1,
+      outputType: 'latent',
+    } as const;
+    await expect(pipe(call)).rejects.toThrow(ConfigError);
+    expect(pipe.scheduler.config).toMatchObject({ ...config, steps_offset: 1 });
+    pipe.scheduler = DDIMScheduler.fromConfig(pipe.scheduler.config, { predictionType: 'epsilon' });
+    expect((await pipe(call)).latents!.data.every(Number.isFinite)).toBe(true);
+    await pipe.dispose();
+  });
+
+  it('a scheduler file that is no configuration', async () => {
+    const folder = await overlaidModel('tiny-sd', 'tiny-sd');
+    const open: typeof folder.open = async (path, signal) =>
+      path === 'scheduler/scheduler_config.json'
+        ? blobSource(path, new Blob(['[]']))
+        : folder.open(path, signal);
+    await expect(
+      DiffusionPipeline.fromPretrained({ ...folder, open }, { backends: [reference()] }),
+    ).rejects.toThrow(ConfigError);
   });
 
   it('a refiner without its score', async () => {

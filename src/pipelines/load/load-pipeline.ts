@@ -34,20 +34,24 @@ async function readRecommended(loader: ComponentLoader): Promise<RecommendedSett
     : {};
 }
 
-/** The model's own scheduler, with the settings that diffusers' pipeline class forces on it. */
+/** A scheduler of the folder, with the settings that diffusers' pipeline class forces on it. */
 async function readScheduler(
   loader: ComponentLoader,
   className: PipelineClass,
-  folder = 'scheduler',
+  folder: 'scheduler' | 'low_res_scheduler',
 ): Promise<Scheduler> {
   const { json, file } = await loader.json(
     `${folder}/scheduler_config.json`,
     (content: unknown, context) => ({ json: content, file: context.file }),
   );
-  return schedulerFromConfig(
-    className === 'StableDiffusionPipeline' ? await forStableDiffusion(json, file) : json,
-    file,
-  );
+  const isStableDiffusion = className === 'StableDiffusionPipeline';
+  try {
+    return await schedulerFromConfig(isStableDiffusion ? await forStableDiffusion(json, file) : json, file);
+  } catch (error) {
+    if (folder !== 'scheduler') throw error;
+    const part = await later('other schedulers', () => import('../../schedulers/refused-scheduler.ts'));
+    return part.refusedScheduler(json, isStableDiffusion, error, loader.notices);
+  }
 }
 
 /** What keeps a pipeline within a budget of memory: most do without. */
@@ -74,7 +78,7 @@ export async function loadPipeline(
   try {
     const index = await readIndex(loader);
     const { className } = index;
-    const scheduler = await readScheduler(loader, className);
+    const scheduler = await readScheduler(loader, className, 'scheduler');
     const nets = await loadControlNets(loader, index);
     if (className === 'PixArtAlphaPipeline') refuseControlNets(nets, source.name);
     const { config, denoiser } =
