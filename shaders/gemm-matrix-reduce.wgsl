@@ -51,46 +51,28 @@ fn main(
   let packed = column;
 #endif
   let place = (row * dims.columns + column) / 4u;
-  // Nothing is added before all that is added is asked for.
   var sum = vec4f();
   var gate = vec4f();
-  var bias = vec4f();
-  var gateBias = vec4f();
-  var vector = vec4f();
   var last = vec4f();
   if (dims.biased != 0u) {
-    bias = biasAt(column);
+    sum = biasAt(column);
 #if GATED
-    gateBias = biasAt(dims.columns + column);
+    gate = biasAt(dims.columns + column);
 #endif
   }
   if (dims.rowed != 0u) {
-    vector = rowVector(row, column);
+    sum += rowVector(row, column);
   }
   if (dims.added != 0u) {
     last = residualAt(place);
   }
-  let between = dims.partRows * dims.partColumns / 4u;
-  let first = (row * dims.partColumns + packed) / 4u;
-  for (var split = 0u; split < dims.splits; split += AHEAD) {
-#for k AHEAD
-    let at$k = first + min(split + $ku, dims.splits - 1u) * between;
-    let sum$k = scratch0[at$k];
+  for (var split = 0u; split < dims.splits; split++) {
+    let at = ((split * dims.partRows + row) * dims.partColumns + packed) / 4u;
+    sum += scratch0[at];
 #if GATED
-    let gate$k = scratch0[at$k + GATE / 4u];
+    gate += scratch0[at + GATE / 4u];
 #endif
-#endfor
-#for k AHEAD
-    if (split + $ku < dims.splits) {
-      sum += sum$k;
-#if GATED
-      gate += gate$k;
-#endif
-    }
-#endfor
   }
-  sum += bias + vector;
-  gate += gateBias;
 #if GATED
   sum *= gelu(gate);
 #endif

@@ -247,18 +247,11 @@ fn main(
   let lastStep = (split + 1u) * dims.steps / dims.splits;
 #for i LOADS_X
   let corner$i = cornerOf(firstRow + line + THREADS / PART * $iu);
-#for u AHEAD
-  var valueX$i_$u = vec4u();
-#if MASKED
-  var pixel$i_$u = 0i;
-#endif
-#endfor
+  var valueX$i = vec4u();
 #endfor
 #for i LOADS_W
   var atW$i = (min(firstColumn + line + THREADS / PART * $iu, dims.weightRows - 1u) * dims.steps + firstStep) * PART + part;
-#for u AHEAD
-  var valueW$i_$u = vec4u();
-#endfor
+  var valueW$i = vec4u();
 #endfor
 #if WHOLE
   var place = Place();
@@ -273,35 +266,32 @@ fn main(
 #else
   var place = advance(Place(), firstStep * PART + part);
 #endif
-  // Each round stages what was loaded AHEAD rounds before, loads a step, and multiplies what is staged.
-  for (var round = firstStep; round < lastStep + AHEAD; round += AHEAD) {
-#for u AHEAD
-    let step$u = round + $uu;
-    let staged$u = step$u >= firstStep + AHEAD && step$u < lastStep + AHEAD;
-    if (staged$u) {
+  // Each round stages what the one before loaded, loads the next step, and multiplies what is staged.
+  for (var step = firstStep; step <= lastStep; step++) {
+    if (step != firstStep) {
 #for i LOADS_X
 #if MASKED
       // Here and not where it was loaded, which would wait for it.
-      stage(line + THREADS / PART * $iu, part, select(vec4u(), valueX$i_$u, pixel$i_$u >= 0));
+      stage(line + THREADS / PART * $iu, part, select(vec4u(), valueX$i, pixel$i >= 0));
 #else
-      stage(line + THREADS / PART * $iu, part, valueX$i_$u);
+      stage(line + THREADS / PART * $iu, part, valueX$i);
 #endif
 #endfor
 #for i LOADS_W
 #if RAGGED
       if (line + THREADS / PART * $iu < SUBGROUPS_N * SN * N) {
-        stage(SUBGROUPS_M * SM * M + line + THREADS / PART * $iu, part, valueW$i_$u);
+        stage(SUBGROUPS_M * SM * M + line + THREADS / PART * $iu, part, valueW$i);
       }
 #else
-      stage(SUBGROUPS_M * SM * M + line + THREADS / PART * $iu, part, valueW$i_$u);
+      stage(SUBGROUPS_M * SM * M + line + THREADS / PART * $iu, part, valueW$i);
 #endif
 #endfor
     }
-    if (step$u < lastStep) {
+    if (step != lastStep) {
 #if WHOLE
 #if CONV
       if (place.steps == 0u) {
-        place = placeOf(step$u);
+        place = placeOf(step);
         let vectors = select(dims.v1, dims.v2, place.second);
 #for i LOADS_X
         pixel$i = pixelAt(corner$i, place);
@@ -313,36 +303,33 @@ fn main(
 #if TWO_SOURCES
       if (place.second) {
 #for i LOADS_X
-        valueX$i_$u = x2[atX$i];
+        valueX$i = x2[atX$i];
 #endfor
       } else {
 #for i LOADS_X
-        valueX$i_$u = x[atX$i];
+        valueX$i = x[atX$i];
 #endfor
       }
 #else
 #for i LOADS_X
-      valueX$i_$u = x[atX$i];
+      valueX$i = x[atX$i];
 #endfor
 #endif
 #for i LOADS_X
       atX$i += PART;
-#if MASKED
-      pixel$i_$u = pixel$i;
-#endif
 #endfor
 #else
 #for i LOADS_X
-      valueX$i_$u = loadSource(corner$i, place);
+      valueX$i = loadSource(corner$i, place);
 #endfor
       place = advance(place, PART);
 #endif
 #for i LOADS_W
-      valueW$i_$u = weight[atW$i];
+      valueW$i = weight[atW$i];
       atW$i += PART;
 #endfor
     }
-    if (staged$u) {
+    if (step != firstStep) {
       workgroupBarrier();
 #for k SHARE
       if (working) {
@@ -359,7 +346,6 @@ fn main(
 #endfor
       workgroupBarrier();
     }
-#endfor
   }
 #if APART
   if (working) {

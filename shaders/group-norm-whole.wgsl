@@ -1,6 +1,6 @@
-// Group norm in one dispatch, for groups small enough: a workgroup has a group of an image, walks it twice (once if its threads can hold it) and leaves
+// Group norm in one dispatch, for groups small enough: a workgroup has a group of an image, walks it twice and leaves
 // (x - mean) / sqrt(variance + eps) * weight + bias, activated. A thread keeps to one vector of WIDTH channels and goes from
-// position to position, AHEAD at a time so that loads overlap. Sums are taken about the group's first element: E[x^2] - E[x]^2
+// position to position, four at a time so that loads overlap. Sums are taken about the group's first element: E[x^2] - E[x]^2
 // alone would cancel where the mean is large.
 //
 // Sizes are in Dims, so that a model needs few pipelines: by number of sources and WIDTH. ACTIVATION follows where activated.
@@ -39,20 +39,13 @@ alias Y = vec2<y_t>;
 @group(0) @binding(4) var<storage, read> bias: array<W>;
 @group(0) @binding(5) var<storage, read_write> y: array<Y>;
 
-// What a thread holds: halves as they are.
-#if HALVES
-alias Held = X;
-#else
-alias Held = V;
-#endif
-
-fn readAt(position: u32, vector: u32) -> Held {
+fn readAt(position: u32, vector: u32) -> V {
 #if TWO_SOURCES
   if (vector >= dims.v1) {
-    return Held(x2[position * (dims.vectors - dims.v1) + vector - dims.v1]);
+    return V(x2[position * (dims.vectors - dims.v1) + vector - dims.v1]);
   }
 #endif
-  return Held(x[position * dims.v1 + vector]);
+  return V(x[position * dims.v1 + vector]);
 }
 
 fn finish(v: V) -> V {
@@ -78,39 +71,39 @@ fn main(
   let vector = begin + lane % dims.groupVectors;
   // Threads left over when the workgroup is no multiple of a group's vectors have nothing to do.
   let start = select(last, first + lane / dims.groupVectors, lane < dims.stride * dims.groupVectors);
-  let shift = f32(readAt(first, begin).x);
+  let shift = readAt(first, begin).x;
   var sum = V();
   var squares = V();
-#for i AHEAD
-  var v$i = Held();
+  var position = start;
+  for (; position + 3u * dims.stride < last; position += 4u * dims.stride) {
+#for i 4
+    let d$i = readAt(position + $iu * dims.stride, vector) - shift;
 #endfor
-  for (var position = start; position < last; position += AHEAD * dims.stride) {
-#for i AHEAD
-    let inside$i = position + $iu * dims.stride < last;
-    v$i = readAt(select(position, position + $iu * dims.stride, inside$i), vector);
-#endfor
-#for i AHEAD
-    let d$i = select(V(), V(v$i) - shift, inside$i);
+#for i 4
     sum += d$i;
     squares += d$i * d$i;
 #endfor
+  }
+  for (; position < last; position += dims.stride) {
+    let d = readAt(position, vector) - shift;
+    sum += d;
+    squares += d * d;
   }
   let count = f32(dims.positions * dims.groupVectors * WIDTH);
   let offset = sumLanes(dot(sum, V(1.0)), lane) / count;
   let variance = sumLanes(dot(squares, V(1.0)), lane) / count - offset * offset;
   let scale = V(weight[vector]) * inverseSqrt(max(variance, 0.0) + EPS);
   let base = V(bias[vector]) - (shift + offset) * scale;
-  let again = dims.positions > AHEAD * dims.stride;
-  for (var position = start; position < last; position += AHEAD * dims.stride) {
-    if (again) {
-#for i AHEAD
-      v$i = readAt(select(position, position + $iu * dims.stride, position + $iu * dims.stride < last), vector);
+  position = start;
+  for (; position + 3u * dims.stride < last; position += 4u * dims.stride) {
+#for i 4
+    let v$i = readAt(position + $iu * dims.stride, vector);
 #endfor
-    }
-#for i AHEAD
-    if (position + $iu * dims.stride < last) {
-      y[(position + $iu * dims.stride) * dims.vectors + vector] = Y(finish(V(v$i) * scale + base));
-    }
+#for i 4
+    y[(position + $iu * dims.stride) * dims.vectors + vector] = Y(finish(v$i * scale + base));
 #endfor
+  }
+  for (; position < last; position += dims.stride) {
+    y[position * dims.vectors + vector] = Y(finish(readAt(position, vector) * scale + base));
   }
 }

@@ -41,8 +41,6 @@ interface Shape {
   readonly depth: number;
   /** Groups of subgroups that share those out, if not one. */
   readonly groups?: number;
-  /** Steps between loading and multiplying, if not one. */
-  readonly ahead?: number;
 }
 
 /** A shape that was timed. */
@@ -61,6 +59,7 @@ const TIMED_SHAPES: readonly TimedShape[] = [
   { sm: 2, sn: 5, subgroupsM: 2, subgroupsN: 2, depth: 4, groups: 2, alone: 0.446, shared: 0.41 },
   { sm: 2, sn: 5, subgroupsM: 2, subgroupsN: 2, depth: 4, alone: 0.389, shared: 0.386 },
   { sm: 2, sn: 4, subgroupsM: 4, subgroupsN: 2, depth: 4, alone: 0.551, shared: 0.542 },
+  { sm: 1, sn: 5, subgroupsM: 4, subgroupsN: 1, depth: 8, groups: 2, alone: 0.235, shared: 0.235 },
   { sm: 1, sn: 5, subgroupsM: 4, subgroupsN: 1, depth: 8, alone: 0.258, shared: 0.258 },
   { sm: 2, sn: 2, subgroupsM: 2, subgroupsN: 2, depth: 2, alone: 0.391, shared: 0.227 },
   { sm: 4, sn: 1, subgroupsM: 4, subgroupsN: 1, depth: 2, alone: 0.38, shared: 0.38 },
@@ -113,7 +112,6 @@ export interface Tiling extends Shape {
   /** The name without what `Dims` can tell the shader. */
   readonly shape: string;
   readonly groups: number;
-  readonly ahead: number;
   readonly rowsTile: number;
   readonly columnsTile: number;
   readonly groupsM: number;
@@ -216,22 +214,10 @@ function findTilings(node: GemmNode, context: KernelContext, matrix: MatrixShape
       gate: size.gated ? gateOf(matrix) : 0,
       apart,
     };
-    const { groups = 1, ahead = 1 } = shape;
-    const words = `${shape.sm}x${shape.sn} ${shape.subgroupsM}x${shape.subgroupsN} ${shape.depth}${groups > 1 ? ` g${groups}` : ''}${ahead > 1 ? ` a${ahead}` : ''}`;
+    const { groups = 1 } = shape;
+    const words = `${shape.sm}x${shape.sn} ${shape.subgroupsM}x${shape.subgroupsN} ${shape.depth}${groups > 1 ? ` g${groups}` : ''}`;
     const name = `${words} k${splits}${apart ? ' apart' : ''}`;
-    return {
-      ...shape,
-      groups,
-      ahead,
-      name,
-      shape: words,
-      rowsTile,
-      columnsTile,
-      groupsM,
-      groupsN,
-      steps,
-      parts,
-    };
+    return { ...shape, groups, name, shape: words, rowsTile, columnsTile, groupsM, groupsN, steps, parts };
   };
   const family = matrix.rows === 16 ? undefined : matrix.columns === 16 ? WIDE : SMALL;
   // Partial sums are f32 numbers, in vectors of 4.

@@ -16,10 +16,9 @@ const FEW_POSITIONS = 4096;
 const MANY_POSITIONS = 16384;
 const MANY_CHANNELS = 16;
 
-/** Threads of a workgroup, and positions that one loads at a time: for groups of fewer elements than `LARGE` and others. */
+/** Threads of a workgroup, for groups of fewer elements than `LARGE` and others. */
 const LARGE = 130_000;
-const SMALL_WORK = { lanes: 512, ahead: 12 };
-const LARGE_WORK = { lanes: 1024, ahead: 8 };
+const LANES = { small: 512, large: 1024 };
 
 interface Sizes {
   readonly batch: number;
@@ -47,10 +46,6 @@ function sizesOf({ inputs, attrs, output }: NodesOf<'groupNorm'>, context: Kerne
   };
 }
 
-function sourcesOf({ inputs: { x, x2 } }: NodesOf<'groupNorm'>): number[] {
-  return x2 === undefined ? [x] : [x, x2];
-}
-
 export const groupNormWhole = defineKernel({
   id: 'group-norm-whole',
   ops: ['groupNorm'],
@@ -62,7 +57,7 @@ export const groupNormWhole = defineKernel({
   launches(node, context) {
     const { batch, positions, channels, firstChannels, groupChannels, width } = sizesOf(node, context);
     const { groups, eps, activation } = node.attrs;
-    const { lanes: wanted, ahead } = positions * groupChannels < LARGE ? SMALL_WORK : LARGE_WORK;
+    const wanted = positions * groupChannels < LARGE ? LANES.small : LANES.large;
     const lanes = Math.min(wanted, context.traits.maxInvocationsPerWorkgroup);
     return [
       {
@@ -71,8 +66,6 @@ export const groupNormWhole = defineKernel({
         constants: {
           ...reductionConstants(context.traits),
           LANES: lanes,
-          AHEAD: ahead,
-          HALVES: sourcesOf(node).every((source) => context.dtypeOf(source) === 'f16'),
           WIDTH: width,
           TWO_SOURCES: node.inputs.x2 !== undefined,
           // A branch for both: half as many pipelines.
