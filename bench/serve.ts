@@ -30,6 +30,8 @@ const OPTIONS = {
   profile: { type: 'boolean', default: false },
 } as const;
 
+/** Of drawing before anything is measured. */
+const WARM_SECONDS = 1.5;
 /** Functions of a profile that are told of. */
 const FUNCTIONS = 25;
 
@@ -99,10 +101,12 @@ function benchDiffusers(model: string, batches: string, seconds: string): void {
   }
 }
 
-/** Draws as many pictures at a time as there can be, by way of each size that programs are compiled for. */
+/** Draws as many pictures at a time as there can be, by way of each size that programs are compiled for, for a while. */
 async function warm(url: string, batch: number): Promise<void> {
   for (let pictures = 1; pictures <= batch; pictures *= 2)
     await Promise.all(Array.from({ length: pictures }, () => draw(url)));
+  // Engines of JavaScript make what is called often fast only after a while, too.
+  await loadWith(url, batch, WARM_SECONDS);
 }
 
 /** @param profiles folder for profiles of its processes, if there are to be some */

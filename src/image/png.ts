@@ -12,6 +12,11 @@ import { type PngChunk, readPng, readTextChunk, textChunk, writePng } from './pn
 export interface EncodePngOptions {
   /** Texts by keyword (1 to 79 Latin-1 characters). */
   readonly text?: Readonly<Record<string, string>>;
+  /**
+   * Compresses into zlib's format (RFC 1950); default the platform's. The bytes are those of pixels less what is foretold of them,
+   * for which Node's `Z_RLE` is several times as fast at about the same size.
+   */
+  readonly deflate?: (bytes: Uint8Array<ArrayBuffer>) => Uint8Array | Promise<Uint8Array>;
 }
 
 /** A picture and the texts that came with it. */
@@ -68,7 +73,7 @@ export async function encodePng(
     { type: 'IHDR', data: header },
     // Before the pixels, as Pillow does, so that a reader of the texts need not read those.
     ...Object.entries(options.text ?? {}).map(([keyword, text]) => textChunk(keyword, text)),
-    { type: 'IDAT', data: await deflate(pixels) },
+    { type: 'IDAT', data: await (options.deflate ?? deflate)(pixels) },
     { type: 'IEND', data: new Uint8Array() },
   ]);
 }

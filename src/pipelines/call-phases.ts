@@ -172,10 +172,11 @@ export async function finishCall(
   const drawn = await vae.decode(data, shape, normalized, programs);
   const decoded = fit ? fit(drawn) : drawn;
   signal?.throwIfAborted();
+  const isArray = options.outputType === 'np';
+  const pictures = isArray ? [] : toImages(decoded);
   watch.lap('decode');
-  if (options.outputType === 'np')
-    return { ...base, images: [], np: { shape: decoded.shape, data: decoded.data.map(toUnitRange) } };
-  const pictures = toImages(decoded);
+  if (isArray)
+    return { ...base, images: pictures, np: { shape: decoded.shape, data: decoded.data.map(toUnitRange) } };
   const crop = task.kind === 'inpaint' ? task.crop : undefined;
   if (!crop) return { ...base, images: pictures };
   const { cropRegion, overlay } = await loadCrop();
@@ -227,10 +228,10 @@ export class Stopwatch {
   readonly timings: Timings = { compile: 0, encode: 0, denoise: 0, decode: 0 };
   #last = performance.now();
 
-  /** Adds the time since the last lap to a phase. */
-  lap(phase: keyof Timings): void {
+  /** Adds the time since the last lap to a phase, or leaves it out. */
+  lap(phase?: keyof Timings): void {
     const now = performance.now();
-    this.timings[phase] += (now - this.#last) / 1000;
+    if (phase) this.timings[phase] += (now - this.#last) / 1000;
     this.#last = now;
   }
 }

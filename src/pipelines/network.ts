@@ -82,6 +82,9 @@ export class Network {
     this.#arithmetic = arithmetic;
   }
 
+  /** How often its weights became others: what was computed at one number holds for it. */
+  generation = 0;
+
   /** The modules that adapters can change. */
   get modules(): Modules {
     return new Map(
@@ -99,7 +102,9 @@ export class Network {
    * for `settle`: there may have to be room first.
    */
   async adapt(layers: LayersByTensor, signal?: AbortSignal): Promise<void> {
-    for (const name of this.#tensors?.reader.setLayers(layers) ?? []) this.#stale.add(name);
+    const changed = this.#tensors?.reader.setLayers(layers) ?? new Set();
+    if (changed.size > 0) this.generation++;
+    for (const name of changed) this.#stale.add(name);
     if (this.#memory === undefined) await this.settle(signal);
   }
 
@@ -193,7 +198,7 @@ export class Network {
 }
 
 /** Keeps the things made for the latest few keys (programs of the latest shapes) and disposes of older ones. */
-export class RecentCache<T extends { dispose(): void }> {
+export class RecentCache<T extends { dispose?: (() => void) | undefined }> {
   readonly #limit: number;
   readonly #items = new Map<string, T>();
 
@@ -213,7 +218,7 @@ export class RecentCache<T extends { dispose(): void }> {
     for (const [oldest, old] of this.#items) {
       if (this.#items.size < this.#limit) break;
       this.#items.delete(oldest);
-      old.dispose();
+      old.dispose?.();
     }
     const item = known ?? (await make());
     this.#items.set(key, item);
@@ -221,7 +226,7 @@ export class RecentCache<T extends { dispose(): void }> {
   }
 
   dispose(): void {
-    for (const item of this.#items.values()) item.dispose();
+    for (const item of this.#items.values()) item.dispose?.();
     this.#items.clear();
   }
 }

@@ -53,7 +53,12 @@ export async function prepareStart(task: Task, context: StartOptions): Promise<S
   }
   const { options, scheduler, shape, noise } = context;
   const initial = givenLatents(options.latents, shape) ?? noise.draw(shape);
-  return { latents: initial.map((value) => value * scheduler.initNoiseSigma) };
+  return { latents: asStrongAs(scheduler, initial) };
+}
+
+/** Noise as the first step expects it. */
+export function asStrongAs({ initNoiseSigma }: Scheduler, noise: Float32Array): Float32Array {
+  return noise.map((value) => value * initNoiseSigma);
 }
 
 /** Given latents do not move the generator on, as in diffusers. */

@@ -1,5 +1,6 @@
 /** @file PNG files against Pillow's reading of them, there and back, and damaged ones. */
 import { readFileSync } from 'node:fs';
+import { constants, deflateSync } from 'node:zlib';
 import * as v from 'valibot';
 import { describe, expect, test } from 'vitest';
 import { ConfigError, FileFormatError, OptionError } from '../../src/errors.ts';
@@ -38,6 +39,15 @@ describe('decodePng', () => {
 });
 
 describe('encodePng', () => {
+  test('takes another compressor', async () => {
+    const image = picture(9, 7);
+    const file = await encodePng(image, {
+      deflate: (bytes) => deflateSync(bytes, { level: 1, strategy: constants.Z_RLE }),
+    });
+    expect(file).not.toEqual(await encodePng(image));
+    expect(decodePng(file).image).toEqual(image);
+  });
+
   test.each([
     ['opaque', 33, 17, false],
     ['with alpha', 17, 33, true],

@@ -4,6 +4,8 @@ import { type DrawRequest, type DrawResult, MemoryQueue, type Runner } from '../
 import { RunnerDiedError } from '../../server/src/errors.ts';
 
 const RESULT: DrawResult = { pictures: [], notices: [], seconds: 1, phases: {}, busySeconds: 0 };
+/** Steps of every job. */
+const TOTAL = 5;
 const { signal } = new AbortController();
 
 function request(prompt: string, options: Partial<DrawRequest> = {}): DrawRequest {
@@ -13,8 +15,8 @@ function request(prompt: string, options: Partial<DrawRequest> = {}): DrawReques
 /** A job that was begun; it goes on when it is told. */
 interface Begun {
   readonly prompt: string;
-  /** Its last step is done; the picture is not there yet. */
-  step(): void;
+  /** So many steps are done, by default its last; the picture is not there yet. */
+  step(done?: number): void;
   end(): void;
   die(): void;
 }
@@ -28,7 +30,7 @@ function runnerOf(begun: Begun[]): Runner {
       new Promise<DrawResult>((resolve, reject) =>
         begun.push({
           prompt,
-          step: () => onStep({ done: 2, total: 2, previews: [] }),
+          step: (done = TOTAL) => onStep({ done, total: TOTAL, previews: [] }),
           end: () => resolve(RESULT),
           die: () => reject(new RunnerDiedError('it ended', { remedy: 'none' })),
         }),
@@ -66,6 +68,22 @@ it('begins the next job when the steps of the last are done, while its picture i
   begun[2].end();
   await expect.poll(names).toContain('other');
   begun[3].end();
+  await Promise.all(jobs);
+  await queue.close();
+});
+
+it('sends the next job a little before the last has made its steps', async () => {
+  const { queue, begun, submit, names } = open(1);
+  const jobs = [submit('one'), submit('two')];
+  begun[0].step(1);
+  begun[0].step(2);
+  expect(names()).toEqual(['one']);
+  begun[0].step(3);
+  expect(names()).toEqual(['one', 'two']);
+  begun[0].step(4);
+  begun[0].step();
+  expect(names()).toEqual(['one', 'two']);
+  for (const { end } of begun) end();
   await Promise.all(jobs);
   await queue.close();
 });

@@ -30,12 +30,14 @@ interface Entry {
 /** A runner and its jobs. */
 interface Desk {
   readonly runner: Runner;
-  /** Those that have steps to go; they have equal keys. */
+  /** Those that have steps to go, but for the last few; they have equal keys. */
   readonly drawing: Set<Entry>;
-  /** Those whose pictures are decoded and encoded, beside the next ones' steps. */
+  /** Those that are at these, or whose pictures are decoded and encoded, beside the next ones' steps. */
   readonly finishing: Set<Entry>;
 }
 
+/** Steps before a job's end at which the next is sent, so that its prompts are encoded when these are done. */
+const LEAD_STEPS = 2;
 /** Seconds that a job is taken to last before any has. */
 const FIRST_GUESS = 5;
 
@@ -176,7 +178,7 @@ export class MemoryQueue implements JobQueue {
     entry.attempts++;
     const onStep = (step: DrawStep): void => {
       listener.onStep?.(step);
-      if (step.done < step.total || !drawing.delete(entry)) return;
+      if (step.total - step.done > LEAD_STEPS || !drawing.delete(entry)) return;
       finishing.add(entry);
       this.#dispatch();
     };

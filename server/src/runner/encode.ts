@@ -1,6 +1,7 @@
 /** @file Pictures as files: PNG by the library, JPEG and WebP by their reference encoders in WebAssembly. */
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
+import { constants, deflateSync } from 'node:zlib';
 import { type CalotypeImage, encodePng } from 'calotype';
 import type { OutputFile } from '../draw-request.ts';
 
@@ -37,9 +38,12 @@ export type PictureEncoder = (
   text: Readonly<Record<string, string>>,
 ) => Promise<Uint8Array>;
 
+/** Milliseconds for a picture of 512x512, where zlib's usual way takes 25 to 60, and files that are 5 % smaller to 40 % larger. */
+const FAST = { level: 1, memLevel: 9, strategy: constants.Z_RLE } as const;
+
 /** Makes it in this thread. */
 export const encodePicture: PictureEncoder = async (image, { format, quality }, text) => {
-  if (format === 'png') return encodePng(image, { text });
+  if (format === 'png') return encodePng(image, { text, deflate: (bytes) => deflateSync(bytes, FAST) });
   const encode = await (format === 'jpeg' ? jpeg() : webp());
   const { width, height, data } = image;
   const pixels = { width, height, data: Uint8ClampedArray.from(data), colorSpace: 'srgb' as const };

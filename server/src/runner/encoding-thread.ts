@@ -6,6 +6,7 @@ import type { PictureEncoder } from './encode.ts';
 /** To the thread. */
 export interface EncodingTask {
   readonly id: number;
+  /** The picture's pixels go to the thread for good. */
   readonly args: Parameters<PictureEncoder>;
 }
 
@@ -42,6 +43,7 @@ export function encodeInThread(script: URL): PictureEncoder {
     new Promise((resolve, reject) => {
       const id = next++;
       encodings.set(id, { resolve, reject });
-      thread.postMessage({ id, args } satisfies EncodingTask);
+      const [{ data }] = args;
+      thread.postMessage({ id, args } satisfies EncodingTask, [data.buffer]);
     });
 }

@@ -16,8 +16,8 @@ interface Entry {
   watch: Stopwatch;
   readonly resolve: (output: PipelineOutput) => void;
   readonly reject: (reason: unknown) => void;
-  /** Present once prompts are encoded. */
-  begun?: BegunCall | undefined;
+  /** Present once its prompts are being encoded. */
+  begun?: Promise<BegunCall>;
 }
 
 /** A call whose rows are being denoised. */
@@ -34,7 +34,9 @@ export class BatchLoop {
   readonly #waiting: Entry[] = [];
   #running: Running[] = [];
   #queued: Promise<void>[] = [];
-  /** Pictures are decoded one after the other, while the others' steps go on. */
+  /** Calls are begun one after the other, while the steps of those before them go on. */
+  #beginning: Promise<void> = Promise.resolve();
+  /** Pictures are decoded one after the other, likewise. */
   #finishing: Promise<void> = Promise.resolve();
   #adapterKey = '';
   #batchKey = '';
@@ -66,6 +68,7 @@ export class BatchLoop {
     // Who waits is let go at once; who is being drawn leaves at the next step.
     signal?.addEventListener('abort', leave);
     if (!this.#isActive) void this.#run();
+    else this.#beginAhead();
     try {
       return await drawn;
     } finally {
@@ -95,6 +98,7 @@ export class BatchLoop {
     } finally {
       this.#rows.clear();
       this.#queued = [];
+      await this.#beginning;
       await this.#finishing;
       release();
       this.#isActive = false;
@@ -114,6 +118,39 @@ export class BatchLoop {
       else if (this.#host.isWanted()) break;
     }
     if (this.#running.length > before) await this.#arrange();
+    this.#beginAhead();
+  }
+
+  /** Begins those who can come next, so that nobody waits for their prompts then. */
+  #beginAhead(): void {
+    if (this.#running.length === 0) return;
+    let images = 0;
+    for (const entry of this.#waiting) {
+      images += imagesOf(entry.call.options);
+      if (images > this.#maxImages || !this.#isLikeThose(entry.call)) return;
+      void this.#encode(entry);
+    }
+  }
+
+  /** Whether a call could be with those who are there, but for their number. */
+  #isLikeThose(call: ReadyCall): boolean {
+    return isShareable(call) && call.adapterKey === this.#adapterKey;
+  }
+
+  /** Encodes the prompts of a call after those of the ones before it; once. */
+  #encode(entry: Entry): Promise<BegunCall> {
+    const { parts, task, options } = entry.call;
+    entry.begun ??= this.#beginning.then(async () => {
+      options.signal?.throwIfAborted();
+      entry.watch = new Stopwatch();
+      return beginCall(parts, task, options, this.#host.programs(options.signal), entry.watch);
+    });
+    // Whoever lets it in meets its failure.
+    this.#beginning = entry.begun.then(
+      () => undefined,
+      () => undefined,
+    );
+    return entry.begun;
   }
 
   /** Encodes a call, or draws it if it has to be alone; `waits` if it cannot be with those who are there. */
@@ -122,30 +159,33 @@ export class BatchLoop {
     const { parts, task, options } = call;
     const isFirst = this.#running.length === 0;
     const joins = isShareable(call) && imagesOf(options) <= this.#maxImages;
-    const fits =
-      joins && call.adapterKey === this.#adapterKey && this.images + imagesOf(options) <= this.#maxImages;
+    const fits = this.#isLikeThose(call) && this.images + imagesOf(options) <= this.#maxImages;
     if (!isFirst && !fits && options.signal?.aborted !== true) return 'waits';
+    let begun: BegunCall;
     try {
       options.signal?.throwIfAborted();
-      if (isFirst) await call.applyAdapters();
+      if (isFirst) {
+        // Whoever is being begun is so with the adapters of now.
+        if (call.adapterKey !== this.#adapterKey) await this.#beginning;
+        await call.applyAdapters();
+      }
       this.#adapterKey = call.adapterKey;
       const programs = this.#host.programs(options.signal);
       if (!joins) {
         resolve(call.complete(await drain(draw(parts, task, options, programs), listener)));
         return undefined;
       }
-      if (!entry.begun) {
-        entry.watch = new Stopwatch();
-        entry.begun = await beginCall(parts, task, options, programs, entry.watch);
-      }
+      begun = await this.#encode(entry);
     } catch (error) {
       reject(error);
       return undefined;
     }
-    const key = batchKeyOf(entry.begun);
+    const key = batchKeyOf(begun);
     if (!isFirst && key !== this.#batchKey) return 'waits';
     this.#batchKey = key;
-    return new BatchMember(entry.begun);
+    // Until others let it in, nothing is done for it.
+    entry.watch.lap();
+    return new BatchMember(begun);
   }
 
   async #arrange(): Promise<void> {

@@ -17,7 +17,7 @@ import type { NoiseCoefficients } from '../../schedulers/scheduler.ts';
 import { toNchw, toNhwc, type ImageShape } from '../../tensor/layout.ts';
 import { stack } from '../prompt/conditioning.ts';
 import type { PixelSource, Task } from '../options/image-options.ts';
-import { givenLatents, type Start, type StartOptions } from '../start.ts';
+import { asStrongAs, givenLatents, type Start, type StartOptions } from '../start.ts';
 
 /** @throws OptionError for images, masks and latents that do not fit the call. */
 export async function startFromImage(
@@ -71,7 +71,7 @@ function startUpscale({ image }: Task & { kind: 'upscale' }, context: StartOptio
   const conditionShape = [images, pixels.channels, height, width] as const;
   const initial = givenLatents(options.latents, shape) ?? noise.draw(shape);
   return {
-    latents: initial.map((value) => value * scheduler.initNoiseSigma),
+    latents: asStrongAs(scheduler, initial),
     condition: toNhwc(deal(noisy, conditionShape), conditionShape),
     noiseLevel,
   };
@@ -100,7 +100,7 @@ async function startInpaint(task: Task & { kind: 'inpaint' }, context: StartOpti
       ? imageLatents
       : imageLatents && given === undefined && !whole
         ? mix(scheduler.noiseCoefficients(begin), imageLatents, drawn)
-        : drawn.map((value) => value * scheduler.initNoiseSigma);
+        : asStrongAs(scheduler, drawn);
 
   const small = deal(resizeNearest(mask, { height, width }).data, [images, 1, height, width]);
   if (inpaints && 'pixels' in source) {

@@ -231,7 +231,10 @@ export class Vae implements VaeSettings {
       );
     }
     const [{ height: pixelHeight, width: pixelWidth, channels: colours }] = planes;
-    return { shape: [images, pixelHeight, pixelWidth, colours], data: stack(planes.map(({ data }) => data)) };
+    return {
+      shape: [images, pixelHeight, pixelWidth, colours],
+      data: planes.length === 1 ? planes[0].data : stack(planes.map(({ data }) => data)),
+    };
   }
 
   /** Encodes pictures [images, height, width, 3] in -1..1, one after the other. Latents are not scaled; see `scale`. */

@@ -23,6 +23,8 @@ export interface EncodedText {
   readonly tokens: number;
   /** Of the first chunk: `text_embeds` of an encoder with projection, else the pooled output: [channels]. */
   readonly pooled: Float32Array;
+  /** It is kept as programs are, but has nothing to free. */
+  readonly dispose?: undefined;
 }
 
 /** Which of the encoder's results a pipeline reads. */
@@ -49,6 +51,8 @@ export class PromptEncoder {
   readonly config: CLIPTextConfig;
   readonly #parts: PromptEncoderParts;
   readonly #programs = new RecentCache<Program>(2);
+  /** SDXL's take 0.6 MB each. */
+  readonly #texts = new RecentCache<EncodedText>(16);
   #tokenizer: Tokenizer;
   #graph: Graph;
   /** The graph without what leads to other outputs, by the hidden layer's name. */
@@ -84,6 +88,7 @@ export class PromptEncoder {
   learn(tokens: readonly LearnedToken[]): void {
     const { added, network, config, projection, tokenizer } = this.#parts;
     this.#programs.dispose();
+    this.#texts.dispose();
     network.forget(TOKEN_EMBEDDING);
     added.set(tokens);
     this.#tokenizer = added.teach(tokenizer, config.vocabSize);
@@ -91,11 +96,23 @@ export class PromptEncoder {
     this.#readings.clear();
   }
 
-  /** Encodes one prompt. Throws OptionError where more layers are skipped than there are. */
+  /**
+   * Encodes one prompt, unless it was lately: negative prompts are mostly the same ones.
+   * @throws OptionError where more layers are skipped than there are
+   */
   async encode(
     chunks: readonly TokenChunk[],
     layer: HiddenLayer,
     options: ProgramOptions = {},
+  ): Promise<EncodedText> {
+    const key = JSON.stringify([this.network.generation, chunks, layer]);
+    return this.#texts.get(key, () => this.#encode(chunks, layer, options));
+  }
+
+  async #encode(
+    chunks: readonly TokenChunk[],
+    layer: HiddenLayer,
+    options: ProgramOptions,
   ): Promise<EncodedText> {
     const hidden: Float32Array[] = [];
     let pooled: Float32Array | undefined;
