@@ -113,6 +113,7 @@ export default defineConfig([
     target: 'node20',
     dts: false,
     fixedExtension: false,
+    deps: { neverBundle: [/^calotype/] },
     checks: { pluginTimings: false },
   },
   {
