@@ -14,8 +14,8 @@
 // zeros to DM matrices. Variant: BIAS, added to the scores that a lane has for itself. Tiles are vectors of 16 bytes; their pitches make all accesses free of bank conflicts but the store of scores.
 //
 // Why this one (H100, Dawn/Vulkan, driver 580; QM x SUBGROUPS x KN, TFLOP/s again and again, a fused QKV of SD1.5 or SDXL):
-//   heads of 40, 4096 tokens: attention-tiled 15; 2x8x1 153, 2x4x2 131, 2x2x2 112, 1x8x1 108, 1x4x1 107, 2x4x1 97
-//   heads of 64, 4096 tokens: attention-tiled 19; 2x4x1 177, 2x2x1 127, 1x8x1 126, 1x4x2 124, 2x4x2 111, 2x8x1 103
+//   heads of 40, 4096 tokens: attention-tiled 15; 2x8x1 153, 4x4x1 140 (lanes weighed two rows each), 2x4x2 131, 2x2x2 112, 1x8x1 108, 1x4x1 107, 2x4x1 97
+//   heads of 64, 4096 tokens: attention-tiled 19; 2x4x1 181, 2x5x1 155, 2x6x1 151, 1x4x2 137, 2x2x1 130, 1x8x1 120, 2x4x2 108
 //   heads of 80, 1024 tokens: attention-tiled 12; 2x4x2 141, 1x8x2 133, 2x2x2 127, 2x2x1 124, 1x4x1 122, 2x4x1 111
 //   heads of 160, 256 tokens: 1x4x2 46, 1x4x1 44, 1x2x2 41, 1x8x1 34
 // It is the 48 KiB that a multiprocessor gives its workgroups together that decide: for heads of 40, 2x8x1 takes 23 KiB since rows
@@ -128,17 +128,15 @@ fn main(
   let part = lane % PARTS;
   const other = 1u;
 #else
-  let row = own * ROWS + lane % min(ROWS, LANES);
+  let row = own * ROWS + lane % ROWS;
   let part = lane % LANES / ROWS;
   const other = ROWS;
 #endif
-#for r TURNS
-  let firstScore$r = SCORES + (row + LANES * $ru) * SCORE_PITCH + part * (OCTETS * 2u);
-  let firstWeight$r = WEIGHTS + (row + LANES * $ru) * WEIGHT_PITCH + part * (OCTETS * OCTET);
-  var reference$r = HIDDEN;
-  var largest$r = HIDDEN;
-  var added$r = vec4f();
-#endfor
+  let firstScore = SCORES + row * SCORE_PITCH + part * (OCTETS * 2u);
+  let firstWeight = WEIGHTS + row * WEIGHT_PITCH + part * (OCTETS * OCTET);
+  var reference = HIDDEN;
+  var largest = HIDDEN;
+  var added = vec4f();
   if (lane == 0u) {
     atomicStore(&vote, 0u);
   }
@@ -155,9 +153,7 @@ fn main(
     sum$i_$c = Sum();
 #endfor
 #endfor
-#for r TURNS
-    added$r = vec4f();
-#endfor
+    added = vec4f();
     workgroupBarrier();
 #if CLOSE
     if (lane == 0u) {
@@ -199,37 +195,35 @@ fn main(
         stage(VALUES + at$n, select(vec4u(), v$n, firstKey + key$n < dims.keys));
       }
 #endfor
-#for r TURNS
 #if BIAS
       for (var o = 0u; o < OCTETS * 2u; o++) {
-        let bias = biasesAt(image, head, firstKey + (part * OCTETS * 2u + o) * 4u, firstQuery + row + LANES * $ru);
-        tile[firstScore$r + o] = bitcast<vec4u>(bitcast<vec4f>(tile[firstScore$r + o]) + bias / SCALE);
+        let bias = biasesAt(image, head, firstKey + (part * OCTETS * 2u + o) * 4u, firstQuery + row);
+        tile[firstScore + o] = bitcast<vec4u>(bitcast<vec4f>(tile[firstScore + o]) + bias / SCALE);
       }
 #endif
       if (firstKey + KEYS > dims.keys) {
         for (var o = 0u; o < OCTETS * 2u; o++) {
           let key = vec4u(firstKey + (part * OCTETS * 2u + o) * 4u) + vec4u(0u, 1u, 2u, 3u);
-          tile[firstScore$r + o] = select(vec4u(bitcast<u32>(HIDDEN)), tile[firstScore$r + o], key < vec4u(dims.keys));
+          tile[firstScore + o] = select(vec4u(bitcast<u32>(HIDDEN)), tile[firstScore + o], key < vec4u(dims.keys));
         }
       }
       if (firstKey == 0u && !again) {
         for (var o = 0u; o < OCTETS; o++) {
-          reference$r = max(reference$r, largestOf(scoreAt(firstScore$r + 2u * o)));
+          reference = max(reference, largestOf(scoreAt(firstScore + 2u * o)));
         }
 #if PARTS == 2
-        reference$r = max(reference$r, subgroupShuffleXor(reference$r, other));
+        reference = max(reference, subgroupShuffleXor(reference, other));
 #endif
-        reference$r = fma(reference$r, LOG2_SCALE, MARGIN);
+        reference = fma(reference, LOG2_SCALE, MARGIN);
       }
 #for o OCTETS
       {
-        let score = scoreAt(firstScore$r + 2u * $ou);
-        largest$r = max(largest$r, largestOf(score));
-        let weight = weigh(score, reference$r);
-        added$r += weight.low + weight.high;
-        keep(firstWeight$r + $ou * OCTET, weight);
+        let score = scoreAt(firstScore + 2u * $ou);
+        largest = max(largest, largestOf(score));
+        let weight = weigh(score, reference);
+        added += weight.low + weight.high;
+        keep(firstWeight + $ou * OCTET, weight);
       }
-#endfor
 #endfor
       workgroupBarrier();
 #for j KN
@@ -249,32 +243,26 @@ fn main(
     if (again) {
       break;
     }
-#for r TURNS
 #if PARTS == 2
-    largest$r = max(largest$r, subgroupShuffleXor(largest$r, other));
+    largest = max(largest, subgroupShuffleXor(largest, other));
 #endif
-    if (largest$r * LOG2_SCALE - reference$r > HEADROOM) {
+    if (largest * LOG2_SCALE - reference > HEADROOM) {
       atomicStore(&vote, 1u);
     }
-#endfor
     again = workgroupUniformLoad(&vote) != 0u;
     if (!again) {
       break;
     }
-#for r TURNS
-    reference$r = largest$r * LOG2_SCALE;
-#endfor
+    reference = largest * LOG2_SCALE;
   }
 
-#for r TURNS
-  var total$r = added$r.x + added$r.y + added$r.z + added$r.w;
+  var total = added.x + added.y + added.z + added.w;
 #if PARTS == 2
-  total$r += subgroupShuffleXor(total$r, other);
+  total += subgroupShuffleXor(total, other);
 #endif
   if (part == 0u) {
-    tile[SCORES + (row + LANES * $ru) * SCORE_PITCH + SHARE] = bitcast<vec4u>(vec4f(1.0 / total$r));
+    tile[SCORES + row * SCORE_PITCH + SHARE] = bitcast<vec4u>(vec4f(1.0 / total));
   }
-#endfor
 #for c DM
   workgroupBarrier();
   if (working) {

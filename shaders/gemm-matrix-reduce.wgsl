@@ -1,6 +1,7 @@
 // Second half of a product on matrices whose sums went through memory: adds the partial ones of a row's four columns, and finishes.
 // Which activation is in Dims, so that those few that are not gated have one pipeline.
 // Gated columns come in pairs of GATE values and GATE gates, as src/kernels/packing.ts lays them out.
+// Four or eight parts asked for at once take as long (H100, 2 to 13 parts).
 #include "lib/flat.wgsl"
 struct Dims { rows: u32, columns: u32, splits: u32, partRows: u32, partColumns: u32, imageRows: u32, biased: u32, rowed: u32, added: u32, activation: u32 }
 @group(0) @binding(0) var<uniform> dims: Dims;

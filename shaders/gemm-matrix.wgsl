@@ -25,11 +25,14 @@
 // of the best without and with (4x5 2x2 4 g2 for 2x5 4x2 4; the second 2x5 2x2 4 g2 for 2x5 2x2 4):
 //   114.4, 103.8  2048x1280x5120           16.1, 14.8  2048x640x640
 //    61.4,  55.1  3x3, 8192x320x2880       34.0, 33.2  2048x1280x1280; 15.6, 16.7 8192x320x320, where sums are short
-// Tiles of 64x80 with a deep stage are for few rows: 512x1280x1280 takes 16.0 us by 1x5 4x1 8, 19.0 by 2x2 2x2 4, 23.6 by 2x5 2x2 4.
+// Tiles of 64x80 with a deep stage are for few rows: 512x1280x1280 takes 15.2 us by 1x5 4x1 8 g2, 16.3 by 1x5 4x1 8, 19.0 by 2x2 2x2 4,
+// 23.6 by 2x5 2x2 4; between other kernels, with cold caches, 19 and 21 by the first two.
 // NARROW: three columns of a picture, 1x512x512 from 128 channels: 136 us by 4x1 4x1 2, 230 by 2x2 2x2 2, 1040 by gemm-tiled.wgsl.
 // Multiprocessors give their workgroups 48 KiB together, so a second tile to stage while one is read costs more than it gains
 // (155 for 188; for one workgroup a multiprocessor, 2x5 4x2 2: 153 for 161). Slower, too: 64x32 a subgroup (142, 152, 131), 256
 // threads with 64x64 each (124, 152, 93).
+// Loading two steps before it is multiplied, by a loop of two steps with registers of their own, gains nothing: 3x3, 8192x320x2880 88 for
+// 60, 2048x640x5760 83 for 80; 512x1280x1280 19.2 for 19.2. That code, though for one step, took convolutions of two sources a third longer.
 // As plain GEMMs, 76 shapes: staged beats loading matrices from storage by 3 to 20 times; f16 sums gain nothing.
 #include "lib/flat.wgsl"
 enable f16;

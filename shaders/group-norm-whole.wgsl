@@ -8,6 +8,8 @@
 // Why this one (H100, us; this with 512 or 1024 threads, group-norm.wgsl's three dispatches): 32x32x640 8, 15; 16x16x1280 5, 12;
 // 64x64x960 30, 44; 64x64x1920 60, 75; 128x128x512 39, 52. With few channels a group memory is read in pieces: 64x64x320 21, 21;
 // 128x128x320 79, 52; 256x256x256 149, 83; 512x512x128 597, 140.
+// Twelve positions at a time, held so that small groups are read once, are slower among a step's other kernels (8x8x1280 9 us for 5, 32x32x640
+// 10 for 9): what counts there is the code, which is in no instruction cache when a kernel begins. 21 by 1024 threads: 64x64x320 18 for 21.
 #include "lib/flat.wgsl"
 #include "lib/sum-lanes.wgsl"
 // vectors, v1: of all channels, of those in x. groupVectors: of a group. stride: positions that the workgroup takes at a time.

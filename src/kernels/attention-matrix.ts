@@ -45,13 +45,7 @@ function shapesFor(matrices: number, { rows, columns }: MatrixShape): Shape[] {
     ];
   const wide = { qm: 2, subgroups: 4, kn: 1 };
   if (matrices === 4) return [wide, ...small];
-  return [
-    { qm: 2, subgroups: 8, kn: 1 },
-    { qm: 4, subgroups: 4, kn: 1 },
-    { qm: 2, subgroups: 4, kn: 2 },
-    wide,
-    ...small,
-  ];
+  return [{ qm: 2, subgroups: 8, kn: 1 }, { qm: 2, subgroups: 4, kn: 2 }, wide, ...small];
 }
 
 /** Workgroups that are enough: with more but smaller ones, the few launches of fewer would gain less than a pipeline costs. */
@@ -60,9 +54,9 @@ const FULL = 16;
 /** Registers limit how many sums a subgroup may keep, beside as many elements of queries. */
 const MOST_SUMS = { f16: 3072, f32: 1536, i8: 0 };
 
-/** Lanes that share a row of scores, where a subgroup has not more rows than lanes. */
+/** Lanes that share a row of scores. */
 function lanesOfRow({ qm }: Shape, { rows }: MatrixShape): number {
-  return Math.max(1, MATRIX_LANES / (qm * rows));
+  return MATRIX_LANES / (qm * rows);
 }
 
 /** Whether weights take the place of their scores: where they are as large, or a lane has a row of them to itself. */
@@ -169,7 +163,6 @@ export const attentionMatrix = defineKernel({
           KN: kn,
           ...matrixConstants(matrix, dtype, context.traits),
           PARTS: parts,
-          TURNS: (qm * matrix.rows * parts) / MATRIX_LANES,
           OCTETS: (kn * matrix.columns) / parts / 8,
           IN_PLACE: weighsInPlace(shape, matrix),
           DM: headMatrices(node, matrix),
