@@ -126,7 +126,7 @@ function tolerance({ config }: Scheduler): { latents: number; timesteps: number;
   const usual = { latents: 1e-11, timesteps: 1e-6, sigmas: 1e-6 };
   if (config.rescale_betas_zero_snr === true) return { latents: 1e-8, timesteps: 5e-5, sigmas: 2e-3 };
   if (config._class_name === 'KDPM2AncestralDiscreteScheduler')
-    return { ...usual, latents: 2e-8, timesteps: 1e-5 };
+    return { ...usual, latents: 1e-9, timesteps: 1e-5 };
   if (config._class_name === 'DEISMultistepScheduler') return { ...usual, latents: 1e-9 };
   return usual;
 }
