@@ -195,12 +195,16 @@ export interface Backend {
    * @param storedType the type that a tensor is stored in
    */
   demand?(plan: Plan, storedType: (tensor: string) => StoredDType): PlanDemand;
+  /** Finds out, once, what `demand` has to know of the device's memory: to be called before it, where it is there. */
+  measureMemory?(): Promise<void>;
   /** How it can hold weights otherwise than kernels read them; nothing if absent. */
   readonly holds?: ReadonlySet<WeightHold>;
   /** Absent where bytes are not counted. */
   readonly memory?: MemoryMeter;
   /** Resolves when all queued work is done. */
   idle(): Promise<void>;
+  /** Resolves when the driver has back what was freed; `idle` where there is no difference. */
+  reclaim?(): Promise<void>;
   /** What the device can do at best right now, for a storage type, if it can measure that. */
   measurePeak?(dtype: FloatDType): Promise<Peak>;
   dispose(): void;

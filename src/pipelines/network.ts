@@ -3,12 +3,12 @@
  */
 
 import type { Backend, DeviceTensor, Program, WeightStore } from '../backends/backend.ts';
-import { estimateDemand } from '../backends/estimate-demand.ts';
 import { bindGraph, type Graph } from '../graph/graph.ts';
 import type { PlanDemand } from '../plan/demand.ts';
 import type { Plan } from '../plan/plan.ts';
 import { plan } from '../plan/planner.ts';
 import type { WeightPlacement } from '../plan/stream.ts';
+import { laterPart } from '../later.ts';
 import type { Modules } from '../loaders/lora/layer-parts.ts';
 import type { FloatDType, StoredDType } from '../tensor/dtype.ts';
 import type { Bindings } from '../tensor/shape.ts';
@@ -48,6 +48,9 @@ export interface NetworkMemory {
   /** See `RefreshOptions.keepBases`. */
   readonly keepBases: boolean;
 }
+
+/** Whoever plans within a budget loads it, for backends that do not tell what they take. */
+export const ESTIMATE = laterPart('budgets of memory', () => import('../backends/estimate-demand.ts'));
 
 /** Embeddings are tables, which no kind of adapter changes. */
 const EMBEDDING = /embedding\.weight$/;
@@ -150,7 +153,7 @@ export class Network {
     const was = float8?.isOn ?? false;
     try {
       if (float8) float8.isOn = lossy;
-      return this.backend.demand?.(planned, storedType) ?? estimateDemand(planned);
+      return this.backend.demand?.(planned, storedType) ?? ESTIMATE.loaded.estimateDemand(planned);
     } finally {
       if (float8) float8.isOn = was;
     }

@@ -19,7 +19,7 @@ export const LIMITS = {
   'single-file checkpoints, other VAEs, ControlNets': 22_000,
   'IP-Adapters, hires fix': 10_000,
   'PixArt, and tokenizers of other classes than CLIP’s': 22_000,
-  'budgets of memory, tiles, several backends': 10_000,
+  'budgets of memory, tiles, several backends': 12_000,
   'previews, embeddings, continuous batches, seeds of CUDA, shards': 9_000,
   'calotype/worker on the page’s side': 2_000,
 };
@@ -41,7 +41,7 @@ const LATER: readonly (readonly [RegExp, Part])[] = [
   [/^open-ip-adapters|^hires/, 'IP-Adapters, hires fix'],
   [/^open-/, 'the CPU backend besides, without WebAssembly'],
   [
-    /^residency|^weight-stream|^memory-option|^vae-tiles|^float8|^component-backends/,
+    /^residency|^weight-stream|^device-memory|^estimate-demand|^memory-option|^vae-tiles|^float8|^component-backends/,
     'budgets of memory, tiles, several backends',
   ],
   [

@@ -12,6 +12,7 @@ import {
   type CallOptions,
   type MemoryOption,
 } from '../../src/index.ts';
+import { countingGpu } from '../support/counting-gpu.ts';
 import { guidanceCases } from '../support/drawn/guidance.ts';
 import { fixturePath, openTensorFixture, readFixtureJson } from '../support/fixtures.ts';
 import { camelCase } from '../support/pictures.ts';
@@ -151,6 +152,27 @@ describe.each([
     expect(latents!.data).toMatchNmse(expected.f32(`${folder}.cast`), 1e-6);
     expect(memory!.peakDeviceBytes).toBeLessThanOrEqual(1.05 * budgets[kinds.indexOf('lossy')]);
     expect(pipe.notices).toEqual([expect.stringMatching(/float8/)]);
+    await pipe.dispose();
+  });
+});
+
+describe('by the driver', () => {
+  it('takes no more than a budget, call for call', async () => {
+    const driver = countingGpu();
+    const factory = webgpu({ gpu: driver.gpu, autotune: false, mappedMemory: 'host' });
+    const call = { ...CALL, outputType: 'latent' } as const;
+    const tooLittle = await open(factory, { budget: 1 });
+    // All components together take far more: one has to be gone before the next comes.
+    const budget = await smallestBudget(tooLittle, call);
+    await tooLittle.dispose();
+    const pipe = await open(factory, { budget });
+    for (let i = 0; i < 2; i++) {
+      driver.peakBytes = driver.bytes;
+      const { memory } = await pipe(call);
+      expect(driver.peakBytes).toBeLessThanOrEqual(1.05 * budget);
+      expect(driver.peakBytes).toBeGreaterThan(0.3 * budget);
+      expect(memory!.peakDeviceBytes).toBeLessThanOrEqual(1.05 * budget);
+    }
     await pipe.dispose();
   });
 });

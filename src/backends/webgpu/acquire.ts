@@ -42,6 +42,11 @@ export interface WebGpuOptions {
    * adapters. What is computed does not depend on it.
    */
   readonly submitMs?: number;
+  /**
+   * Whose memory buffers are in that the host writes to: with a budget of memory, weights are held there if it is the host's.
+   * Default: measured when a budget is first given.
+   */
+  readonly mappedMemory?: 'host' | 'device';
   /** What kernels are told of the device instead of the truth: tests run the kernels of GPUs on software adapters. */
   readonly traits?: Partial<DeviceTraits>;
 }

@@ -1,14 +1,16 @@
 /** @file What a plan takes on a WebGPU device, in bytes of the buffers that compiling it makes. */
 
 import { packedLength } from '../../kernels/packing.ts';
-import type { PlanDemand } from '../../plan/demand.ts';
+import { sum, type PlanDemand } from '../../plan/demand.ts';
 import type { Plan } from '../../plan/plan.ts';
 import type { StoredDType } from '../../tensor/dtype.ts';
 import type { OpenDevice } from './device.ts';
+import { allocatedBytes } from './metered.ts';
 import { planLaunches } from './recording.ts';
 import { padded } from './tensor.ts';
 import { weightUses } from './weight-uses.ts';
-import { packingBytes, type WeightRequest } from './weights.ts';
+import { LARGE_BYTES, STAGING_BUFFERS, STAGING_BYTES } from './uploads.ts';
+import { MAX_HELD_BYTES, type WeightRequest } from './weights.ts';
 
 /** What a matrix that is stored as float8 takes if it is held so. */
 function float8Bytes(
@@ -22,6 +24,17 @@ function float8Bytes(
     : {};
 }
 
+/** Bytes of weights as they are stored that the device may hold while it packs them: what is read, and what waits in its queue. */
+function packingBytes(weights: readonly number[]): number {
+  const large = weights.filter((bytes) => bytes >= LARGE_BYTES);
+  return Math.max(0, ...large) + Math.min(2 * MAX_HELD_BYTES, sum(large));
+}
+
+/** Bytes of all staging buffers at most, where no write is larger than `largest`. */
+function stagingBytes(largest: number): number {
+  return STAGING_BUFFERS * Math.min(STAGING_BYTES, largest);
+}
+
 /** See `Backend.demand`. */
 export function demandOf(
   device: OpenDevice,
@@ -30,14 +43,19 @@ export function demandOf(
 ): PlanDemand {
   const launches = planLaunches(plan, device);
   const weights = [...weightUses(plan, launches).values()];
-  const arena = plan.arena.reduce((sum, bytes) => sum + padded(bytes), 0);
+  const allocated = (bytes: number): number => allocatedBytes(device, padded(bytes));
+  const arena = sum(plan.arena.map(allocated));
+  const sizes = weights.map(({ bytes }) => bytes);
   return {
-    workBytes: arena + launches.length * device.uniformAlignment,
-    tensors: plan.tensors.map(({ name, bytes }) => ({ name, bytes: padded(bytes) })),
+    workBytes: arena + allocated(launches.length * device.uniformAlignment),
+    tensors: plan.tensors.map(({ name, bytes }) => ({ name, bytes: allocated(bytes) })),
     weights: weights.map(({ request, ...demand }) => ({
       ...demand,
+      bytes: allocated(demand.bytes),
       ...float8Bytes(request, storedType),
     })),
-    loadBytes: device.isSoftware ? 0 : packingBytes(weights.map(({ bytes }) => bytes)),
+    loadBytes:
+      (device.isSoftware ? 0 : packingBytes(sizes)) +
+      (device.mappedMemory === 'device' ? stagingBytes(Math.max(0, ...sizes)) : 0),
   };
 }

@@ -9,10 +9,17 @@ import { DeviceLostError, KernelError, OutOfMemoryError, type CalotypeError } fr
 import type { DeviceTraits, Kernel } from '../../kernels/kernel.ts';
 import { INT8_SHAPE, MATRIX_SHAPES, type MatrixShape } from '../../kernels/matrix-shape.ts';
 import { LESS_MEMORY } from '../../out-of-memory.ts';
-import { ByteMeter } from '../byte-meter.ts';
+import { ByteMeter, type MemoryKind } from '../byte-meter.ts';
 import { meterBuffers } from './metered.ts';
 import { Pace, SUBMIT_MS } from './pace.ts';
 import type { MemoryLimits } from './target.ts';
+import type { WorkOrder } from './work-order.ts';
+
+const AT_ONCE: OpenDevice['order'] = {
+  isWaiting: false,
+  do: (work) => void work(),
+  after: (work) => work(),
+};
 
 /** A device in use by a backend, its programs and its weights. */
 export class OpenDevice {
@@ -36,6 +43,10 @@ export class OpenDevice {
   readonly meter = new ByteMeter();
   /** How fast it was. */
   readonly pace: Pace;
+  /** Of all that runs and what is written for it: as it comes, until streamed weights have to be waited for. */
+  order: Pick<WorkOrder, 'isWaiting' | 'do' | 'after'> = AT_ONCE;
+  /** Whose memory buffers are in that the host writes to, as far as is known; see device-memory.ts. */
+  mappedMemory: MemoryKind = 'host';
   #failure: CalotypeError | undefined;
 
   /**
@@ -50,7 +61,7 @@ export class OpenDevice {
   ) {
     this.gpu = gpu;
     this.origin = origin;
-    meterBuffers(gpu, this.meter);
+    meterBuffers(this);
     this.description = describeAdapter(info);
     this.vendor = info.vendor;
     this.architecture = info.architecture;
@@ -66,7 +77,7 @@ export class OpenDevice {
     this.uniformAlignment = gpu.limits.minUniformBufferOffsetAlignment;
     this.hasTimestamps = gpu.features.has('timestamp-query');
     gpu.onuncapturederror = ({ error }) => {
-      this.#failure ??= typedError(error, 'a run');
+      this.fail(typedError(error, 'a run'));
     };
     void gpu.lost.then(({ reason, message }) => {
       this.#failure = new DeviceLostError(
@@ -78,6 +89,11 @@ export class OpenDevice {
         },
       );
     });
+  }
+
+  /** Remembers what went wrong where nobody waits for it. */
+  fail(error: CalotypeError): void {
+    this.#failure ??= error;
   }
 
   /** Throws what went wrong since the device was opened: DeviceLostError, OutOfMemoryError or KernelError. */

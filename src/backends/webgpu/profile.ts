@@ -1,5 +1,7 @@
 /** @file Times every dispatch of a recording: on the device where it can, else by waiting for each one on the host. */
 
+import { OptionError } from '../../errors.ts';
+import type { Plan } from '../../plan/plan.ts';
 import type { DispatchTime } from '../backend.ts';
 import type { OpenDevice } from './device.ts';
 import { BUFFER_USAGE, MAP_READ } from './flags.ts';
@@ -67,4 +69,12 @@ export async function profileOnHost(device: OpenDevice, recording: Recording): P
     times.push({ kernel: `${kernel} (host clock)`, dispatch, milliseconds: performance.now() - start });
   }
   return times;
+}
+
+/** What is said of programs that cannot be profiled: their kernels find what they read in slots that are filled meanwhile. */
+export function refuseStreamed({ name }: Plan): OptionError {
+  return new OptionError('programs whose weights are streamed cannot be profiled', {
+    file: `plan "${name}"`,
+    remedy: 'Profile it without a budget of memory',
+  });
 }

@@ -8,7 +8,6 @@ import {
   unknownValue,
   writtenTensors,
 } from '../plan-values.ts';
-import { OptionError } from '../../errors.ts';
 import { elementCount } from '../../kernels/kernel.ts';
 import { later } from '../../later.ts';
 import type { Place, Plan } from '../../plan/plan.ts';
@@ -18,7 +17,7 @@ import { BUFFER_USAGE, MAP_READ } from './flags.ts';
 import { cutRun, type Pace } from './pace.ts';
 import { encodeDispatches, type Recording } from './recording.ts';
 import { RunTimer } from './run-timer.ts';
-import type { WeightStream } from './weight-stream.ts';
+import type { Submit, WeightStream } from './weight-stream.ts';
 import { decodeElements, encodeElements, padded, type WebGpuTensor } from './tensor.ts';
 
 /** What a program is made of. */
@@ -67,50 +66,61 @@ export class WebGpuProgram implements Program {
     const { place } = value;
     const tensor = place.kind === 'external' ? this.#parts.tensors.get(place.tensor) : undefined;
     if (!tensor) throw unknownValue(this.plan, name);
-    const elements = encodeElements(data, value.dtype);
-    this.#parts.device.gpu.queue.writeBuffer(
-      tensor.buffer,
-      place.offset,
-      elements.buffer,
-      elements.byteOffset,
-      elements.byteLength,
+    const { gpu, order } = this.#parts.device;
+    const encoded = encodeElements(data, value.dtype);
+    // The caller may use the array again.
+    const elements = order.isWaiting ? encoded.slice() : encoded;
+    order.do(() =>
+      gpu.queue.writeBuffer(
+        tensor.buffer,
+        place.offset,
+        elements.buffer,
+        elements.byteOffset,
+        elements.byteLength,
+      ),
     );
   }
 
   run(): void {
     this.#checkUsable();
-    const { recording, recordAgain } = this.#parts;
-    if (!recordAgain) return this.#submit(recording);
-    const fresh = recordAgain();
-    this.#submit(fresh);
-    fresh.uniforms?.destroy();
+    const { recording, recordAgain, device } = this.#parts;
+    device.order.do(() => {
+      if (this.#disposed) return undefined;
+      if (!recordAgain) return this.#submit(recording);
+      const fresh = recordAgain();
+      const waits = this.#submit(fresh);
+      if (waits) return waits.then(() => fresh.uniforms?.destroy());
+      return fresh.uniforms?.destroy();
+    });
   }
 
-  #submit(recording: Recording): void {
+  /** Submits a run; a promise where its weights have to be waited for. */
+  #submit(recording: Recording): Promise<void> | undefined {
     const { device, stream } = this.#parts;
-    const { gpu } = device;
     const learning = this.#timer ? undefined : this.#pace.begin(device, this.#work);
     const times = (this.#timer ?? learning?.timer)?.next();
     const submits = this.#submits(recording);
-    for (const [i, { from, to, fills }] of submits.entries()) {
-      const encoder = gpu.createCommandEncoder();
-      for (const segment of fills) stream?.fill(encoder, segment);
+    const submit = (i: number, fill?: (encoder: GPUCommandEncoder) => void): void => {
+      const encoder = device.gpu.createCommandEncoder();
+      fill?.(encoder);
       const pass = encoder.beginComputePass(times && submitTimes(times, i, submits.length));
-      encodeDispatches(pass, recording, from, to);
+      encodeDispatches(pass, recording, submits[i].from, submits[i].to);
       pass.end();
-      gpu.queue.submit([encoder.finish()]);
-    }
-    learning?.end();
+      device.gpu.queue.submit([encoder.finish()]);
+      if (i + 1 === submits.length) learning?.end();
+    };
+    if (stream) return stream.run(submits, submit);
+    for (const i of submits.keys()) submit(i);
+    return undefined;
   }
 
   /** The submits of a run, as the device's pace is by now. */
   #submits({ names, work }: Recording): readonly Submit[] {
     const most = Math.min(this.#pace.limit, this.#work);
     if (this.#cut?.most === most) return this.#cut.submits;
-    const { segments } = this.#parts.stream ?? {};
-    const submits = segments
-      ? submitsOfSegments(segments, names, work, most)
-      : cutRun(work, 0, names.length, most).map((range) => ({ ...range, fills: [] }));
+    const submits =
+      this.#parts.stream?.submits(names, work, most) ??
+      cutRun(work, 0, names.length, most).map((range) => ({ ...range, fills: [] }));
     this.#cut = { most, submits };
     return submits;
   }
@@ -122,7 +132,7 @@ export class WebGpuProgram implements Program {
     const timer = (this.#timer = new RunTimer(device, count));
     return async () => {
       if (this.#timer === timer) this.#timer = undefined;
-      return timer.read();
+      return device.order.after(() => timer.read());
     };
   }
 
@@ -131,7 +141,7 @@ export class WebGpuProgram implements Program {
     const { device } = this.#parts;
     const { place, bytes, dtype, shape } = planValue(this.plan, name);
     const size = Math.ceil(bytes / 4) * 4;
-    const staging = await device.scoped(`a copy of "${name}"`, () => {
+    const copy = (): GPUBuffer => {
       const buffer = device.gpu.createBuffer({
         size: padded(size),
         usage: BUFFER_USAGE.COPY_DST | BUFFER_USAGE.MAP_READ,
@@ -140,7 +150,8 @@ export class WebGpuProgram implements Program {
       encoder.copyBufferToBuffer(this.#bufferAt(place, name), place.offset, buffer, 0, size);
       device.gpu.queue.submit([encoder.finish()]);
       return buffer;
-    });
+    };
+    const staging = await device.order.after(() => device.scoped(`a copy of "${name}"`, copy));
     try {
       await staging.mapAsync(MAP_READ, 0, padded(size));
     } catch (error) {
@@ -156,12 +167,11 @@ export class WebGpuProgram implements Program {
   async profile(): Promise<DispatchTime[]> {
     this.#checkUsable();
     const { device, recording, stream } = this.#parts;
-    if (stream)
-      throw new OptionError('programs whose weights are streamed cannot be profiled', {
-        file: `plan "${this.plan.name}"`,
-        remedy: 'Profile it without a budget of memory',
-      });
-    const { profileOnDevice, profileOnHost } = await later('profiles', () => import('./profile.ts'));
+    const { profileOnDevice, profileOnHost, refuseStreamed } = await later(
+      'profiles',
+      () => import('./profile.ts'),
+    );
+    if (stream) throw refuseStreamed(this.plan);
     const times = await (device.hasTimestamps ? profileOnDevice : profileOnHost)(device, recording);
     device.check();
     return times;
@@ -201,29 +211,6 @@ export class WebGpuProgram implements Program {
     if (!buffer) throw unknownValue(this.plan, name);
     return buffer;
   }
-}
-
-/** Launches that are submitted together, behind the weights that are brought into slots first. */
-interface Submit {
-  readonly from: number;
-  readonly to: number;
-  readonly fills: readonly number[];
-}
-
-/** The next segment's weights go into their slot before the kernels of a segment are queued. */
-function submitsOfSegments(
-  segments: readonly { readonly to: number }[],
-  names: Recording['names'],
-  work: Float64Array,
-  most: number,
-): Submit[] {
-  let to = 0;
-  return segments.flatMap((segment, i) => {
-    const from = to;
-    while (to < names.length && names[to].dispatch < segment.to) to++;
-    const fills = [i, i + 1].filter((slot) => (slot > i || i === 0) && slot < segments.length);
-    return cutRun(work, from, to, most).map((range, k) => ({ ...range, fills: k === 0 ? fills : [] }));
-  });
 }
 
 /** A run's begin and end are written by its first and its last pass. */

@@ -10,8 +10,8 @@ import type { OpenDevice } from './device.ts';
 import { BUFFER_USAGE, MAP_WRITE } from './flags.ts';
 
 /** Bytes of a staging buffer, and how many there are at most: some are filled while the device copies from others. */
-const STAGING_BYTES = 16 * 1024 * 1024;
-const STAGING_BUFFERS = 4;
+export const STAGING_BYTES = 16 * 1024 * 1024;
+export const STAGING_BUFFERS = 4;
 
 /** Bytes from which a write is large; smaller ones share what Dawn stages by itself. */
 export const LARGE_BYTES = 256 * 1024;
@@ -26,6 +26,7 @@ interface Staging {
 /** Writes and what follows them, submitted together in the order in which they came. */
 export class UploadQueue {
   readonly #device: OpenDevice;
+  readonly #stagingBytes: number;
   #users = 0;
   /** All staging buffers. */
   #buffers: GPUBuffer[] = [];
@@ -37,8 +38,10 @@ export class UploadQueue {
   #left: (() => void)[] = [];
   #turn: Promise<void> = Promise.resolve();
 
-  constructor(device: OpenDevice) {
+  /** @param largest bytes of the largest write, if that is known */
+  constructor(device: OpenDevice, largest = STAGING_BYTES) {
     this.#device = device;
+    this.#stagingBytes = Math.min(STAGING_BYTES, largest);
   }
 
   /** Does something that uploads, and then submits what is left. Staging memory is freed when nobody uploads any more. */
@@ -103,13 +106,13 @@ export class UploadQueue {
     for (let at = 0; at < bytes.byteLength;) {
       const staging = (this.#open ??= await this.#take());
       const { buffer, used } = staging;
-      const count = Math.min(bytes.byteLength - at, STAGING_BYTES - used);
+      const count = Math.min(bytes.byteLength - at, this.#stagingBytes - used);
       const to = offset + at;
       staging.mapped.set(bytes.subarray(at, at + count), used);
       this.#commands.push((encoder) => encoder.copyBufferToBuffer(buffer, used, target, to, count));
       staging.used += count;
       at += count;
-      if (staging.used === STAGING_BYTES) this.submit();
+      if (staging.used === this.#stagingBytes) this.submit();
     }
   }
 
@@ -128,7 +131,7 @@ export class UploadQueue {
     const buffer = await this.#device.scoped('staging memory for weights', () =>
       this.#device.gpu.createBuffer({
         label: 'staging memory for weights',
-        size: STAGING_BYTES,
+        size: this.#stagingBytes,
         usage: BUFFER_USAGE.MAP_WRITE | BUFFER_USAGE.COPY_SRC,
         mappedAtCreation: true,
       }),

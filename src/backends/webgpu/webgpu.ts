@@ -3,13 +3,13 @@
 import { OptionError } from '../../errors.ts';
 import { KERNEL_IDS } from '../../kernels/index.ts';
 import type { DeviceTraits } from '../../kernels/kernel.ts';
+import { laterPart } from '../../later.ts';
 import { checkOptionNames } from '../../option-names.ts';
 import type { WeightHold } from '../../plan/stream.ts';
 import { FUSIONS } from '../../plan/target.ts';
 import type { Backend, BackendFactory } from '../backend.ts';
 import { acquireDevice, type WebGpuOptions } from './acquire.ts';
 import { compileProgram, warmPipelines } from './compile.ts';
-import { demandOf } from './demand.ts';
 import type { OpenDevice } from './device.ts';
 import { Tuner } from './autotune.ts';
 import { createTarget } from './target.ts';
@@ -44,6 +44,9 @@ export function webgpu(options: WebGpuOptions = {}): BackendFactory {
   };
 }
 
+/** Whoever plans within a budget loads it with `measureMemory`. */
+const MEMORY = laterPart('budgets of memory', () => import('./device-memory.ts'));
+
 const HOLDS: ReadonlySet<WeightHold> = new Set(['host', 'float8']);
 
 const OPTIONS = [
@@ -57,6 +60,7 @@ const OPTIONS = [
   'int8',
   'autotune',
   'submitMs',
+  'mappedMemory',
   'traits',
 ] as const satisfies readonly (keyof WebGpuOptions)[];
 
@@ -111,15 +115,17 @@ async function createBackend(device: OpenDevice, options: WebGpuOptions): Promis
     ...((tuner?.isDone ?? true) && { warm: (plan, weights) => warmPipelines(device, plan, weights) }),
     ...(tuner && { tune: (plan, signal) => tuner.tune(plan, policy.without, signal) }),
     createWeights: (reader) => new WebGpuWeights(device, reader),
-    demand: (plan, storedType) => demandOf(device, plan, storedType),
+    demand: (plan, storedType) => MEMORY.loaded.demandOf(device, plan, storedType),
+    measureMemory: async () => (await MEMORY.load()).measureMemory(device, options),
     holds: HOLDS,
     memory: device.meter,
     compile: (plan, compileOptions) => compileProgram(device, plan, compileOptions, recorded),
     async idle() {
       device.check();
-      await device.gpu.queue.onSubmittedWorkDone();
+      await device.order.after(() => device.gpu.queue.onSubmittedWorkDone());
       device.check();
     },
+    reclaim: () => MEMORY.loaded.reclaimMemory(device),
     measurePeak: async (dtype) => (await import('./peak.ts')).measurePeak(device, dtype),
     dispose: () => device.destroy(),
   };

@@ -19,8 +19,6 @@ import {
 import { elementCount } from '../../kernels/kernel.ts';
 import type { MergePlan } from '../../kernels/merge-low-rank.ts';
 import { decodeToF16, decodeToF32 } from '../../tensor/decode.ts';
-import { sum } from '../../plan/demand.ts';
-import type { WeightPlacement } from '../../plan/stream.ts';
 import { later } from '../../later.ts';
 import { DEVICE_DTYPE_BYTES, type FloatDType, type StoredDType } from '../../tensor/dtype.ts';
 import type { RefreshOptions, WeightReader, WeightStore } from '../backend.ts';
@@ -28,7 +26,6 @@ import { checkWeight, isPartOf, lowRankSums, SharedLoads, weightName } from '../
 import type { OpenDevice } from './device.ts';
 import { ByteGate } from './byte-gate.ts';
 import { BUFFER_USAGE } from './flags.ts';
-import { padded } from './tensor.ts';
 import { LARGE_BYTES, UploadQueue } from './uploads.ts';
 import type { WeightMerger } from './weight-merge.ts';
 import { WeightPacker } from './weight-packer.ts';
@@ -48,7 +45,7 @@ export function requestKey({ weight, shape, dtype, packing }: WeightRequest): st
   return JSON.stringify([weight.parts.map((part) => part.name), shape, dtype, packing]);
 }
 
-/** How elements are packed: as kernels read them, or as the codes of float8_e4m3fn that they are stored as. */
+/** How elements are packed: as kernels read them, or, of weights that are stored so, as codes of float8_e4m3fn. */
 type ElementType = FloatDType | 'f8';
 
 /** Bytes of a request's buffer. */
@@ -57,21 +54,15 @@ export function bufferBytes({ packing, shape, dtype }: WeightRequest): number {
 }
 
 /** Bytes of weights that may be read and packed at a time. */
-const MAX_HELD_BYTES = 64 * 1024 * 1024;
+export const MAX_HELD_BYTES = 64 * 1024 * 1024;
 
 /** Bytes of staging memory that may wait in the queue before uploading goes on. */
 const MAX_PENDING_BYTES = 64 * 1024 * 1024;
 
-/** Bytes of weights as they are stored that the device may hold while it packs them: what is read, and what waits in its queue. */
-export function packingBytes(weights: readonly number[]): number {
-  const large = weights.filter((bytes) => bytes >= LARGE_BYTES);
-  return Math.max(0, ...large) + Math.min(2 * MAX_HELD_BYTES, sum(large));
-}
-
 /** Buffers of weights, by request. */
 export class WebGpuWeights implements WeightStore {
   readonly device: OpenDevice;
-  readonly #reader: WeightReader;
+  readonly reader: WeightReader;
   readonly #buffers = new SharedLoads<GPUBuffer>();
   readonly #requests = new Map<string, WeightRequest>();
   /** There once adapters were added on the device. */
@@ -81,13 +72,14 @@ export class WebGpuWeights implements WeightStore {
   readonly #gate = new ByteGate(MAX_HELD_BYTES);
   /** Weights that are held elsewhere, for programs that stream them. */
   readonly streams = new Set<WeightStream>();
-  #slots: readonly GPUBuffer[] = [];
+  /** What they come through; see weight-stream.ts. */
+  slots: readonly GPUBuffer[] = [];
   #bytes = 0;
   #pendingBytes = 0;
 
   constructor(device: OpenDevice, reader: WeightReader) {
     this.device = device;
-    this.#reader = reader;
+    this.reader = reader;
     this.#uploads = new UploadQueue(device);
     this.#packer = new WeightPacker(device, reader, this.#uploads);
   }
@@ -98,7 +90,7 @@ export class WebGpuWeights implements WeightStore {
 
   /** Checks a request before anything is read; throws as `checkWeight` does. */
   checkRequest({ weight }: WeightRequest): void {
-    checkWeight(weight, this.#reader);
+    checkWeight(weight, this.reader);
   }
 
   /** Does something that loads weights; then all of them are on their way to the device, before any run that follows. */
@@ -121,24 +113,6 @@ export class WebGpuWeights implements WeightStore {
     return this.#buffers.get(key, () => this.#upload(request, signal));
   }
 
-  /** The slots that all streamed programs of this store share; they are made of the size that is asked for first. */
-  async slotsFor({ slots, slotBytes }: WeightPlacement): Promise<readonly GPUBuffer[]> {
-    if (this.#slots.length === 0)
-      this.#slots = await this.device.scoped('slots for weights', () =>
-        Array.from({ length: slots }, () =>
-          this.device.gpu.createBuffer({
-            label: 'slot for weights',
-            size: padded(slotBytes),
-            usage: BUFFER_USAGE.STORAGE | BUFFER_USAGE.COPY_DST,
-          }),
-        ),
-      );
-    if (this.#slots.every(({ size }) => size >= slotBytes)) return this.#slots;
-    throw new KernelError(`programs of one network ask for different slots`, {
-      remedy: 'This is a bug in the memory plan',
-    });
-  }
-
   /** A weight as kernels want it, or in the same order as codes of float8. */
   packed(request: WeightRequest, type: ElementType, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
     const bytes =
@@ -157,7 +131,7 @@ export class WebGpuWeights implements WeightStore {
         if (!isPartOf(request.weight, names) || !this.#buffers.has(key)) continue;
         signal?.throwIfAborted();
         const buffer = await this.#buffers.get(key, () => this.#upload(request, signal));
-        const sums = lowRankSums(request.weight, this.#reader);
+        const sums = lowRankSums(request.weight, this.reader);
         const isMerged =
           keepBases && sums && (await (await this.#loadMerger()).add(key, request, sums, buffer, signal));
         if (!isMerged) await this.#rewrite(request, buffer, signal);
@@ -183,8 +157,8 @@ export class WebGpuWeights implements WeightStore {
     this.#uploads.submit();
     this.#buffers.clear((buffer) => buffer.destroy());
     this.#merger?.release();
-    for (const slot of this.#slots) slot.destroy();
-    this.#slots = [];
+    for (const slot of this.slots) slot.destroy();
+    this.slots = [];
     this.#bytes = 0;
   }
 
@@ -250,7 +224,7 @@ export class WebGpuWeights implements WeightStore {
       isStoredOrder(packing, shape) &&
       weight.parts.every(
         ({ name, shape: own }) =>
-          this.#reader.info(name).dtype === type && (elementCount(own) * DEVICE_DTYPE_BYTES[dtype]) % 4 === 0,
+          this.reader.info(name).dtype === type && (elementCount(own) * DEVICE_DTYPE_BYTES[dtype]) % 4 === 0,
       )
     );
   }
@@ -260,7 +234,7 @@ export class WebGpuWeights implements WeightStore {
     let offset = 0;
     for (const { name } of weight.parts) {
       signal?.throwIfAborted();
-      const bytes = await this.#reader.read(name, signal);
+      const bytes = await this.reader.read(name, signal);
       await this.#write(buffer, offset, bytes);
       offset += bytes.byteLength;
     }
@@ -279,8 +253,8 @@ export class WebGpuWeights implements WeightStore {
     let row = 0;
     for (const { name } of weight.parts) {
       signal?.throwIfAborted();
-      const bytes = await this.#reader.read(name, signal);
-      const stored = this.#reader.info(name).dtype;
+      const bytes = await this.reader.read(name, signal);
+      const stored = this.reader.info(name).dtype;
       row += put(bytes, stored, row) / rowLength;
     }
     return target;
@@ -321,9 +295,6 @@ function rowPacker(
 }
 
 function elementsOf(bytes: Uint8Array, stored: StoredDType, type: ElementType): Elements {
-  if (type !== 'f8') return type === 'f16' ? decodeToF16(bytes, stored) : decodeToF32(bytes, stored);
-  if (stored === 'F8_E4M3') return bytes;
-  throw new KernelError(`weights that are stored as ${stored} cannot be held as float8 as they are`, {
-    remedy: 'This is a bug in the memory plan',
-  });
+  if (type === 'f8') return bytes;
+  return type === 'f16' ? decodeToF16(bytes, stored) : decodeToF32(bytes, stored);
 }

@@ -13,6 +13,7 @@ import { parseRecommendedSettings, type RecommendedSettings } from './recommende
 import type { Component } from '../memory/device-residency.ts';
 import type { MemoryBudget } from '../memory/memory-option.ts';
 import type { Residency } from '../memory/residency.ts';
+import { ESTIMATE } from '../network.ts';
 import { ComponentLoader } from './component-loader.ts';
 import type { LoadedPipeline, LoadPipelineOptions } from './loaded-pipeline.ts';
 import type { Placement } from './placement.ts';
@@ -61,7 +62,9 @@ async function openResidency(
   components: readonly Component[],
   notices: string[],
 ): Promise<Residency> {
-  const part = await later('memory budgets', () => import('../memory/residency.ts'));
+  const part = await later('budgets of memory', () => import('../memory/residency.ts'));
+  await ESTIMATE.load();
+  for (const backend of placement.devices.keys()) await backend.measureMemory?.();
   return new part.Residency(budget, placement, components, (notice) => void notices.push(notice));
 }
 

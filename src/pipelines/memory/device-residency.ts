@@ -110,8 +110,7 @@ export class DeviceResidency {
       this.#components.get(name)?.release();
       this.#present.delete(name);
     }
-    // Ranges are given back in the queue of the device's work.
-    await this.backend.idle();
+    await (this.backend.reclaim?.() ?? this.backend.idle());
   }
 }
 
