@@ -10,6 +10,8 @@ import { namedWeights } from './named-weights.ts';
 export const networkSchema = v.object({
   config: v.record(v.string(), v.unknown()),
   shapes: v.record(v.string(), v.array(v.number())),
+  /** For one that is a single file, the names of its tensors there by diffusers' names. */
+  single_file: v.exactOptional(v.record(v.string(), v.string())),
 });
 
 /** A network whose weights follow from their names, which begin with its own. */
@@ -59,6 +61,19 @@ export async function networkFiles(
     [file]: new Uint8Array(makeSafetensors(tensors)),
   };
 }
+/** A network that is a single file, without any configuration. */
+export async function singleFile({
+  name,
+  shapes,
+  single_file: names = {},
+}: NamedNetwork): Promise<ByteSource> {
+  const weights = namedWeights(shapes, `${name}/`);
+  const tensors: Record<string, TestTensor> = {};
+  for (const [tensor, stored] of Object.entries(names))
+    tensors[stored] = { shape: shapes[tensor], data: await weights.read(tensor) };
+  return bufferSource(`${name}.safetensors`, makeSafetensors(tensors));
+}
+
 /** The file of weights in it. */
 export const NETWORK_WEIGHTS = 'diffusion_pytorch_model.safetensors';
 

@@ -3,7 +3,13 @@ import * as v from 'valibot';
 import { DiffusionPipeline, type CallOptions, type Tensor } from '../../../src/index.ts';
 import { nodeFolderSource } from '../../../src/platform/node-file-source.ts';
 import { fixturePath, openTensorFixture, readFixtureJson } from '../fixtures.ts';
-import { networkSchema, networkSource, withNetworks, type NamedNetwork } from '../named-networks.ts';
+import {
+  networkSchema,
+  networkSource,
+  singleFile,
+  withNetworks,
+  type NamedNetwork,
+} from '../named-networks.ts';
 import { arrayOf, pictureOf } from '../pictures.ts';
 import {
   camelCased,
@@ -18,7 +24,7 @@ import {
 const namesSchema = v.union([v.string(), v.array(v.string())]);
 const caseSchema = v.looseObject({
   task: v.picklist(['text', 'image', 'inpaint']),
-  model: v.picklist(['sd', 'nine', 'sdxl']),
+  model: v.picklist(['sd', 'nine', 'whole', 'sdxl']),
   nets: v.array(v.string()),
   control_image: namesSchema,
   image: v.optional(v.string()),
@@ -47,8 +53,11 @@ export async function openControlled(
   setup: Setup,
 ): Promise<DiffusionPipeline> {
   const base = await nodeFolderSource(fixturePath(`pipelines/${model === 'sdxl' ? 'tiny-sdxl' : 'tiny-sd'}`));
+  const sources = await Promise.all(
+    nets.map(async (net) => (net.single_file ? singleFile(net) : networkSource(net))),
+  );
   return DiffusionPipeline.fromPretrained(withNetworks(base, { unet: controlNetwork(model) }), {
-    controlnet: nets.length === 1 ? networkSource(nets[0]) : nets.map(networkSource),
+    controlnet: sources.length === 1 ? sources[0] : sources,
     ...placed(setup),
   });
 }
