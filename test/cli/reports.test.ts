@@ -1,5 +1,5 @@
 /** @file The report of `inspect`: that it holds what it promises, in tables that line up. */
-import { blobModelSource, inspectModel, openBackend, reference } from 'calotype';
+import { blobModelSource, ConfigError, inspectModel, openBackend, reference } from 'calotype';
 import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { formatModel } from '../../cli/src/commands/inspect.ts';
@@ -23,6 +23,32 @@ describe('inspect', () => {
     expect(listed).toMatch(/conv2d +\[2, 128, 128, 320\] +buffer \d+ at \d+/);
     expect(listed).not.toMatch(/undefined|NaN|\[object/);
   });
+});
+
+it('inspect counts ControlNets with the UNet that they run with', async () => {
+  const backend = await openBackend([reference()]);
+  const target = backend.target('f32');
+  const json = (value: unknown) => new Map([['config.json', new Blob([JSON.stringify(value)])]]);
+  const shape = {
+    block_out_channels: [8, 8],
+    attention_head_dim: 1,
+    cross_attention_dim: 24,
+    norm_num_groups: 4,
+  };
+  const blocks = { down_block_types: ['CrossAttnDownBlock2D', 'DownBlock2D'] };
+  const unet = { ...shape, ...blocks, up_block_types: ['UpBlock2D', 'CrossAttnUpBlock2D'], sample_size: 8 };
+  const model = blobModelSource('m', new Map([['unet/config.json', json(unet).get('config.json')!]]));
+  const net = blobModelSource('net', json({ ...shape, ...blocks }));
+  const [alone, both] = await Promise.all(
+    [[], [net, net]].map(async (controlnets) => inspectModel(model, { target, controlnets })),
+  );
+  expect([both.width, both.height]).toEqual([64, 64]);
+  const [one, three] = [alone.networks[0], both.networks[0]];
+  expect(three.name).toMatch(/^unet \+ .+ \+ /);
+  expect(three.weightBytes).toBeGreaterThan(one.weightBytes * 1.5);
+  expect(three.programs.at(-1)!.flops).toBeGreaterThan(one.programs.at(-1)!.flops * 1.2);
+  const wrong = blobModelSource('net', json({ ...shape, ...blocks, cross_attention_dim: 32 }));
+  await expect(inspectModel(model, { target, controlnets: [wrong] })).rejects.toThrow(ConfigError);
 });
 
 describe('numbers and tables', () => {

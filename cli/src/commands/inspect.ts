@@ -17,6 +17,7 @@ import { defineCommand } from 'citty';
 import { BUDGET_ARGS, formatPlan, readBudget, slowdownOf } from '../budget.ts';
 import { BACKEND_ARGS, backendsOf, describeAttempt, prepareBackend, readBackend } from '../backends.ts';
 import { COMPONENT_ARGS, componentBackendsOf, readComponentBackends } from '../component-backends.ts';
+import { listOf } from '../arguments.ts';
 import { readChoice, readInteger, readSize } from '../options.ts';
 import { starterModel } from '../starter.ts';
 import { binaryBytes, decimal, table } from '../table.ts';
@@ -40,6 +41,12 @@ export const inspect = defineCommand({
       valueHint: 'f16|f32',
       description: 'Storage of weights, and of activations where the device computes in f16 (f16 if it does)',
     },
+    controlnet: {
+      type: 'string',
+      valueHint: 'model',
+      description:
+        'Folders or Hub ids of ControlNets that run with the UNet, several with commas between them',
+    },
     ...BACKEND_ARGS,
     ...COMPONENT_ARGS,
     ...BUDGET_ARGS,
@@ -51,8 +58,10 @@ export const inspect = defineCommand({
     const choice = readBackend(args);
     const components = readComponentBackends(args);
     const memory = readBudget(args);
+    const nets = listOf(args.controlnet);
     const dtype = args.dtype === undefined ? undefined : readChoice('--dtype', args.dtype, ['f16', 'f32']);
     await prepareBackend(choice, components);
+    const controlnets = await Promise.all(nets.map((net) => openModel(net)));
     const { source, close } = await openSource(args.model ?? starterModel());
     const opened: Backend[] = [];
     const open = async (factories: readonly BackendFactory[], title: string) => {
@@ -71,7 +80,7 @@ export const inspect = defineCommand({
       for (const [component, factory] of Object.entries(componentBackends))
         elsewhere.push([component, (await open([factory], `${component} on`)).target]);
       const componentTargets = Object.fromEntries(elsewhere);
-      const report = await inspectModel(source, { target, componentTargets, ...size, ...steps });
+      const report = await inspectModel(source, { target, componentTargets, controlnets, ...size, ...steps });
       process.stdout.write(`${formatModel(report, args.graph === true)}\n`);
       if (memory) {
         const pipe = await DiffusionPipeline.fromPretrained(source, {
@@ -79,10 +88,14 @@ export const inspect = defineCommand({
           dtype: storage,
           backends: backendsOf(choice),
           ...(components.size > 0 && { componentBackends }),
+          ...(nets.length > 0 && { controlnet: nets }),
         });
         try {
+          const { width, height } = report;
+          const blank = { width, height, data: new Uint8ClampedArray(width * height * 4) };
           const plan = pipe.memoryPlan({
             prompt: '',
+            ...(nets.length > 0 && { controlImage: nets.map(() => blank) }),
             ...size,
             ...(steps.steps !== undefined && { numInferenceSteps: steps.steps }),
           });

@@ -2,17 +2,15 @@
 
 import type { Backend } from '../../backends/backend.ts';
 import { parseAutoencoderKLConfig } from '../../loaders/configs/autoencoder-kl.ts';
-import { parseControlNetConfig, type ControlNetConfig } from '../../loaders/configs/controlnet.ts';
 import { parsePixArtTransformerConfig } from '../../loaders/configs/pixart-transformer.ts';
-import { parseUNet2DConditionConfig, type UNet2DConditionConfig } from '../../loaders/configs/unet.ts';
+import { parseUNet2DConditionConfig } from '../../loaders/configs/unet.ts';
 import { readJson, type ModelSource } from '../../loaders/model-source.ts';
-import { checkFitsUNet } from '../control/controlnet-option.ts';
-import { refuseControlNets } from '../control/refuse-controlnets.ts';
 import type { NetworkBenchmark, TimingOptions } from './benchmark.ts';
 import { benchmarkUNet } from './benchmark-unet.ts';
 import { isPixArt, latentModelOf, type DenoiserConfig } from '../denoise/denoiser-config.ts';
 import { MAX_SEQUENCE_LENGTH } from '../families/pixart-alpha.ts';
 import { benchmarkVae } from './benchmark-vae.ts';
+import { readControlNets } from './read-controlnets.ts';
 import { TINY_VAE } from '../image/tiny-vae-part.ts';
 import type { VaeConfig } from '../image/vae.ts';
 
@@ -49,28 +47,10 @@ export async function benchmarkModel(
   };
   if (network === 'vae')
     return benchmarkVae(backend, await readVaeConfig(source, timing.signal), { ...timing, ...size });
-  if (isPixArt(config)) refuseControlNets(controlnets, source.name);
   const microConditions = !isPixArt(config) && config.additionEmbed ? 6 : 0;
   const tokens = isPixArt(config) ? MAX_SEQUENCE_LENGTH : 77;
-  const controls = isPixArt(config) ? [] : await readControlNets(controlnets, config, timing.signal);
+  const controls = await readControlNets(controlnets, config, source.name, timing.signal);
   return benchmarkUNet(backend, config, { ...timing, ...size, microConditions, tokens, controls });
-}
-
-/** Throws ConfigError unless the nets fit the UNet. */
-async function readControlNets(
-  sources: readonly ModelSource[],
-  unet: UNet2DConditionConfig,
-  signal?: AbortSignal,
-): Promise<ControlNetConfig[]> {
-  const nets: ControlNetConfig[] = [];
-  for (const source of sources) {
-    const path = 'config.json';
-    const file = `${source.name}/${path}`;
-    const config = parseControlNetConfig(await readJson(source, path, signal), { file });
-    checkFitsUNet({ config, file }, unet);
-    nets.push(config);
-  }
-  return nets;
 }
 
 /** Of the folder's transformer if it has one, else of its UNet. */

@@ -14,9 +14,11 @@ import { buildCLIPText } from '../../models/clip-text.ts';
 import { buildT5Encoder } from '../../models/t5-encoder.ts';
 import { selectOutputs } from '../../models/select-outputs.ts';
 import { withF32Arithmetic, type Target } from '../../plan/target.ts';
+import { CONTROL } from '../control/control-part.ts';
 import { isPixArt, latentModelOf, type DenoiserConfig } from '../denoise/denoiser-config.ts';
 import { inspectDenoiser, inspectNetwork, type NetworkReport } from './inspect.ts';
 import type { ComponentName } from '../load/placement.ts';
+import { readControlNets } from './read-controlnets.ts';
 import { MAX_SEQUENCE_LENGTH } from '../families/pixart-alpha.ts';
 import { PIXART } from '../families/pixart-part.ts';
 
@@ -25,6 +27,9 @@ export interface ModelReport {
   readonly name: string;
   /** Pipeline class, or the network's for a folder that holds a UNet or a transformer alone. */
   readonly className: string;
+  /** Of the picture that was planned for, in pixels. */
+  readonly width: number;
+  readonly height: number;
   readonly networks: readonly NetworkReport[];
   readonly notices: readonly string[];
 }
@@ -37,6 +42,8 @@ export interface InspectOptions {
   /** Pixels; default the size the model was trained at. */
   readonly height?: number;
   readonly width?: number;
+  /** Folders with the config.json of ControlNets that run with the UNet; default none. */
+  readonly controlnets?: readonly ModelSource[];
   /** Steps of a schedule, for the tables. Default 50. */
   readonly steps?: number;
   readonly signal?: AbortSignal;
@@ -65,6 +72,8 @@ export async function inspectModel(source: ModelSource, options: InspectOptions)
     : await read('unet/config.json', parseUNet2DConditionConfig);
   const alone = isTransformer ? 'PixArtTransformer2DModel' : 'UNet2DConditionModel';
   if (isPixArt(config)) await PIXART.load();
+  const nets = await readControlNets(options.controlnets ?? [], config, source.name, options.signal);
+  if (nets.length > 0) await CONTROL.load();
   const networks: NetworkReport[] = [];
 
   for (const suffix of ['', '_2'] as const) {
@@ -101,17 +110,25 @@ export async function inspectModel(source: ModelSource, options: InspectOptions)
   const width = options.width === undefined ? trainedWidth : options.width / scale;
   const microConditions =
     !isPixArt(config) && config.additionEmbed ? (index?.requiresAestheticsScore ? 5 : 6) : 0;
+  const controls = nets.map((net, index) => ({ config: net, index }));
   const structure = { guided: true, rescale: false, slots: 1, noise: false, microConditions };
   const tokens = isPixArt(config) ? MAX_SEQUENCE_LENGTH : 77;
   networks.push(
     inspectDenoiser(
       config,
-      { ...structure, images: 1, height, width, tokens },
+      { ...structure, controls, images: 1, height, width, tokens },
       steps,
       targets.unet ?? target,
     ),
   );
   const decoder = kl ? buildAutoencoderKLDecoder(kl) : tiny ? buildAutoencoderTinyDecoder(tiny) : undefined;
   if (decoder) networks.push(inspectNetwork(decoder, { batch: 1, height, width }, targets.vae ?? target));
-  return { name: source.name, className: index?.className ?? alone, networks, notices };
+  return {
+    name: source.name,
+    className: index?.className ?? alone,
+    width: width * scale,
+    height: height * scale,
+    networks,
+    notices,
+  };
 }

@@ -5,6 +5,7 @@
 
 import { bindGraph, valueOf, type Graph } from '../../graph/graph.ts';
 import { flopsOf } from '../../graph/ops.ts';
+import { buildControlNet } from '../../models/controlnet.ts';
 import { buildPixArtTransformer } from '../../models/pixart-transformer.ts';
 import { buildUNet2DCondition } from '../../models/unet2d-condition.ts';
 import { countOps } from '../../passes/index.ts';
@@ -13,6 +14,7 @@ import { plan } from '../../plan/planner.ts';
 import type { Target } from '../../plan/target.ts';
 import { DEVICE_DTYPE_BYTES } from '../../tensor/dtype.ts';
 import { bindDim, type Bindings } from '../../tensor/shape.ts';
+import { controlPath } from '../control/control-graph.ts';
 import { isPixArt, type DenoiserConfig } from '../denoise/denoiser-config.ts';
 import { denoiseParts, type DenoisePart, type DenoiseShape } from '../denoise/denoise-parts.ts';
 
@@ -85,10 +87,11 @@ export function inspectDenoiser(
 ): NetworkReport {
   const { prompt, step, latent, unfusedOps, passes } = denoiseParts(config, shape, steps, target);
   const whole = isPixArt(config) ? buildPixArtTransformer(config) : buildUNet2DCondition(config);
+  const nets = (shape.controls ?? []).map((net) => buildControlNet(net.config, controlPath(net.index)));
   const part = (name: string, { graph, bindings }: DenoisePart): ProgramReport =>
     report(name, bindGraph(graph, bindings), target);
   return {
-    name: whole.name,
+    name: [whole, ...nets].map(({ name }) => name).join(' + '),
     unfusedOps,
     passes,
     programs: [
@@ -96,6 +99,6 @@ export function inspectDenoiser(
       ...(step ? [part('step', step)] : []),
       part('latent', latent),
     ],
-    weightBytes: weightBytes(whole, target),
+    weightBytes: [whole, ...nets].reduce((sum, graph) => sum + weightBytes(graph, target), 0),
   };
 }
