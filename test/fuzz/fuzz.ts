@@ -3,7 +3,13 @@
  * error. CALOTYPE_FUZZ_SECONDS makes it go on for longer than usual, CALOTYPE_FUZZ_SEED elsewhere.
  */
 
+import { expect, vi } from 'vitest';
 import { CalotypeError } from '../../src/errors.ts';
+
+const { CALOTYPE_FUZZ_SECONDS, CALOTYPE_FUZZ_SEED = '1' } = process.env;
+/** How long each parser is given inputs: all of them together, about a minute. */
+const SECONDS = Number(CALOTYPE_FUZZ_SECONDS ?? 9);
+vi.setConfig({ testTimeout: 60_000 + 1000 * SECONDS });
 
 /** Random numbers that are the same every time (mulberry32). */
 export class FuzzRandom {
@@ -69,32 +75,44 @@ export interface FuzzCounts {
 }
 
 /**
- * Runs a parser on one input after the other for the given time (longer by CALOTYPE_FUZZ_SECONDS), a number of inputs at
- * least. Throws, with the seed and the input, where one is answered with another error than a CalotypeError, or too late.
+ * Runs a parser on one input after the other for a while, on a number of inputs at least. Throws, with the seed and the input, where one is answered with another error than a CalotypeError, or twice too late.
  */
 export async function fuzz<Input>(
-  seconds: number,
   make: (random: FuzzRandom) => Input,
   parse: (input: Input) => unknown,
   show: (input: Input) => string,
 ): Promise<FuzzCounts> {
-  const { CALOTYPE_FUZZ_SECONDS: longer, CALOTYPE_FUZZ_SEED: first = '1' } = process.env;
-  const end = performance.now() + 1000 * Number(longer ?? seconds);
+  const first = Number(CALOTYPE_FUZZ_SEED);
+  const end = performance.now() + 1000 * SECONDS;
   const counts = { accepted: 0, refused: 0 };
-  for (let seed = Number(first); performance.now() < end || seed < Number(first) + 50; seed++) {
+  for (let seed = first; performance.now() < end || seed < first + 50; seed++) {
     const input = make(new FuzzRandom(seed));
-    const begin = performance.now();
-    try {
-      await parse(input);
-      counts.accepted++;
-    } catch (error) {
-      if (!(error instanceof CalotypeError))
-        throw new Error(`CALOTYPE_FUZZ_SEED=${seed}: ${show(input)}`, { cause: error });
-      counts.refused++;
+    const fail = (problem: string, cause?: unknown): never => {
+      throw new Error(`CALOTYPE_FUZZ_SEED=${seed}${problem}: ${show(input)}`, { cause });
+    };
+    /** How long the parser took, in milliseconds. */
+    const run = async (): Promise<number> => {
+      const begin = performance.now();
+      try {
+        await parse(input);
+        counts.accepted++;
+      } catch (error) {
+        if (!(error instanceof CalotypeError)) fail('', error);
+        counts.refused++;
+      }
+      return performance.now() - begin;
+    };
+    // Once may be the fault of others, who share the processor.
+    if ((await run()) > MAX_MILLISECONDS) {
+      const taken = await run();
+      if (taken > MAX_MILLISECONDS) fail(` took ${taken.toFixed(0)} ms`);
     }
-    const taken = performance.now() - begin;
-    if (taken > MAX_MILLISECONDS)
-      throw new Error(`CALOTYPE_FUZZ_SEED=${seed} took ${taken.toFixed(0)} ms: ${show(input)}`);
   }
   return counts;
+}
+
+/** A fuzzer that only ever refuses, or never does, tests nothing. */
+export function expectBoth({ accepted, refused }: FuzzCounts): void {
+  expect(accepted).toBeGreaterThan(0);
+  expect(refused).toBeGreaterThan(0);
 }
