@@ -51,6 +51,11 @@ describe('attention', () => {
     ['a:1.5) b', [['a:1.5) b', 1]]],
     ['[a:1.5]', [['a:1.5', down]]],
     ['(time: noon)', [['time: noon', up]]],
+    ['(a\\:b:1.2)', [['a:b', 1.2]]],
+    ['(\\(a\\):1.2)', [['(a)', 1.2]]],
+    ['[(a:1.5)]', [['a', 1.5 * down]]],
+    ['((a:1.5):2)', [['a', 3]]],
+    ['(a:1.5', [['a:1.5', up]]],
     [
       '(a(b:2)c:3)',
       [
@@ -209,6 +214,21 @@ describe('schedule', () => {
       ],
     ],
     ['[less] [a:b]', [[10, '[less] [a:b]']]],
+    [
+      '[(a:1.3):(b:0.7):2]',
+      [
+        [2, '(a:1.3)'],
+        [10, '(b:0.7)'],
+      ],
+    ],
+    [
+      '(x [a:b:0.5]:1.2) BREAK [c::3]',
+      [
+        [3, '(x a:1.2) BREAK c'],
+        [5, '(x a:1.2) BREAK '],
+        [10, '(x b:1.2) BREAK '],
+      ],
+    ],
     ['[a:b:c:3]', [[10, '[a:b:c:3]']]],
     ['[a:b:three]', [[10, '[a:b:three]']]],
     ['[a|b:3]', [[10, '[a|b:3]']]],
@@ -239,6 +259,16 @@ describe('schedule', () => {
       [2, 'horse in a field'],
       [3, 'cow in a field'],
       [4, 'horse in a field'],
+    ]);
+    expect(schedule('([a|b]:1.2) [c:d:1]', 3)).toEqual([
+      [1, '(a:1.2) c'],
+      [2, '(b:1.2) d'],
+      [3, '(a:1.2) d'],
+    ]);
+    expect(schedule('[[a|b]:c:2]', 4)).toEqual([
+      [1, 'a'],
+      [2, 'b'],
+      [4, 'c'],
     ]);
     expect(schedule('[fe|]male', 3)).toEqual([
       [1, 'female'],
@@ -273,6 +303,16 @@ describe('LoRAs', () => {
     ['<lora:x:0.5:1.5>', '', [{ name: 'x', textEncoder: 0.5, unet: 1.5 }]],
     ['<lyco:x:unet=0.5:te=-1>', '', [{ name: 'x', textEncoder: -1, unet: 0.5 }]],
     ['<lora:x:unet=0.5>', '', [{ name: 'x', textEncoder: 1, unet: 0.5 }]],
+    ['<lora:x:te=0.5>', '', [{ name: 'x', textEncoder: 0.5, unet: 0.5 }]],
+    ['<lora:x:0.5:0.2:te=2>', '', [{ name: 'x', textEncoder: 2, unet: 0.2 }]],
+    [
+      '[a<lora:x:1>:b<lora:y:2>:3]',
+      '[a:b:3]',
+      [
+        { name: 'x', textEncoder: 1, unet: 1 },
+        { name: 'y', textEncoder: 2, unet: 2 },
+      ],
+    ],
     ['a <cat> b<c', 'a <cat> b<c', []],
   ])('%j', (prompt, text, loras) => {
     expect(extractLoras(prompt)).toEqual({ text, loras });
