@@ -13,7 +13,6 @@ import { denoiseShape, promptCount, type CallShape } from './call-shape.ts';
 import type { DenoiseShape } from './denoise/denoise-parts.ts';
 import type { DrawnOutput, TextToImageParts, Timings } from './draw.ts';
 import { normalizesLatents } from './families/families.ts';
-import { guidanceEmbedding } from './guidance/guidance-embedding.ts';
 import { guidanceRows, type GuidanceRow } from './guidance/guidance-rows.ts';
 import { guidanceCoefficients, perturbedBlocks, perturbedInputs } from './guidance/perturbed-guidance.ts';
 import type { ProgramOptions } from './network.ts';
@@ -126,7 +125,11 @@ export async function beginCall(
       }),
       ...(start.noiseLevel !== undefined && { class_labels: new Int32Array(rows).fill(start.noiseLevel) }),
       ...(unet.timeCondProjDim !== null && {
-        timestep_cond: guidanceEmbedding(guidanceScale - 1, unet.timeCondProjDim, images),
+        timestep_cond: (await loadEmbedding()).guidanceEmbedding(
+          guidanceScale - 1,
+          unet.timeCondProjDim,
+          images,
+        ),
       }),
     },
     stepInputs: {
@@ -184,6 +187,7 @@ export async function finishCall(
   return { ...base, images: pictures.map((picture) => overlay(picture, crop.image, crop.mask, region)) };
 }
 
+const loadEmbedding = () => later('embedded guidance', () => import('./guidance/guidance-embedding.ts'));
 const loadRepaint = () => later('masks', () => import('../schedulers/repaint.ts'));
 const loadCrop = () => later('masks', () => import('../image/padded-crop.ts'));
 

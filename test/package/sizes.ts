@@ -19,8 +19,8 @@ export const LIMITS = {
   'single-file checkpoints, other VAEs, ControlNets': 22_000,
   'IP-Adapters, hires fix': 10_000,
   'PixArt, and tokenizers of other classes than CLIP’s': 22_000,
-  'budgets of memory, tiles, several backends': 12_000,
-  'previews, embeddings, continuous batches, seeds of CUDA, shards': 9_000,
+  'budgets of memory, tiles, several backends': 12_500,
+  'previews, embeddings, continuous batches, seeds of CUDA, shards, feature caching': 9_000,
   'calotype/worker on the page’s side': 2_000,
 };
 type Part = keyof typeof LIMITS;
@@ -45,8 +45,8 @@ const LATER: readonly (readonly [RegExp, Part])[] = [
     'budgets of memory, tiles, several backends',
   ],
   [
-    /^preview|^encode-prompt-|^count-tokens|^batch-loop|^philox|^sharded-weights/,
-    'previews, embeddings, continuous batches, seeds of CUDA, shards',
+    /^preview|^encode-prompt-|^count-tokens|^batch-loop|^cached-session|^guidance-embedding|^philox|^sharded-weights/,
+    'previews, embeddings, continuous batches, seeds of CUDA, shards, feature caching',
   ],
 ];
 /** Schedulers, of which a page loads its model's own. */

@@ -2,16 +2,7 @@
 
 import type { DeviceTensor } from '../../backends/backend.ts';
 import type { DenoisePrograms, DenoiseSession } from './denoise-programs.ts';
-import type { DenoiseShape } from './denoise-parts.ts';
 import { DEEP_FEATURES, type FeatureCacheRole } from './feature-cache.ts';
-
-/** The shapes of both sets. */
-export function cacheVariants(shape: DenoiseShape): DenoiseShape[] {
-  return [
-    { ...shape, cache: 'fill' },
-    { ...shape, cache: 'use' },
-  ];
-}
 
 /** Compiles both sets; the second works on the first one's state and features. */
 export async function compileCached(

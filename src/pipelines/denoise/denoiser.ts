@@ -8,8 +8,8 @@
 
 import type { DeviceTensor, Program } from '../../backends/backend.ts';
 import type { PlanDemand } from '../../plan/demand.ts';
+import { later } from '../../later.ts';
 import { PROMPT_ROW } from '../../passes/split-by-rate.ts';
-import { cacheVariants, compileCached } from './cached-session.ts';
 import { denoiseParts, type DenoisePart, type DenoiseParts, type DenoiseShape } from './denoise-parts.ts';
 import { DenoisePrograms, type DenoiseSession } from './denoise-programs.ts';
 import { latentModelOf, type DenoiserConfig } from './denoiser-config.ts';
@@ -38,13 +38,14 @@ export class Denoiser {
   /** Programs for a shape and at least this many steps; compiled now unless they are cached. */
   async prepare(shape: DenoiseShape, steps: number, options: ProgramOptions = {}): Promise<DenoiseSession> {
     const capacity = tableSteps(steps);
-    return this.#programs.get(JSON.stringify([shape, capacity]), () =>
-      shape.cacheInterval === undefined
-        ? this.#compile(shape, capacity, options)
-        : compileCached(shape.cacheInterval, (cache, tensors) =>
-            this.#compile({ ...shape, cache }, capacity, { ...options, ...(tensors && { tensors }) }),
-          ),
-    );
+    return this.#programs.get(JSON.stringify([shape, capacity]), async () => {
+      const { cacheInterval } = shape;
+      if (cacheInterval === undefined) return this.#compile(shape, capacity, options);
+      const { compileCached } = await later('feature caching', () => import('./cached-session.ts'));
+      return compileCached(cacheInterval, (cache, tensors) =>
+        this.#compile({ ...shape, cache }, capacity, { ...options, ...(tensors && { tensors }) }),
+      );
+    });
   }
 
   /** The same for images each of which has a schedule of its own. */
@@ -71,7 +72,8 @@ export class Denoiser {
    * @param lossy whether weights are float8
    */
   demands(shape: DenoiseShape, steps: number, lossy = false): PlanDemand[] {
-    const variants = shape.cacheInterval === undefined ? [shape] : cacheVariants(shape);
+    const roles = shape.cacheInterval === undefined ? [undefined] : (['fill', 'use'] as const);
+    const variants = roles.map((cache) => (cache ? { ...shape, cache } : shape));
     return variants.flatMap((variant) => {
       const { prompt, step, latent } = this.#parts(variant, tableSteps(steps));
       return [prompt, step, latent].flatMap((part) =>

@@ -10,7 +10,7 @@ import { selectOutputs } from '../../models/select-outputs.ts';
 import type { InvertedToken } from '../../text/inverted-tokens.ts';
 import type { TokenChunk } from '../../text/prompt-tokens.ts';
 import type { Tokenizer } from '../../text/tokenizer.ts';
-import { applyWeights } from '../../text/webui/emphasis.ts';
+import { WEBUI } from '../../text/webui-part.ts';
 import { unlessAborted } from '../../unless-aborted.ts';
 import type { AddedVectors, LearnedToken } from './added-vectors.ts';
 import { stack } from './conditioning.ts';
@@ -118,7 +118,7 @@ export class PromptEncoder {
     let pooled: Float32Array | undefined;
     for (const { ids, weights } of chunks) {
       const encoded = await this.#run(ids, layer, options);
-      hidden.push(weights ? applyWeights(encoded.hidden, weights) : encoded.hidden);
+      hidden.push(weights ? (await WEBUI.load()).applyWeights(encoded.hidden, weights) : encoded.hidden);
       pooled ??= encoded.pooled;
     }
     const tokens = chunks.reduce((sum, { ids }) => sum + ids.length, 0);

@@ -10,6 +10,8 @@ import { checkLength } from './limits.ts';
 import { extractLoras } from './networks.ts';
 import { schedulePrompt, type ScheduledText } from './schedule.ts';
 
+export { applyWeights } from './emphasis.ts';
+
 /** See `readSchedule`. */
 export function readWebuiSchedule(prompt: string, steps: number, field: string): readonly ScheduledText[] {
   checkLength(prompt, field);
