@@ -2,7 +2,8 @@
  * @file `npm run bench -- serve [--model FOLDER] [--clients 1,4,16] [--seconds 10] [--batch 1,8] [--peers diffusers] [--phases] [--profile] [ARGS]`: pictures a
  * second and latencies of `calotype serve` under clients that ask again as soon as they are answered; ARGS go to it
  * (`--backend cuda --devices 0,0` is two processes on one card). Beside it diffusers in one process, in the same run. `--phases`
- * tells where the time of a picture goes, `--profile` which functions the main threads of the server's processes spend theirs in.
+ * tells where the time of a picture goes, `--profile` which functions the main threads of the server's processes spend theirs in
+ * (profiled threads count as busy while they wait, too).
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
