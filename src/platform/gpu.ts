@@ -11,7 +11,7 @@ export interface Missing {
 /** A WebGPU entry point, and what it means here if it offers no adapter. */
 export interface FoundGpu {
   readonly gpu: GPU;
-  readonly noAdapter: Missing;
+  readonly noAdapter: () => Missing | Promise<Missing>;
 }
 
 function isGpu(value: unknown): value is GPU {
@@ -37,22 +37,12 @@ export interface GpuChoice {
 /** The entry point of this runtime. */
 export async function findGpu(choice: GpuChoice = {}): Promise<FoundGpu | Missing> {
   const gpu = navigatorGpu();
-  if (gpu && choice.adapterName !== undefined)
-    return {
-      reason: 'programs cannot choose a GPU by its name here',
-      remedy: 'Leave adapterName out, and use powerPreference',
-    };
-  if (gpu)
-    return {
-      gpu,
-      noAdapter: {
-        reason: 'WebGPU is there, but offers no adapter',
-        remedy: 'Update the GPU driver, or turn on hardware acceleration; chrome://gpu says what is blocked',
-      },
-    };
-  if (node) return node.gpu(choice);
-  return {
-    reason: 'this runtime has no navigator.gpu',
-    remedy: 'Use a browser with WebGPU over https or localhost, Deno, or Node with the package webgpu',
-  };
+  if (gpu && choice.adapterName !== undefined) return missingGpu('choice');
+  if (gpu) return { gpu, noAdapter: () => missingGpu('adapter') };
+  return node ? node.gpu(choice) : missingGpu('webgpu');
+}
+
+/** What is said of a GPU that is not there; it is loaded where it is said. */
+export async function missingGpu(what: 'choice' | 'adapter' | 'webgpu' | 'own'): Promise<Missing> {
+  return (await import('./missing-gpu.ts')).MISSING_GPU[what];
 }

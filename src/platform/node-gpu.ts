@@ -30,7 +30,7 @@ export async function nodeGpu({
     }
     created.set(key, gpu);
   }
-  return { gpu, noAdapter: noAdapter() };
+  return { gpu, noAdapter };
 }
 
 /** What it means when Dawn finds no adapter. On Linux that is the Vulkan loader or its drivers. */

@@ -52,7 +52,7 @@ const LATER: readonly (readonly [RegExp, Part])[] = [
 /** Schedulers, of which a page loads its model's own. */
 const SCHEDULER = /^(ddim|ddpm|deis|dpm-solver|euler|heun|kdpm2|lcm|lms|pndm|tcd|unipc)-/;
 /** Measured only with `calotype bench`, or needed only where files cannot be read or used. */
-const NEVER = /^refused-scheduler-|^peak-|^profile-|^missing-weights-|^file-sniff-/;
+const NEVER = /^refused-(scheduler|adapter)-|^missing-gpu-|^peak-|^profile-|^missing-weights-|^file-sniff-/;
 
 const PROGRAM = `import { DiffusionPipeline, webgpu } from 'calotype';
 const pipe = await DiffusionPipeline.fromPretrained('owner/model', { backends: [webgpu()] });

@@ -2,9 +2,10 @@
 
 import type { BackendAttempt } from '../../errors.ts';
 import type { DeviceTraits } from '../../kernels/kernel.ts';
-import { findGpu } from '../../platform/gpu.ts';
+import { findGpu, missingGpu } from '../../platform/gpu.ts';
 import { kernelsFor } from '../../kernels/index.ts';
 import { describeAdapter, isSoftware, OpenDevice, readTraits, SUBGROUP_MATRIX } from './device.ts';
+import type { Refusal } from './refused-adapter.ts';
 
 /** Options of `webgpu`. */
 export interface WebGpuOptions {
@@ -77,7 +78,9 @@ function isWanted(feature: string): feature is GPUFeatureName {
 /** Opens a device; a BackendAttempt says why there is none. */
 export async function acquireDevice(options: WebGpuOptions = {}): Promise<OpenDevice | BackendAttempt> {
   const { adapter: kind = 'hardware' } = options;
-  const found = options.gpu ? { gpu: options.gpu, noAdapter: NO_ADAPTER } : await findGpu(options);
+  const found = options.gpu
+    ? { gpu: options.gpu, noAdapter: () => missingGpu('own') }
+    : await findGpu(options);
   if ('reason' in found) return { backend: 'webgpu', ...found };
   let adapter: GPUAdapter | null;
   try {
@@ -87,27 +90,14 @@ export async function acquireDevice(options: WebGpuOptions = {}): Promise<OpenDe
     const reason = (error instanceof Error ? error.message : String(error)).replaceAll(/\s+/g, ' ').trim();
     return { backend: 'webgpu', reason, remedy: 'Give a part of the name of one of these as adapterName' };
   }
-  if (!adapter) return { backend: 'webgpu', ...found.noAdapter };
+  if (!adapter) return { backend: 'webgpu', ...(await found.noAdapter()) };
   const name = describeAdapter(adapter.info);
-  if (/null.?backend/i.test(name))
-    return {
-      backend: 'webgpu',
-      reason: "Dawn's null backend computes nothing",
-      remedy: 'Remove backend=null from the toggles',
-    };
+  const refuse = async (refusal: Refusal, cause?: unknown): Promise<BackendAttempt> =>
+    (await import('./refused-adapter.ts')).refusedAdapter(refusal, name, cause);
+  if (/null.?backend/i.test(name)) return refuse('computes nothing');
   const software = isSoftware(adapter.info);
-  if (kind === 'hardware' && software)
-    return {
-      backend: 'webgpu',
-      reason: `the only adapter computes on the CPU (${name})`,
-      remedy: "Use webgpu({ adapter: 'software' }) if that is meant, or install a GPU driver with Vulkan",
-    };
-  if (kind === 'software' && !software)
-    return {
-      backend: 'webgpu',
-      reason: `the only adapter is a GPU (${name})`,
-      remedy: 'Use webgpu() for GPUs',
-    };
+  if (kind === 'hardware' && software) return refuse('is software');
+  if (kind === 'software' && !software) return refuse('is a GPU');
   let device: GPUDevice;
   try {
     device = await adapter.requestDevice({
@@ -116,20 +106,12 @@ export async function acquireDevice(options: WebGpuOptions = {}): Promise<OpenDe
       requiredLimits: Object.fromEntries(WANTED_LIMITS.map((limit) => [limit, adapter.limits[limit]])),
     });
   } catch (cause) {
-    return {
-      backend: 'webgpu',
-      reason: `${name} gives no device (${cause instanceof Error ? cause.message : String(cause)})`,
-      remedy: 'Close other programs that use the GPU, or update its driver',
-    };
+    return refuse('gives no device', cause);
   }
   const traits = { ...readTraits(device, adapter.info, found.gpu), ...options.traits };
   if (options.int8 && !traits.packedDot && !traits.int8Matrix) {
     device.destroy();
-    return {
-      backend: 'webgpu',
-      reason: `${name} has no products of packed bytes (packed_4x8_integer_dot_product)`,
-      remedy: 'Leave int8 out',
-    };
+    return refuse('has no int8');
   }
   try {
     const { int8, without } = options;
@@ -144,11 +126,6 @@ export async function acquireDevice(options: WebGpuOptions = {}): Promise<OpenDe
     throw error;
   }
 }
-
-const NO_ADAPTER = {
-  reason: 'the given GPU object offers no adapter',
-  remedy: 'Check its options and the GPU driver',
-};
 
 async function findAdapter(gpu: GPU, options: WebGpuOptions): Promise<GPUAdapter | null> {
   const { adapter: kind = 'hardware', powerPreference = 'high-performance' } = options;
