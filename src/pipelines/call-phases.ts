@@ -2,6 +2,7 @@
  * @file The phases of a call around its steps: what is decided first, prompts and pictures encoded, latents decoded.
  */
 
+import { KernelError } from '../errors.ts';
 import { toImages, toUnitRange } from '../image/image.ts';
 import { later } from '../later.ts';
 import type { repaintSteps } from '../schedulers/repaint.ts';
@@ -9,7 +10,7 @@ import type { GuidanceCoefficients } from '../schedulers/coefficients.ts';
 import type { NoiseCoefficients, Scheduler, StepCoefficients } from '../schedulers/scheduler.ts';
 import type { ImageShape } from '../tensor/layout.ts';
 import { CONTROL } from './control/control-part.ts';
-import { denoiseShape, promptCount, type CallShape } from './call-shape.ts';
+import { denoiseShape, type CallShape } from './call-shape.ts';
 import type { DenoiseShape } from './denoise/denoise-parts.ts';
 import type { DrawnOutput, TextToImageParts, Timings } from './draw.ts';
 import { normalizesLatents } from './families/families.ts';
@@ -19,6 +20,7 @@ import type { ProgramOptions } from './network.ts';
 import { openNoise, randomSeed, type Noise } from './noise.ts';
 import { isInpaintingUNet, type Task } from './options/image-options.ts';
 import type { CheckedOptions, Seed, Tensor } from './options/call-options.ts';
+import { promptCount } from './options/text-options.ts';
 import { batchPrompts, stack, type EncodedPrompts } from './prompt/conditioning.ts';
 import { scheduleRun, type RunSchedule } from './schedule.ts';
 import { prepareStart, type Start } from './start.ts';
@@ -71,8 +73,9 @@ export async function beginCall(
     programs,
   );
   // Memory that is planned is not known to suffice for what is not asked for yet.
-  const warming = residency ? undefined : setTimeout(() => meanwhile?.(call), 0);
-  const prompts = await encoding.finally(() => clearTimeout(warming));
+  const warming = residency || !meanwhile ? undefined : soon(() => meanwhile(call));
+  const prompts = await encoding.finally(() => warming?.cancel());
+  warming?.check();
   watch.lap('encode');
   if (prompts.tokens !== conditioner.tokens) await residency?.beginCall(parts, call, prompts.tokens);
   const images = prompts.positive.length * numImagesPerPrompt;
@@ -80,7 +83,7 @@ export async function beginCall(
   const [height, width] = [options.height / vae.scaleFactor, options.width / vae.scaleFactor];
   const shape = [images, unet.outChannels, height, width] as const;
   const seed = options.seed ?? options.resumeFrom?.seed ?? randomSeed();
-  const noise = await openNoise(seed, images);
+  const noise = await openNoise(seed);
   const crop = task.kind === 'inpaint' ? task.crop : undefined;
   const region = crop && (await loadCrop()).cropRegion(crop.mask, options, crop.padding);
   const controlRows = { images, imagesPerPrompt: numImagesPerPrompt, blocks };
@@ -149,6 +152,21 @@ export async function beginCall(
     start,
     noise,
   };
+}
+
+/** Does something once what is under way waits; `check` throws what it threw. */
+function soon(work: () => void): { cancel: () => void; check: () => void } {
+  let rethrow = (): void => undefined;
+  const timer = setTimeout(() => {
+    try {
+      work();
+    } catch (error) {
+      rethrow = () => {
+        throw error;
+      };
+    }
+  }, 0);
+  return { cancel: () => clearTimeout(timer), check: () => rethrow() };
 }
 
 /** Makes the result of a call from its latents [images, channels, height, width]. */
@@ -222,8 +240,9 @@ export function warmUp(parts: TextToImageParts, call: CallShape): void {
     denoiser.warm(shape, call.steps);
     if (call.options.outputType !== 'latent')
       vae.warm([shape.images, unet.outChannels, shape.height, shape.width]);
-  } catch {
-    // What cannot be planned is said by those who need it.
+  } catch (error) {
+    // What no kernel can run is said by those who need it.
+    if (!(error instanceof KernelError)) throw error;
   }
 }
 

@@ -17,11 +17,6 @@ export interface CallShape extends GuidanceKinds {
   readonly noise: boolean;
 }
 
-/** The number of prompts in a call's options. */
-export function promptCount({ prompt, promptEmbeds }: CheckedOptions): number {
-  return promptEmbeds?.shape[0] ?? (typeof prompt === 'string' ? 1 : (prompt?.length ?? 1));
-}
-
 /** What the denoising programs of a call are compiled for. */
 export function denoiseShape(parts: TextToImageParts, call: CallShape, tokens: number): DenoiseShape {
   const { unet, vae, scheduler, conditioner, control, freeU, imagePrompts } = parts;

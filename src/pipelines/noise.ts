@@ -1,6 +1,5 @@
 /** @file The noise of a call: from one generator for all images, or from a generator for each, as diffusers draws it. */
 
-import { OptionError } from '../errors.ts';
 import { later } from '../later.ts';
 import { Generator } from '../random/generator.ts';
 import type { NoiseSource } from '../random/noise-source.ts';
@@ -14,17 +13,12 @@ export interface Noise {
   draw(shape: readonly number[]): Float32Array;
 }
 
-/** @throws OptionError for a list of seeds that does not have one for each image. */
-export async function openNoise(seed: Seed | readonly Seed[], images: number): Promise<Noise> {
+/** The noise of a call from its seed, or a seed for each image. */
+export async function openNoise(seed: Seed | readonly Seed[]): Promise<Noise> {
   if (!isList(seed)) {
     const source = await open(seed);
     return { perImage: false, draw: (shape) => source.randn(shape) };
   }
-  if (seed.length !== images)
-    throw new OptionError(`it has ${seed.length} seeds for ${images} images`, {
-      field: 'seed',
-      remedy: `Give one seed, or ${images}`,
-    });
   const sources = await Promise.all(seed.map(open));
   return {
     perImage: true,

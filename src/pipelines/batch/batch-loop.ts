@@ -2,9 +2,9 @@
 
 import { previewLatents } from '../../image/preview.ts';
 import { beginCall, finishCall, Stopwatch, type BegunCall } from '../call-phases.ts';
-import { promptCount } from '../call-shape.ts';
+import { imageCount } from '../options/text-options.ts';
 import { draw, QUEUED_STEPS, type DenoisingStep, type PipelineOutput } from '../draw.ts';
-import type { CheckedOptions, StepInfo, Tensor } from '../options/call-options.ts';
+import type { StepInfo, Tensor } from '../options/call-options.ts';
 import type { BatchHost, BatchListener, ReadyCall } from './continuous-batch.ts';
 import { BatchMember, batchKeyOf, RowBatch } from './row-batch.ts';
 
@@ -126,7 +126,7 @@ export class BatchLoop {
     if (this.#running.length === 0) return;
     let images = 0;
     for (const entry of this.#waiting) {
-      images += imagesOf(entry.call.options);
+      images += imageCount(entry.call.options);
       if (images > this.#maxImages || !this.#isLikeThose(entry.call)) return;
       void this.#encode(entry);
     }
@@ -158,8 +158,8 @@ export class BatchLoop {
     const { call, listener, resolve, reject } = entry;
     const { parts, task, options } = call;
     const isFirst = this.#running.length === 0;
-    const joins = isShareable(call) && imagesOf(options) <= this.#maxImages;
-    const fits = this.#isLikeThose(call) && this.images + imagesOf(options) <= this.#maxImages;
+    const joins = isShareable(call) && imageCount(options) <= this.#maxImages;
+    const fits = this.#isLikeThose(call) && this.images + imageCount(options) <= this.#maxImages;
     if (!isFirst && !fits && options.signal?.aborted !== true) return 'waits';
     let begun: BegunCall;
     try {
@@ -275,10 +275,6 @@ function isShareable({ parts, task, options }: ReadyCall): boolean {
   const { pagScale = 0, cacheInterval = 1, resumeFrom } = options;
   const isWhole = pagScale === 0 && cacheInterval === 1 && resumeFrom === undefined;
   return isPlain && isWhole && !control && !imagePrompts && !residency;
-}
-
-function imagesOf(options: CheckedOptions): number {
-  return promptCount(options) * options.numImagesPerPrompt;
 }
 
 /** Takes all steps of a call. */

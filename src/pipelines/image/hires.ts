@@ -10,6 +10,7 @@ import { checkOptionNames } from '../../option-names.ts';
 import type { CallOptions, Tensor } from '../options/call-options.ts';
 import { checkSide, inRange, refuse } from '../options/checks.ts';
 import type { PipelineOutput } from '../draw.ts';
+import { largerMemory } from '../memory/used-memory.ts';
 import { randomSeed } from '../noise.ts';
 
 /** How latents are enlarged. */
@@ -110,16 +111,9 @@ export function withFirstPass(
   { hires, outputType = 'image' }: CallOptions,
 ): PipelineOutput {
   const [before, after] = [first.timings, second.timings];
-  const [memory, memoryBefore] = [second.memory, first.memory];
   return {
     ...second,
-    ...(memory &&
-      memoryBefore && {
-        memory: {
-          peakDeviceBytes: Math.max(memory.peakDeviceBytes, memoryBefore.peakDeviceBytes),
-          peakHostBytes: Math.max(memory.peakHostBytes, memoryBefore.peakHostBytes),
-        },
-      }),
+    ...largerMemory(second, first),
     options: { ...first.options, outputType, ...(hires && { hires }) },
     timings: {
       compile: before.compile + after.compile,

@@ -203,7 +203,14 @@ export class Vae implements VaeSettings {
     const tiling = this.#tilingOf('decode', portion);
     const tiled = isCut(portion, { height, width }, tiling.tileIn);
     const batch = tiled || portion.isSliced ? 1 : images;
-    const all = toNhwc(this.#unscale(latents, shape, normalized), shape);
+    const { scalingFactor } = this.kind.config;
+    const unscaled = this.#mapLatents(
+      latents,
+      shape,
+      normalized,
+      (value, mean, std) => (value * std) / scalingFactor + mean,
+    );
+    const all = toNhwc(unscaled, shape);
     const decodeBatch = async (data: Float32Array, size: Size): Promise<Plane> => {
       options.signal?.throwIfAborted();
       const program = await this.#decoderFor({ batch, height: size.height, width: size.width }, options);
@@ -284,30 +291,29 @@ export class Vae implements VaeSettings {
    * at `shift_factor`, so neither is it here.
    * @param normalized by `latents_mean` and `latents_std` too, where the VAE has them
    */
-  scale(latents: Float32Array, [, channels, height, width]: ImageShape, normalized: boolean): Float32Array {
+  scale(latents: Float32Array, shape: ImageShape, normalized: boolean): Float32Array {
     const { scalingFactor } = this.kind.config;
-    const statistics = normalized ? this.#statistics : null;
-    const pixels = height * width;
-    return latents.map((value, i) => {
-      if (!statistics) return value * scalingFactor;
-      const channel = Math.floor(i / pixels) % channels;
-      return ((value - statistics.mean[channel]) * scalingFactor) / statistics.std[channel];
-    });
+    return this.#mapLatents(
+      latents,
+      shape,
+      normalized,
+      (value, mean, std) => ((value - mean) * scalingFactor) / std,
+    );
   }
 
-  /** The inverse of `scale`. */
-  #unscale(
+  /** Latents by a function of each and of its channel's statistics: 0 and 1 if they are not normalized. */
+  #mapLatents(
     latents: Float32Array,
     [, channels, height, width]: ImageShape,
     normalized: boolean,
+    map: (value: number, mean: number, std: number) => number,
   ): Float32Array {
-    const { scalingFactor } = this.kind.config;
     const statistics = normalized ? this.#statistics : null;
+    if (!statistics) return latents.map((value) => map(value, 0, 1));
     const pixels = height * width;
     return latents.map((value, i) => {
-      if (!statistics) return value / scalingFactor;
       const channel = Math.floor(i / pixels) % channels;
-      return (value * statistics.std[channel]) / scalingFactor + statistics.mean[channel];
+      return map(value, statistics.mean[channel], statistics.std[channel]);
     });
   }
 

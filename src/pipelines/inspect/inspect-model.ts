@@ -1,5 +1,6 @@
 /** @file Reads a model's configurations and reports on each of its networks, without weights or a device. */
 
+import type { Graph } from '../../graph/graph.ts';
 import { parseAutoencoderKLConfig } from '../../loaders/configs/autoencoder-kl.ts';
 import { parseAutoencoderTinyConfig } from '../../loaders/configs/autoencoder-tiny.ts';
 import { parseCLIPTextConfig } from '../../loaders/configs/clip-text.ts';
@@ -49,18 +50,20 @@ export interface InspectOptions {
   readonly signal?: AbortSignal;
 }
 
+/** Parses a configuration of the model. */
+type Read = <T>(
+  path: string,
+  parse: (json: unknown, context: { file: string; onNotice: (notice: string) => void }) => T,
+) => Promise<T>;
+
 /** Reports on a pipeline's folder, or on one that has a UNet's or transformer's config.json only (no weights are needed). */
 export async function inspectModel(source: ModelSource, options: InspectOptions): Promise<ModelReport> {
   const notices: string[] = [];
-  const read = async <T>(
-    path: string,
-    parse: (json: unknown, context: { file: string; onNotice: (notice: string) => void }) => T,
-  ): Promise<T> =>
+  const read: Read = async (path, parse) =>
     parse(await readJson(source, path, options.signal), {
       file: `${source.name}/${path}`,
       onNotice: (notice) => notices.push(notice),
     });
-  const { target, componentTargets: targets = {}, steps = 50 } = options;
   const index: ModelIndex | undefined = (await source.exists('model_index.json', options.signal))
     ? await read('model_index.json', parseModelIndex)
     : undefined;
@@ -70,65 +73,87 @@ export async function inspectModel(source: ModelSource, options: InspectOptions)
   const config: DenoiserConfig = isTransformer
     ? await read('transformer/config.json', parsePixArtTransformerConfig)
     : await read('unet/config.json', parseUNet2DConditionConfig);
-  const alone = isTransformer ? 'PixArtTransformer2DModel' : 'UNet2DConditionModel';
   if (isPixArt(config)) await PIXART.load();
   const nets = await readControlNets(options.controlnets ?? [], config, source.name, options.signal);
   if (nets.length > 0) await CONTROL.load();
-  const networks: NetworkReport[] = [];
+  const encoders = await inspectTextEncoders(read, index, options);
+  const vae = await readVae(read, index);
 
-  for (const suffix of ['', '_2'] as const) {
-    const className = index?.components.get(`text_encoder${suffix}`);
-    if (className === undefined) continue;
-    const encoderTarget =
-      (suffix === '_2' ? targets.textEncoder2 : undefined) ?? targets.textEncoder ?? target;
-    if (className === 'T5EncoderModel') {
-      const t5 = await read('text_encoder/config.json', parseT5EncoderConfig);
-      const tokens = MAX_SEQUENCE_LENGTH;
-      networks.push(inspectNetwork(buildT5Encoder(t5), { tokens }, withF32Arithmetic(encoderTarget)));
-      continue;
-    }
-    const config = await read(`text_encoder${suffix}/config.json`, parseCLIPTextConfig);
-    const graph = selectOutputs(
-      buildCLIPText(config, { projection: className === 'CLIPTextModelWithProjection' }),
-      ['last_hidden_state', 'pooler_output'],
-    );
-    const name = `text_encoder${suffix}`;
-    networks.push({
-      ...inspectNetwork(graph, { batch: 1, tokens: config.maxPositionEmbeddings }, encoderTarget),
-      name,
-    });
-  }
-
-  const vaeClass = index?.components.get('vae');
-  const tiny =
-    vaeClass === 'AutoencoderTiny' ? await read('vae/config.json', parseAutoencoderTinyConfig) : undefined;
-  const kl =
-    vaeClass === 'AutoencoderKL' ? await read('vae/config.json', parseAutoencoderKLConfig) : undefined;
-  const scale = 2 ** ((kl?.blockOutChannels.length ?? tiny?.numDecoderBlocks.length ?? 4) - 1);
   const [trainedHeight, trainedWidth] = latentModelOf(config).sampleSize ?? [64, 64];
-  const height = options.height === undefined ? trainedHeight : options.height / scale;
-  const width = options.width === undefined ? trainedWidth : options.width / scale;
+  const height = options.height === undefined ? trainedHeight : options.height / vae.scaleFactor;
+  const width = options.width === undefined ? trainedWidth : options.width / vae.scaleFactor;
   const microConditions =
     !isPixArt(config) && config.additionEmbed ? (index?.requiresAestheticsScore ? 5 : 6) : 0;
   const controls = nets.map((net, index) => ({ config: net, index }));
   const structure = { guided: true, rescale: false, slots: 1, noise: false, microConditions };
   const tokens = isPixArt(config) ? MAX_SEQUENCE_LENGTH : 77;
-  networks.push(
-    inspectDenoiser(
-      config,
-      { ...structure, controls, images: 1, height, width, tokens },
-      steps,
-      targets.unet ?? target,
-    ),
-  );
-  const decoder = kl ? buildAutoencoderKLDecoder(kl) : tiny ? buildAutoencoderTinyDecoder(tiny) : undefined;
-  if (decoder) networks.push(inspectNetwork(decoder, { batch: 1, height, width }, targets.vae ?? target));
+  const { target, componentTargets: targets = {}, steps = 50 } = options;
+  const shape = { ...structure, controls, images: 1, height, width, tokens };
+  const networks = [...encoders, inspectDenoiser(config, shape, steps, targets.unet ?? target)];
+  if (vae.decoder)
+    networks.push(inspectNetwork(vae.decoder, { batch: 1, height, width }, targets.vae ?? target));
+  const alone = isTransformer ? 'PixArtTransformer2DModel' : 'UNet2DConditionModel';
   return {
     name: source.name,
     className: index?.className ?? alone,
-    width: width * scale,
-    height: height * scale,
+    width: width * vae.scaleFactor,
+    height: height * vae.scaleFactor,
     networks,
     notices,
   };
+}
+
+/** Reports on the text encoders that a model has. */
+async function inspectTextEncoders(
+  read: Read,
+  index: ModelIndex | undefined,
+  { target, componentTargets: targets = {} }: InspectOptions,
+): Promise<NetworkReport[]> {
+  const networks: NetworkReport[] = [];
+  for (const name of ['text_encoder', 'text_encoder_2'] as const) {
+    const className = index?.components.get(name);
+    if (className === undefined) continue;
+    const own = name === 'text_encoder_2' ? targets.textEncoder2 : undefined;
+    const encoderTarget = own ?? targets.textEncoder ?? target;
+    if (className === 'T5EncoderModel') {
+      const t5 = await read(`${name}/config.json`, parseT5EncoderConfig);
+      const bindings = { tokens: MAX_SEQUENCE_LENGTH };
+      networks.push(inspectNetwork(buildT5Encoder(t5), bindings, withF32Arithmetic(encoderTarget)));
+      continue;
+    }
+    const config = await read(`${name}/config.json`, parseCLIPTextConfig);
+    const graph = selectOutputs(
+      buildCLIPText(config, { projection: className === 'CLIPTextModelWithProjection' }),
+      ['last_hidden_state', 'pooler_output'],
+    );
+    const bindings = { batch: 1, tokens: config.maxPositionEmbeddings };
+    networks.push({ ...inspectNetwork(graph, bindings, encoderTarget), name });
+  }
+  return networks;
+}
+
+/** The decoder of a model, if it has one, and pixels to a latent. */
+async function readVae(
+  read: Read,
+  index: ModelIndex | undefined,
+): Promise<{ readonly decoder?: Graph; readonly scaleFactor: number }> {
+  const scaleFactor = (levels: number): number => 2 ** (levels - 1);
+  switch (index?.components.get('vae')) {
+    case 'AutoencoderTiny': {
+      const config = await read('vae/config.json', parseAutoencoderTinyConfig);
+      return {
+        decoder: buildAutoencoderTinyDecoder(config),
+        scaleFactor: scaleFactor(config.numDecoderBlocks.length),
+      };
+    }
+    case 'AutoencoderKL': {
+      const config = await read('vae/config.json', parseAutoencoderKLConfig);
+      return {
+        decoder: buildAutoencoderKLDecoder(config),
+        scaleFactor: scaleFactor(config.blockOutChannels.length),
+      };
+    }
+    default:
+      return { scaleFactor: scaleFactor(4) };
+  }
 }

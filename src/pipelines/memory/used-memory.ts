@@ -42,6 +42,19 @@ export function usedMemory(denoising: Backend, components: readonly Component[])
   return { ...(memory && { memory }), ...(others.length > 0 && { otherMemory: others }) };
 }
 
+/** What two calls of one pipeline held at most. */
+export function largerMemory(a: CallMemory, b: CallMemory): CallMemory {
+  const otherMemory = a.otherMemory?.map((used, i) => ({ ...used, ...larger(used, b.otherMemory?.[i]) }));
+  return { ...(a.memory && { memory: larger(a.memory, b.memory) }), ...(otherMemory && { otherMemory }) };
+}
+
+function larger(a: UsedMemory, b: UsedMemory = a): UsedMemory {
+  return {
+    peakDeviceBytes: Math.max(a.peakDeviceBytes, b.peakDeviceBytes),
+    peakHostBytes: Math.max(a.peakHostBytes, b.peakHostBytes),
+  };
+}
+
 function peaksOf({ memory }: Backend): UsedMemory | undefined {
   return memory && { peakDeviceBytes: memory.peakDeviceBytes, peakHostBytes: memory.peakHostBytes };
 }

@@ -16,7 +16,7 @@ import {
   refuse,
 } from './checks.ts';
 import { checkTaken, type FamilyMember } from '../families/families.ts';
-import { checkTextOptions, TEXT_OPTIONS } from './text-options.ts';
+import { checkTextOptions, imageCount, TEXT_OPTIONS } from './text-options.ts';
 
 /** Every option that exists; which of them a pipeline class takes is its own choice. */
 const KNOWN = [
@@ -108,7 +108,6 @@ export function checkOptions(
   inRange('negativeAestheticScore', checked.negativeAestheticScore, -1e4, 1e4, false);
   inRange('numImagesPerPrompt', checked.numImagesPerPrompt, 1, 1024, true);
   checkTensor('latents', checked.latents);
-  checkSeed(checked.seed);
   checkNumbers('timesteps', checked.timesteps);
   checkNumbers('sigmas', checked.sigmas);
   checkFlag('returnLatents', checked.returnLatents);
@@ -116,6 +115,8 @@ export function checkOptions(
   checkSignal(checked.signal);
   checkCheckpoint(checked.resumeFrom);
   checkTextOptions(checked);
+  const { seed = checked.resumeFrom?.seed } = checked;
+  checkSeed(seed, imageCount(checked));
   for (const field of [
     'originalSize',
     'cropsCoordsTopLeft',
@@ -132,8 +133,8 @@ export function checkOptions(
   return checked;
 }
 
-/** @throws OptionError unless it is a seed or a list of some. How many there must be is known with the prompts. */
-function checkSeed(seed: unknown): void {
+/** @throws OptionError unless it is a seed, or a list with one for each image. */
+function checkSeed(seed: unknown, images: number): void {
   if (seed === undefined) return;
   const seeds: readonly unknown[] = Array.isArray(seed) ? seed : [seed];
   const isSeed = (value: unknown): boolean => {
@@ -147,6 +148,8 @@ function checkSeed(seed: unknown): void {
       `${JSON.stringify(seed)} is no seed`,
       "Give a whole number between -2^53 and 2^53, { seed, device: 'cpu' or 'cuda' }, or a list with one for each image",
     );
+  if (Array.isArray(seed) && seeds.length !== images)
+    refuse('seed', `it has ${seeds.length} seeds for ${images} images`, `Give one seed, or ${images}`);
 }
 
 /** The shares of the schedule between which a run works. */

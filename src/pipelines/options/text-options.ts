@@ -57,6 +57,16 @@ export function checkTextOptions(options: TextOptions): void {
       refuse(field, 'it was given together with negativePromptEmbeds', 'Give one of the two');
 }
 
+/** The number of prompts in a call's options. */
+export function promptCount({ prompt, promptEmbeds }: TextOptions): number {
+  return promptEmbeds?.shape[0] ?? (typeof prompt === 'string' ? 1 : (prompt?.length ?? 1));
+}
+
+/** The number of pictures that a call draws. */
+export function imageCount(options: TextOptions & { readonly numImagesPerPrompt: number }): number {
+  return promptCount(options) * options.numImagesPerPrompt;
+}
+
 /** @throws OptionError */
 export function checkSyntax(syntax: PromptSyntax): void {
   if (!PROMPT_SYNTAXES.includes(syntax))
