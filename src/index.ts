@@ -19,11 +19,8 @@ export type {
   ContinuousBatch,
   ContinuousBatchOptions,
 } from './pipelines/batch/continuous-batch.ts';
-export type {
-  LoadTextualInversionOptions,
-  PipelineBackend,
-  PipelineStream,
-} from './pipelines/diffusion-pipeline.ts';
+export type { LoadTextualInversionOptions, PipelineBackend } from './pipelines/diffusion-pipeline.ts';
+export type { PipelineStream } from './pipelines/pipeline-stream.ts';
 export type { Checkpoint } from './pipelines/checkpoint.ts';
 export type { PromptTokens } from './pipelines/prompt/count-tokens.ts';
 export type { AddedFileSource } from './pipelines/load/added-file.ts';

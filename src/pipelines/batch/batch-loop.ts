@@ -3,7 +3,8 @@
 import { previewLatents } from '../../image/preview.ts';
 import { beginCall, finishCall, Stopwatch, type BegunCall } from '../call-phases.ts';
 import { imageCount } from '../options/text-options.ts';
-import { draw, QUEUED_STEPS, type DenoisingStep, type PipelineOutput } from '../draw.ts';
+import { drain } from '../pipeline-stream.ts';
+import { draw, QUEUED_STEPS, type PipelineOutput } from '../draw.ts';
 import type { StepInfo, Tensor } from '../options/call-options.ts';
 import type { BatchHost, BatchListener, ReadyCall } from './continuous-batch.ts';
 import { BatchMember, batchKeyOf, RowBatch } from './row-batch.ts';
@@ -172,7 +173,7 @@ export class BatchLoop {
       this.#adapterKey = call.adapterKey;
       const programs = this.#host.programs(options.signal);
       if (!joins) {
-        resolve(call.complete(await drain(draw(parts, task, options, programs), listener)));
+        resolve(call.complete(await drain(draw(parts, task, options, programs), listener.onStep)));
         return undefined;
       }
       begun = await this.#encode(entry);
@@ -275,16 +276,4 @@ function isShareable({ parts, task, options }: ReadyCall): boolean {
   const { pagScale = 0, cacheInterval = 1, resumeFrom } = options;
   const isWhole = pagScale === 0 && cacheInterval === 1 && resumeFrom === undefined;
   return isPlain && isWhole && !control && !imagePrompts && !residency;
-}
-
-/** Takes all steps of a call. */
-export async function drain<T>(
-  steps: AsyncGenerator<DenoisingStep, T, void>,
-  { onStep }: BatchListener,
-): Promise<T> {
-  for (;;) {
-    const next = await steps.next();
-    if (next.done === true) return next.value;
-    await onStep?.(next.value);
-  }
 }

@@ -3,6 +3,7 @@
  * What does it is loaded with the first.
  */
 
+import { drain } from '../pipeline-stream.ts';
 import { later } from '../../later.ts';
 import { checkIsOptions, checkOptionNames } from '../../option-names.ts';
 import type { Denoiser } from '../denoise/denoiser.ts';
@@ -91,7 +92,7 @@ export function openContinuousBatch(host: BatchHost, options: ContinuousBatchOpt
       const call = called.hires === undefined ? host.ready(called) : undefined;
       // Who comes later joins at once.
       part ??= await load();
-      if (!call) return part.drain(host.stream(called), listener);
+      if (!call) return drain(host.stream(called), listener.onStep);
       loop ??= new part.BatchLoop(host, maxImages);
       return loop.add(call, listener);
     },
