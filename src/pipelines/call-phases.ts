@@ -73,9 +73,17 @@ export async function beginCall(
     programs,
   );
   // Memory that is planned is not known to suffice for what is not asked for yet.
-  const warming = residency || !meanwhile ? undefined : soon(() => meanwhile(call));
-  const prompts = await encoding.finally(() => warming?.cancel());
-  warming?.check();
+  const failures: unknown[] = [];
+  const warm = (): void => {
+    try {
+      meanwhile?.(call);
+    } catch (error) {
+      failures.push(error);
+    }
+  };
+  const warming = residency ? undefined : setTimeout(warm, 0);
+  const prompts = await encoding.finally(() => clearTimeout(warming));
+  for (const error of failures) throw error;
   watch.lap('encode');
   if (prompts.tokens !== conditioner.tokens) await residency?.beginCall(parts, call, prompts.tokens);
   const images = prompts.positive.length * numImagesPerPrompt;
@@ -152,21 +160,6 @@ export async function beginCall(
     start,
     noise,
   };
-}
-
-/** Does something once what is under way waits; `check` throws what it threw. */
-function soon(work: () => void): { cancel: () => void; check: () => void } {
-  let rethrow = (): void => undefined;
-  const timer = setTimeout(() => {
-    try {
-      work();
-    } catch (error) {
-      rethrow = () => {
-        throw error;
-      };
-    }
-  }, 0);
-  return { cancel: () => clearTimeout(timer), check: () => rethrow() };
 }
 
 /** Makes the result of a call from its latents [images, channels, height, width]. */
