@@ -16,9 +16,9 @@
  *   budgets --model FOLDER                  whole pictures within budgets of memory: time, and memory by the driver
  *   lora --model FOLDER,FOLDER              switching LoRA adapters: time, and what was recorded or compiled meanwhile
  *
- * Of unet, vae and picture: --backend webgpu,cuda for both beside the same peers. Of unet and vae: --batch 1,4,16 for several pictures at once; --controlnet FOLDER; --setting
- * page,flags,native; --peers eager,graph or none; --compile for torch.compile, which takes minutes; --json FILE; --svg FILE
- * for a picture of where the time goes. Other options go to `calotype bench`.
+ * Of unet, vae and picture: --backend webgpu,cuda for both beside the same peers; --json FILE. Of unet and vae: --batch 1,4,16
+ * for several pictures at once; --controlnet FOLDER; --setting page,flags,native; --peers eager,graph or none; --compile for
+ * torch.compile, which takes minutes; --svg FILE for a picture of where the time goes. Other options go to `calotype bench`.
  *
  * torch is that of $PYTHON or python3, else of bench/.venv, which is made with pip when it is missing. ONNX Runtime's
  * WebGPU provider is compared on what bench/export-onnx.py wrote.
