@@ -20,7 +20,15 @@ export type {
 } from './backends/backend.ts';
 export { ByteMeter } from './backends/byte-meter.ts';
 export { disposedProgram, planInput, planTensor, planValue, writtenTensors } from './backends/plan-values.ts';
-export { checkWeight, isPartOf, loadRequests, SharedLoads, weightName } from './backends/weight-loading.ts';
+export {
+  checkWeight,
+  isPartOf,
+  loadRequests,
+  SharedLoads,
+  usesByKey,
+  weightName,
+  type WeightUse,
+} from './backends/weight-loading.ts';
 export type { Weight } from './graph/graph.ts';
 export {
   channelsOf,
@@ -37,7 +45,7 @@ export { biasStrides } from './graph/ops/attention.ts';
 export { fourierWaves } from './graph/ops/fourier-filter.ts';
 export { inputsOf, type Node, type OpKind } from './graph/ops.ts';
 export { timestepFrequencies } from './graph/timestep-frequencies.ts';
-export type { PlanDemand, WeightDemand } from './plan/demand.ts';
+export { sum, type PlanDemand, type WeightDemand } from './plan/demand.ts';
 export type { ExternalTensor, Place, Plan, PlannedDispatch, PlannedValue } from './plan/plan.ts';
 export { FUSIONS, type DeviceType, type Target } from './plan/target.ts';
 export { coefficientColumns } from './schedulers/coefficients.ts';

@@ -1,6 +1,6 @@
 /** @file What a plan takes of a card's memory, in bytes of the ranges that compiling it takes. */
 
-import type { Plan, PlanDemand, StoredDType } from 'calotype/backend-kit';
+import { sum, type Plan, type PlanDemand, type StoredDType } from 'calotype/backend-kit';
 import { planLaunches, weightUses, type PlannedLaunch } from './launches.ts';
 import type { DeviceInfo } from './native.ts';
 import { loadBytes, packedBytes } from './weights.ts';
@@ -34,8 +34,4 @@ function constantsOf(launches: readonly PlannedLaunch[]): Float32Array[] {
       operands.flatMap((operand) => (typeof operand === 'object' && 'data' in operand ? [operand.data] : [])),
     ),
   ];
-}
-
-function sum(numbers: readonly number[]): number {
-  return numbers.reduce((total, number) => total + number, 0);
 }

@@ -7,7 +7,9 @@ import {
   type Plan,
   type PlannedDispatch,
   type PlannedValue,
+  usesByKey,
   type ValueId,
+  type WeightUse,
 } from 'calotype/backend-kit';
 import { kernelById } from './kernels/index.ts';
 import { PLAIN } from './kernels/packing.ts';
@@ -37,27 +39,15 @@ export function planLaunches(plan: Plan, device: DeviceInfo): PlannedLaunch[] {
   });
 }
 
-/** A weight and the dispatches that read it, in order; none if it is only an output. */
-export interface WeightUse {
-  readonly request: WeightRequest;
-  readonly dispatches: readonly number[];
-}
-
 /** All weights of a plan, by the keys of their requests. */
-export function weightUses(plan: Plan, launches: readonly PlannedLaunch[]): Map<string, WeightUse> {
-  const uses = new Map<string, { readonly request: WeightRequest; readonly dispatches: Set<number> }>();
-  const use = (request: WeightRequest): Set<number> => {
-    const key = requestKey(request);
-    const known = uses.get(key) ?? { request, dispatches: new Set() };
-    uses.set(key, known);
-    return known.dispatches;
-  };
-  for (const { dispatch, weights } of launches)
-    for (const request of weights.values()) use(request).add(dispatch);
-  for (const request of outputWeights(plan).values()) use(request);
-  return new Map(
-    [...uses].map(([key, { request, dispatches }]) => [key, { request, dispatches: [...dispatches] }]),
+export function weightUses(
+  plan: Plan,
+  launches: readonly PlannedLaunch[],
+): Map<string, WeightUse<WeightRequest>> {
+  const reads = launches.flatMap(({ dispatch, weights }) =>
+    [...weights.values()].map((request) => [dispatch, request] as const),
   );
+  return usesByKey(reads, outputWeights(plan).values(), requestKey);
 }
 
 /** Weights that are outputs themselves, by index. */

@@ -37,6 +37,39 @@ export function lowRankSums(weight: Weight, reader: WeightReader): LowRankSum[] 
   return sums.length === weight.parts.length ? sums : undefined;
 }
 
+/** What a plan asks of a store for a weight, and the indices of the dispatches that read it, ascending; none for an output. */
+export interface WeightUse<Request> {
+  readonly request: Request;
+  readonly dispatches: readonly number[];
+}
+
+/**
+ * The weights of a plan, each in one layout once, by key.
+ * @param reads what dispatches read, with their indices
+ * @param outputs what are outputs themselves
+ */
+export function usesByKey<Request>(
+  reads: Iterable<readonly [dispatch: number, request: Request]>,
+  outputs: Iterable<Request>,
+  keyOf: (request: Request) => string,
+): Map<string, WeightUse<Request>> {
+  const uses = new Map<string, { readonly request: Request; readonly dispatches: Set<number> }>();
+  const use = (request: Request): Set<number> => {
+    const key = keyOf(request);
+    const known = uses.get(key) ?? { request, dispatches: new Set() };
+    uses.set(key, known);
+    return known.dispatches;
+  };
+  for (const [dispatch, request] of reads) use(request).add(dispatch);
+  for (const request of outputs) use(request);
+  return new Map(
+    [...uses].map(([key, { request, dispatches }]) => [
+      key,
+      { request, dispatches: [...dispatches].sort((a, b) => a - b) },
+    ]),
+  );
+}
+
 /** Loads that are shared by key; one that fails or is aborted is forgotten, so that it can be tried again. */
 export class SharedLoads<Loaded> {
   readonly #loads = new Map<string, Promise<Loaded>>();

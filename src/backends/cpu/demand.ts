@@ -3,6 +3,7 @@
 import type { PlanDemand, WeightDemand } from '../../plan/demand.ts';
 import type { Plan } from '../../plan/plan.ts';
 import { STORED_DTYPES, type StoredDType } from '../../tensor/dtype.ts';
+import { usesByKey } from '../weight-loading.ts';
 import { bindWeights, launchesOf, plainOutputs, planContext, READ_AHEAD_BYTES } from './compile.ts';
 import { ALIGNMENT, elementCount } from './kernel.ts';
 import { launchListBytes } from './launch-list.ts';
@@ -16,15 +17,10 @@ function aligned(bytes: number): number {
 export function demandOf(plan: Plan, storedType: (tensor: string) => StoredDType): PlanDemand {
   const context = planContext(plan);
   const bound = plan.dispatches.map((dispatch) => bindWeights(plan, dispatch, context));
-  const uses = new Map<string, { readonly request: WeightRequest; readonly dispatches: Set<number> }>();
-  const use = (request: WeightRequest): Set<number> => {
-    const key = requestKey(request);
-    const known = uses.get(key) ?? { request, dispatches: new Set() };
-    uses.set(key, known);
-    return known.dispatches;
-  };
-  bound.forEach(({ weights }, i) => weights.forEach((request) => use(request).add(i)));
-  for (const request of plainOutputs(plan).values()) use(request);
+  const reads = bound.flatMap(({ weights }, i) =>
+    [...weights.values()].map((request) => [i, request] as const),
+  );
+  const uses = usesByKey(reads, plainOutputs(plan).values(), requestKey);
   const typeOf = (request: WeightRequest) => packedType(request, storedType);
   const launches = bound.flatMap((one) => launchesOf(plan, one, context, typeOf));
   const arena = plan.arena.reduce((sum, bytes) => sum + aligned(bytes + READ_AHEAD_BYTES), 0);
@@ -47,7 +43,7 @@ export function demandOf(plan: Plan, storedType: (tensor: string) => StoredDType
     weights: [...uses].map(([key, { request, dispatches }]): WeightDemand => ({
       key,
       bytes: aligned(packedBytes(request, typeOf(request))),
-      dispatches: [...dispatches].sort((a, b) => a - b),
+      dispatches,
     })),
     loadBytes: pending + Math.max(0, ...stored),
   };

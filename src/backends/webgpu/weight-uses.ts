@@ -2,6 +2,7 @@
 
 import type { WeightDemand } from '../../plan/demand.ts';
 import type { Plan } from '../../plan/plan.ts';
+import { usesByKey } from '../weight-loading.ts';
 import type { PlannedLaunch } from './recording.ts';
 import { bufferBytes, requestKey, type WeightRequest } from './weights.ts';
 
@@ -13,29 +14,11 @@ export interface WeightUse extends WeightDemand {
 /** All weights of a plan with its launches, by request. */
 export function weightUses(plan: Plan, launches: readonly PlannedLaunch[]): Map<string, WeightUse> {
   const position = new Map(plan.dispatches.map((dispatch, i) => [dispatch, i]));
-  const dispatches = new Map<string, Set<number>>();
-  const requests = new Map<string, WeightRequest>();
-  const use = (request: WeightRequest): Set<number> => {
-    const key = requestKey(request);
-    requests.set(key, request);
-    const known = dispatches.get(key) ?? new Set();
-    dispatches.set(key, known);
-    return known;
-  };
-  for (const { dispatch, weights } of launches)
-    for (const request of weights.values()) use(request).add(position.get(dispatch) ?? 0);
-  for (const request of plainOutputs(plan).values()) use(request);
-  return new Map(
-    [...requests].map(([key, request]) => [
-      key,
-      {
-        key,
-        request,
-        bytes: bufferBytes(request),
-        dispatches: [...(dispatches.get(key) ?? [])].sort((a, b) => a - b),
-      },
-    ]),
+  const reads = launches.flatMap(({ dispatch, weights }) =>
+    [...weights.values()].map((request) => [position.get(dispatch) ?? 0, request] as const),
   );
+  const uses = usesByKey(reads, plainOutputs(plan).values(), requestKey);
+  return new Map([...uses].map(([key, use]) => [key, { key, ...use, bytes: bufferBytes(use.request) }]));
 }
 
 /** Weights that are outputs themselves, by index. */
