@@ -15,20 +15,7 @@ import { deviceTypes } from '../../src/plan/planner.ts';
 import { caseGraph, type OpCase } from '../cases/case.ts';
 import { BENCH_CASES, TEST_CASES } from '../cases/index.ts';
 import { ALL_KERNELS } from '../support/kernels.ts';
-
-const BASE: DeviceTraits = {
-  software: false,
-  f16: false,
-  subgroupSize: 0,
-  largestSubgroup: 0,
-  subgroupMatrices: [],
-  int8Matrix: false,
-  packedDot: true,
-  maxWorkgroupsPerDimension: 65535,
-  maxWorkgroupStorageBytes: 32768,
-  maxInvocationsPerWorkgroup: 256,
-  maxBindingBytes: 1 << 27,
-};
+import { PLAIN_TRAITS } from '../support/plain-traits.ts';
 
 const MULTIPLIED = ['conv2d', 'linear', 'attention'];
 
@@ -42,29 +29,29 @@ const DEVICES: readonly {
   /** Kinds of nodes whose shaders are its own, if not all are. */
   readonly kinds?: readonly string[];
 }[] = [
-  { name: 'software, f32', dtype: 'f32', traits: { ...BASE, software: true, subgroupSize: 4 } },
-  { name: 'f32', dtype: 'f32', traits: BASE },
-  { name: 'f32, weights in halves', dtype: 'f32', weightDtype: 'f16', traits: BASE },
+  { name: 'software, f32', dtype: 'f32', traits: { ...PLAIN_TRAITS, software: true, subgroupSize: 4 } },
+  { name: 'f32', dtype: 'f32', traits: PLAIN_TRAITS },
+  { name: 'f32, weights in halves', dtype: 'f32', weightDtype: 'f16', traits: PLAIN_TRAITS },
   {
     name: 'software, f32, weights in halves',
     dtype: 'f32',
     weightDtype: 'f16',
-    traits: { ...BASE, software: true, subgroupSize: 4 },
+    traits: { ...PLAIN_TRAITS, software: true, subgroupSize: 4 },
   },
-  { name: 'f16', dtype: 'f16', traits: { ...BASE, f16: true } },
+  { name: 'f16', dtype: 'f16', traits: { ...PLAIN_TRAITS, f16: true } },
   {
     name: 'f16, small workgroup memory',
     dtype: 'f16',
-    traits: { ...BASE, f16: true, maxWorkgroupStorageBytes: 16384 },
+    traits: { ...PLAIN_TRAITS, f16: true, maxWorkgroupStorageBytes: 16384 },
   },
-  { name: 'f16, 32 lanes', dtype: 'f16', traits: { ...BASE, f16: true, subgroupSize: 32 } },
+  { name: 'f16, 32 lanes', dtype: 'f16', traits: { ...PLAIN_TRAITS, f16: true, subgroupSize: 32 } },
   ...MATRIX_SHAPES.map(
     (matrix, i) =>
       ({
         name: `${matrix.elements}, subgroup matrices of ${matrix.rows}x${matrix.columns}x${matrix.depth}`,
         dtype: matrix.elements === 'f32' ? 'f32' : 'f16',
         traits: {
-          ...BASE,
+          ...PLAIN_TRAITS,
           f16: true,
           // Intel's subgroups have different sizes.
           subgroupSize: matrix.rows === matrix.columns ? 32 : 0,
@@ -79,7 +66,7 @@ const DEVICES: readonly {
     name: 'f16, subgroup matrices of f32',
     dtype: 'f16',
     traits: {
-      ...BASE,
+      ...PLAIN_TRAITS,
       f16: true,
       subgroupSize: 32,
       largestSubgroup: 32,

@@ -12,6 +12,7 @@ import { FUSIONS } from '../../src/plan/target.ts';
 import { readJson } from '../models/fixtures.ts';
 import { presentBackends } from '../support/backends.ts';
 import { ALL_KERNELS } from '../support/kernels.ts';
+import { PLAIN_TRAITS } from '../support/plain-traits.ts';
 import { testCases } from '../support/drawn/test-drawn.ts';
 import { vaeUpcastCases } from '../support/drawn/vae-upcast.ts';
 import { fixturePath } from '../support/fixtures.ts';
@@ -26,19 +27,7 @@ testCases(
 describe('what is in f32', () => {
   const config = parseAutoencoderKLConfig(readJson('pipelines/tiny-sdxl/vae/config.json'), { file: 'vae' });
   const target = createTarget('f16', {
-    traits: {
-      software: false,
-      f16: true,
-      subgroupSize: 0,
-      largestSubgroup: 0,
-      subgroupMatrices: [],
-      int8Matrix: false,
-      packedDot: true,
-      maxWorkgroupsPerDimension: 65535,
-      maxWorkgroupStorageBytes: 32768,
-      maxInvocationsPerWorkgroup: 256,
-      maxBindingBytes: 1 << 27,
-    },
+    traits: { ...PLAIN_TRAITS, f16: true },
     limits: { alignment: 256, maxBindingBytes: 1 << 27, maxBufferBytes: 1 << 28 },
     policy: { kernels: ALL_KERNELS, without: new Set(), tuned: new Map() },
     fusions: new Set(FUSIONS),
