@@ -1,5 +1,6 @@
 /** @file Finds the WebGPU entry point of this runtime: `navigator.gpu` in pages and Deno, Dawn in Node. */
 
+import { later } from '../later.ts';
 import { node } from '#node-platform';
 
 /** Why there is nothing, and what to do about it. */
@@ -44,5 +45,5 @@ export async function findGpu(choice: GpuChoice = {}): Promise<FoundGpu | Missin
 
 /** What is said of a GPU that is not there; it is loaded where it is said. */
 export async function missingGpu(what: 'choice' | 'adapter' | 'webgpu' | 'own'): Promise<Missing> {
-  return (await import('./missing-gpu.ts')).MISSING_GPU[what];
+  return (await later('missing GPUs', () => import('./missing-gpu.ts'))).MISSING_GPU[what];
 }

@@ -1,6 +1,7 @@
 /** @file Finds an adapter and opens a device on it, or says why it cannot. */
 
 import type { BackendAttempt } from '../../errors.ts';
+import { later } from '../../later.ts';
 import type { DeviceTraits } from '../../kernels/kernel.ts';
 import { findGpu, missingGpu } from '../../platform/gpu.ts';
 import { kernelsFor } from '../../kernels/index.ts';
@@ -93,7 +94,7 @@ export async function acquireDevice(options: WebGpuOptions = {}): Promise<OpenDe
   if (!adapter) return { backend: 'webgpu', ...(await found.noAdapter()) };
   const name = describeAdapter(adapter.info);
   const refuse = async (refusal: Refusal, cause?: unknown): Promise<BackendAttempt> =>
-    (await import('./refused-adapter.ts')).refusedAdapter(refusal, name, cause);
+    (await later('refused GPUs', () => import('./refused-adapter.ts'))).refusedAdapter(refusal, name, cause);
   if (/null.?backend/i.test(name)) return refuse('computes nothing');
   const software = isSoftware(adapter.info);
   if (kind === 'hardware' && software) return refuse('is software');

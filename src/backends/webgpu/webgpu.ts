@@ -3,7 +3,7 @@
 import { OptionError } from '../../errors.ts';
 import { KERNEL_IDS } from '../../kernels/index.ts';
 import type { DeviceTraits } from '../../kernels/kernel.ts';
-import { laterPart } from '../../later.ts';
+import { later, laterPart } from '../../later.ts';
 import { checkOptionNames } from '../../option-names.ts';
 import type { WeightHold } from '../../plan/stream.ts';
 import { FUSIONS } from '../../plan/target.ts';
@@ -91,7 +91,7 @@ function checkNames(what: string, names: readonly string[], known: readonly stri
 /** Sentences are loaded where there is something to say. */
 async function lacksOf(traits: DeviceTraits): Promise<readonly string[]> {
   if (!traits.software && traits.f16 && traits.largestSubgroup > 0) return [];
-  return (await import('./lacks.ts')).describeLacks(traits);
+  return (await later('what GPUs lack', () => import('./lacks.ts'))).describeLacks(traits);
 }
 
 async function createBackend(device: OpenDevice, options: WebGpuOptions): Promise<Backend> {
@@ -126,7 +126,8 @@ async function createBackend(device: OpenDevice, options: WebGpuOptions): Promis
       device.check();
     },
     reclaim: () => MEMORY.loaded.reclaimMemory(device),
-    measurePeak: async (dtype) => (await import('./peak.ts')).measurePeak(device, dtype),
+    measurePeak: async (dtype) =>
+      (await later('benchmarks', () => import('./peak.ts'))).measurePeak(device, dtype),
     dispose: () => device.destroy(),
   };
 }
