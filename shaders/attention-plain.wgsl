@@ -1,5 +1,6 @@
 // Scaled dot-product attention with an online softmax, a thread a query of a head and a number at a time: for heads whose
-// channels do not come in fours. Models in use have none such, small ones for tests do, so nothing here is fast.
+// channels do not come in fours (small models for tests have such), or are too many for a thread's registers on a GPU with
+// little workgroup memory. Nothing here is fast.
 // q, k and v have rows of Q_, K_ and V_WIDTH and begin at *_OFFSET. Variants: CAUSAL, BIAS.
 #include "lib/flat.wgsl"
 #if BIAS

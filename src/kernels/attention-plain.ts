@@ -1,4 +1,4 @@
-/** @file Attention of heads of any size, for small models. */
+/** @file Attention of heads of any size: for those that no faster kernel takes. */
 
 import source from '../../shaders/attention-plain.wgsl';
 import { biasOf, headSizes } from './attention.ts';

@@ -4,10 +4,14 @@ import source from '../../shaders/attention-register.wgsl';
 import { biasOf, HEAD_SIZES, headSizes, readsVectors } from './attention.ts';
 import { defineKernel, fold } from './kernel.ts';
 
+/** The widest head of a GPU's thread: NVIDIA's Vulkan driver refuses the 16 KiB that a VAE's head of 512 takes. */
+const WIDEST = 160;
+
 export const attentionRegister = defineKernel({
   id: 'attention-register',
   ops: ['attention'],
-  supports: readsVectors,
+  supports: (node, context) =>
+    readsVectors(node, context) && (context.traits.software || node.attrs.headDim <= WIDEST),
   launches(node, context) {
     const { q, k } = node.inputs;
     const { heads, headDim, scale, causal } = node.attrs;

@@ -9,6 +9,7 @@ import type { Backend } from '../../src/backends/backend.ts';
 import { createTarget } from '../../src/backends/webgpu/target.ts';
 import { webgpu } from '../../src/backends/webgpu/webgpu.ts';
 import { OptionError } from '../../src/errors.ts';
+import { GraphBuilder } from '../../src/graph/builder.ts';
 import { bindGraph } from '../../src/graph/graph.ts';
 import { parseUNet2DConditionConfig } from '../../src/loaders/configs/unet.ts';
 import { denoiseParts } from '../../src/pipelines/denoise/denoise-parts.ts';
@@ -117,6 +118,15 @@ it('leaves kernels out by id, and says so when nothing is left that computes an 
   for (const id of ['gemm-tiled', 'attention-tiled']) expect(fewer).not.toContain(id);
   const attention = ALL_KERNELS.filter(({ ops }) => ops.includes('attention')).map(({ id }) => id);
   expect(() => kernels(...attention)).toThrow(/Allow a kernel for it/);
+});
+
+it('keeps a head of 512 out of the registers of a GPU', () => {
+  const b = new GraphBuilder('test');
+  const x = b.input('x', [1, 8, 512], 'float', 'step');
+  b.output('y', b.attention(x, x, x, 'attention', { heads: 1, headDim: 512 }));
+  const bound = bindGraph(b.build(), {});
+  const [dispatch] = plan(bound, target('attention-tiled')).dispatches;
+  expect(dispatch?.kernel).toBe('attention-plain');
 });
 
 it('refuses names of fusions and kernels that there are not', () => {
