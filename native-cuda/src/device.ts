@@ -20,6 +20,8 @@ export class OpenDevice {
   readonly #native: NativeCuda;
   readonly #queue: number;
   readonly #kernels: ReadonlyMap<string, number>;
+  /** Addresses that are held: CUDA keeps memory that was not given back when its stream goes. */
+  readonly #held = new Set<bigint>();
   #failure: CalotypeError | undefined;
   #closed = false;
 
@@ -45,13 +47,14 @@ export class OpenDevice {
     const size = Math.max(bytes, 1);
     const address = this.#call(what, (native, queue) => native.allocate(queue, size));
     this.meter.add('device', size);
+    this.#held.add(address);
     return { address, bytes: size };
   }
 
   /** Gives a range back once what is queued has been done. */
   release({ address, bytes }: Range): void {
     this.meter.remove('device', bytes);
-    this.#giveBack('memory', (native, queue) => native.release(queue, address));
+    this.#freeRange(address);
   }
 
   fill({ address, bytes }: Range, byte: number): void {
@@ -107,10 +110,17 @@ export class OpenDevice {
     return this.#call('memory', (native, queue) => native.memory(queue));
   }
 
+  /** Gives back all that is held; owners that release it afterwards find it done. */
   close(): void {
     if (this.#closed) return;
+    for (const address of this.#held) this.#freeRange(address);
     this.#closed = true;
     this.#native.closeQueue(this.#queue);
+  }
+
+  #freeRange(address: bigint): void {
+    this.#held.delete(address);
+    this.#giveBack('memory', (native, queue) => native.release(queue, address));
   }
 
   #call<T>(what: string, call: (native: NativeCuda, queue: number) => T): T {
