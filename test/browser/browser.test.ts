@@ -45,7 +45,7 @@ describe.skipIf(missing)(`in Chromium${missing ? ` (skipped: ${missing})` : ''}`
       (question) => guest.ask(question),
       backend,
       ['f32'],
-      [{ model: 'starter', folder: () => guest.model, cases: ['apple'], dtype: 'f32' }],
+      [{ model: 'starter', folder: () => guest.model, cases: ['small'], dtype: 'f32' }],
     );
   });
 });

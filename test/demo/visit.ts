@@ -138,29 +138,42 @@ export async function visit({ page, url, backend, redraws, goOffline }: Visit): 
   expect(errors).toEqual([]);
 }
 
-/** Categories of Chromium's tracing that `longestTask` reads. */
-export const TRACED = ['toplevel', 'blink.user_timing', '__metadata'];
+/** Categories of Chromium's tracing that `longestTasks` reads. */
+export const TRACED = ['disabled-by-default-devtools.timeline', 'blink.user_timing', '__metadata'];
 
 /**
- * Reads what `Browser.startTracing` wrote: the longest task of a page's main thread, in milliseconds of the thread's own
- * time. What PerformanceObserver calls a long task is measured by the clock on the wall, which goes on while a software
- * adapter has all cores.
+ * Reads what `Browser.startTracing` wrote: the tasks of a page's main thread, in milliseconds of the thread's own time,
+ * longest first. What PerformanceObserver calls a long task is measured by the clock on the wall, which goes on while a
+ * software adapter has all cores.
  * @param url what the page's address begins with; the browser has pages of its own
  */
-export async function longestTask(
-  path: string,
-  url: string,
-): Promise<{ readonly ms: number; readonly tasks: number }> {
+export async function longestTasks(path: string, url: string): Promise<readonly number[]> {
   const { traceEvents } = v.parse(traceSchema, JSON.parse(await readFile(path, 'utf8')));
   const threads = new Set<string>();
   // Navigations are on main threads.
   for (const { name, pid, tid, args } of traceEvents)
     if (name === 'navigationStart' && args?.data?.documentLoaderURL?.startsWith(url) === true)
       threads.add(`${pid}/${tid}`);
-  const times = traceEvents
-    .filter(({ name, pid, tid }) => name.endsWith('RunTask') && threads.has(`${pid}/${tid}`))
-    .map(({ tdur = 0 }) => tdur / 1000);
-  return { ms: Math.max(0, ...times), tasks: times.length };
+  return traceEvents
+    .filter(({ name, pid, tid }) => name === 'RunTask' && threads.has(`${pid}/${tid}`))
+    .map(({ tdur = 0 }) => tdur / 1000)
+    .sort((a, b) => b - a);
+}
+
+/** Milliseconds that `slowness` takes of an ordinary core that has nothing else to do. */
+const ORDINARY = 25;
+
+/** How many times slower than an ordinary core one is here and now, at least 1: neighbours share its caches and units. */
+export function slowness(): number {
+  const before = process.cpuUsage();
+  let made = 0;
+  for (let round = 0; round < 40; round++) {
+    const rows = Array.from({ length: 1000 }, (_, i) => ({ name: `row ${(i * 7919) % 1000}`, value: i / 3 }));
+    rows.sort((a, b) => (a.name < b.name ? -1 : 1));
+    made += JSON.stringify(rows).length;
+  }
+  if (made === 0) throw new Error('nothing was computed');
+  return Math.max(1, process.cpuUsage(before).user / 1000 / ORDINARY);
 }
 
 const traceSchema = v.object({

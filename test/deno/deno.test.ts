@@ -54,7 +54,7 @@ const BACKENDS: readonly {
     dtypes: ['f32'],
     drawings: [
       ...tinyDrawings('f32'),
-      { model: 'starter', folder: () => STARTER, cases: ['apple'], dtype: 'f32' },
+      { model: 'starter', folder: () => STARTER, cases: ['small'], dtype: 'f32' },
     ],
   },
 ];

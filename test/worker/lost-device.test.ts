@@ -41,19 +41,26 @@ class GPUOutOfMemoryError implements GPUError {
 
 const DRAW = { prompt: 'a red apple', numInferenceSteps: 4, height: 32, width: 32 };
 
-/** Asks a host, and tells of each step. */
-function askHost(): (request: ToWorker, onStep?: (index: number) => void) => Promise<unknown> {
-  const waiting = new Map<number, { settle(message: FromWorker): void; onStep?: (index: number) => void }>();
+/** Hears of what a request does before it is answered. */
+interface Listener {
+  onStep?(index: number): void;
+  onProgress?(): void;
+}
+
+/** Asks a host. */
+function askHost(): (request: ToWorker, listener?: Listener) => Promise<unknown> {
+  const waiting = new Map<number, { settle(message: FromWorker): void; readonly listener: Listener }>();
   const host = new WorkerHost((message) => {
     const asked = waiting.get(message.id);
-    if ('step' in message) asked?.onStep?.(message.step.index);
-    else if (!('progress' in message)) asked?.settle(message);
+    if ('step' in message) asked?.listener.onStep?.(message.step.index);
+    else if ('progress' in message) asked?.listener.onProgress?.();
+    else asked?.settle(message);
   });
-  return (request, onStep) =>
+  return (request, listener = {}) =>
     new Promise((resolve, reject) => {
       if (!('id' in request)) throw new RangeError('only requests are asked here');
       waiting.set(request.id, {
-        ...(onStep && { onStep }),
+        listener,
         settle: (message) =>
           'gives' in message
             ? resolve(message.gives)
@@ -84,10 +91,14 @@ test.skipIf(missing)(
     const opened = devices.length + 1;
     const steps: number[] = [];
     // The host answers a request to draw with its output.
-    const lost = (await ask({ id: 2, call: 'draw', takes: { ...DRAW, seed: 7 } }, (index) => {
+    const onStep = (index: number): void => {
       steps.push(index);
       if (index === 1 && devices.length === opened) devices.at(-1)?.destroy();
-    })) as WorkerOutput;
+    };
+    const lost = (await ask(
+      { id: 2, call: 'draw', takes: { ...DRAW, seed: 7 } },
+      { onStep },
+    )) as WorkerOutput;
     expect(lost.recoveredFrom).toMatch(/GPU device was lost/);
     // It went on behind a step whose latents had come back before the device went: the last one may be done again, but not all.
     const recoveredAt = lost.recoveredAt ?? 0;
@@ -103,8 +114,9 @@ test.skipIf(missing)(
     expect(whole.recoveredFrom).toBeUndefined();
     expect(lost.images[0].data).toEqual(whole.images[0].data);
 
-    // A device that is lost each time is not asked for ever.
-    const failing = ask({ id: 4, call: 'draw', takes: DRAW }, () => devices.at(-1)?.destroy());
+    // A device that is lost each time is not asked for ever: the first in a step, the next while its kernels are compiled.
+    const lose = (): void => devices.at(-1)?.destroy();
+    const failing = ask({ id: 4, call: 'draw', takes: DRAW }, { onStep: lose, onProgress: lose });
     await expect(failing).rejects.toThrow(/GPU device was lost.*use a smaller size/s);
     await ask({ id: 5, call: 'dispose', takes: undefined });
   },
