@@ -17,6 +17,11 @@ export class QueueFullError extends TryLaterError {
   readonly code = 'queue-full';
 }
 
+/** Redis is away, or does not take the job. */
+export class QueueUnreachableError extends TryLaterError {
+  readonly code = 'queue-unreachable';
+}
+
 /** A key asks for more than its share. */
 export class RateLimitError extends TryLaterError {
   readonly code = 'rate-limit';

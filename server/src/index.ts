@@ -7,7 +7,7 @@ export { KeyRing, parseKeys } from './limits/keys.ts';
 export { DEFAULT_LIMITS, type Limits } from './limits/limits.ts';
 export { type AddedSource, type NamedSource, readAddedSources, readSources } from './models.ts';
 export { MemoryQueue } from './queue/memory-queue.ts';
-export type { JobQueue } from './queue/queue.ts';
+export type { JobQueue, News, Part } from './queue/queue.ts';
 export { RedisQueue } from './queue/redis-queue.ts';
 export { RedisWorker } from './queue/redis-worker.ts';
 export type { IpAdapterSource } from './runner/addition-options.ts';

@@ -1,5 +1,6 @@
 /** @file The queue on Redis: two workers, one of them killed; a server that is killed; storage. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { type AddressInfo, createServer as createSocket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -11,11 +12,14 @@ import * as v from 'valibot';
 import { RunnerDiedError } from '../../server/src/errors.ts';
 import {
   type DrawRequest,
+  type DrawResult,
   FolderStore,
+  type News,
   RedisQueue,
   RedisWorker,
   type Runner,
 } from '../../server/src/index.ts';
+import type { RunnerJob } from '../../server/src/runner/runner.ts';
 import { forgetRequest, loadRequest, storeRequest } from '../../server/src/queue/redis-job.ts';
 import { fixturePath } from '../support/fixtures.ts';
 import { startCommand } from './command.ts';
@@ -202,6 +206,135 @@ it('stores pictures in a folder, and sweeps old ones', async () => {
   await expect(store.get('job/0.png')).rejects.toThrow(/not in the storage/);
   await rm(folder, { recursive: true });
 });
+
+describe.skipIf(!hasRedis())('when Redis comes and goes', () => {
+  let folder: string;
+  let port: number;
+  let redis: ChildProcess;
+  let held: HeldRunner;
+  let worker: RedisWorker;
+  let queue: RedisQueue;
+  let server: Awaited<ReturnType<typeof startServer>>;
+  const { signal } = new AbortController();
+  const submit = async (prompt: string): Promise<DrawResult> =>
+    queue.submit(prompt, { model: 'a', prompt, promptSyntax: 'plain', seeds: [1], previews: 0 }, { signal });
+  const start = (): ChildProcess =>
+    spawn('redis-server', ['--port', String(port), '--dir', folder, '--save', '', '--appendonly', 'yes'], {
+      stdio: 'ignore',
+    });
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'calotype-redis-'));
+    port = await freePort();
+    redis = start();
+    const url = `redis://127.0.0.1:${port}`;
+    const store = new FolderStore(folder);
+    held = new HeldRunner();
+    worker = new RedisWorker({ url, store, runners: [held], maxBatch: 1, attempts: 2 });
+    queue = new RedisQueue({ url, store, capacity: 8, attempts: 2, patience: 0.5 });
+    server = await startServer({ queue });
+    await worker.ready();
+  });
+  afterAll(async () => {
+    await server.close();
+    await worker.close();
+    redis.kill();
+    await rm(folder, { recursive: true });
+  });
+
+  it('begins the next job when the last is at its last steps, and not before', async () => {
+    const jobs = ['one', 'two', 'three'].map(submit);
+    await expect.poll(async () => (await queue.counts()).waiting).toBe(2);
+    await expect.poll(() => held.begun.length).toBe(1);
+    const [first] = held.begun;
+    first.step(1);
+    await expect(queue.counts()).resolves.toEqual({ waiting: 2, active: 1 });
+    first.step(3);
+    await expect.poll(() => held.begun.length).toBe(2);
+    // One more is taken for each that ends, not two.
+    await expect(queue.counts()).resolves.toEqual({ waiting: 1, active: 2 });
+    first.end();
+    held.begun[1].step(4);
+    await expect.poll(() => held.begun.length).toBe(3);
+    held.begun[1].end();
+    held.begun[2].end();
+    expect((await Promise.all(jobs)).map(({ notices }) => notices[0]).sort()).toEqual([
+      'one',
+      'three',
+      'two',
+    ]);
+  });
+
+  it('refuses new jobs while it is away, and goes on with those it had', async () => {
+    const news: News[] = [];
+    queue.onNews((one) => void news.push(one));
+    const status = async () => (await fetch(`${server.url}/ready`)).status;
+    await expect.poll(status).toBe(200);
+    held.begun.length = 0;
+    const job = submit('through it');
+    await expect.poll(() => held.begun.length).toBe(1);
+    await killed(redis);
+    await expect.poll(status).toBe(503);
+    const refused = await fetch(`${server.url}/v1/images/generations`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ prompt: 'a fox' }),
+    });
+    expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '5']);
+    expect(await refused.text()).toContain('queue-unreachable');
+    const metrics = await (await fetch(`${server.url}/metrics`)).text();
+    expect(metrics).toContain('calotype_part_up{part="redis"} 0');
+    expect(metrics).not.toContain('calotype_jobs{');
+    held.begun[0].end();
+    redis = start();
+    await expect(job).resolves.toMatchObject({ notices: ['through it'] });
+    await expect.poll(status).toBe(200);
+    expect(news[0]).toMatchObject({ part: 'redis', level: 'error', message: 'Redis is away' });
+    expect(news.findLast(({ level }) => level === 'info')?.message).toMatch(/there again, after \d+ s/);
+  });
+
+  it('brings jobs again that a Redis forgot', async () => {
+    held.begun.length = 0;
+    const job = submit('forgotten');
+    await expect.poll(() => held.begun.length).toBe(1);
+    const client = new Redis(port);
+    await client.flushall();
+    held.begun[0].end();
+    // Its own connection is kept.
+    await client.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+    await expect.poll(() => held.begun.length).toBe(2);
+    held.begun[1].end();
+    await expect(job).resolves.toMatchObject({ notices: ['forgotten'] });
+    await client.quit();
+  });
+});
+
+/** Draws when it is told. */
+class HeldRunner implements Runner {
+  readonly name = 'held';
+  readonly ready = Promise.resolve();
+  /** In their order. */
+  readonly begun: { step(done: number): void; end(): void }[] = [];
+
+  async draw({ request: { prompt }, onStep }: RunnerJob): Promise<DrawResult> {
+    return new Promise((resolve) => {
+      this.begun.push({
+        step: (done) => onStep({ done, total: 5, previews: [] }),
+        end: () => resolve({ pictures: [], notices: [prompt], seconds: 1, phases: {}, busySeconds: 0 }),
+      });
+    });
+  }
+
+  async close(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+async function killed(child: ChildProcess): Promise<void> {
+  const ended = once(child, 'exit');
+  child.kill('SIGKILL');
+  await ended;
+}
 
 async function freePort(): Promise<number> {
   const socket = createSocket().listen(0);

@@ -68,6 +68,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     return reply.code(404).send(openaiError(problem));
   });
   app.decorateRequest('caller');
+  queue.onNews(({ level, message, ...about }) => app.log[level](about, message));
   if (origins.length > 0) await app.register(cors, { origin: [...origins] });
   await app.register(swagger, {
     openapi: {

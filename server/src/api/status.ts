@@ -24,6 +24,7 @@ const STATUSES: ReadonlyMap<string, number> = new Map([
   ['rate-limit', 429],
   ['unavailable', 503],
   ['backend-unavailable', 503],
+  ['queue-unreachable', 503],
   ['job-timeout', 504],
 ]);
 

@@ -11,7 +11,7 @@ const SECONDS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600];
 /** Of phases that are shorter than jobs. */
 const SHORT_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05];
 
-/** The metrics of one server. */
+/** The metrics of one server or worker. */
 export class Metrics {
   readonly #registry = new Registry();
   readonly #seconds: Histogram<'model'>;
@@ -20,7 +20,8 @@ export class Metrics {
   readonly #pictures: Counter<'model'>;
   readonly #failures: Counter<'model' | 'reason'>;
 
-  constructor(queue: JobQueue) {
+  /** @param source what it asks when it is asked itself */
+  constructor(source: Pick<JobQueue, 'counts' | 'parts'>) {
     const registers = [this.#registry];
     collectDefaultMetrics({ register: this.#registry });
     this.#seconds = new Histogram({
@@ -55,18 +56,41 @@ export class Metrics {
       labelNames: ['model', 'reason'],
       registers,
     });
-    const gauge = new Gauge({
+    const jobs = new Gauge({
       name: 'calotype_jobs',
-      help: 'Jobs in the queue',
+      help: 'Jobs in the queue; of none while the queue cannot be reached',
       labelNames: ['state'],
-      registers,
+      registers: [],
       async collect() {
-        const { waiting, active } = await queue.counts();
-        this.set({ state: 'waiting' }, waiting);
-        this.set({ state: 'active' }, active);
+        this.reset();
+        const counts = await source.counts().catch(() => undefined);
+        if (!counts) return;
+        this.set({ state: 'waiting' }, counts.waiting);
+        this.set({ state: 'active' }, counts.active);
       },
     });
-    gauge.set({ state: 'waiting' }, 0);
+    const up = new Gauge({
+      name: 'calotype_part_up',
+      help: 'Whether a part that jobs depend on is there: Redis, or the process of a device',
+      labelNames: ['part'],
+      registers: [],
+      collect() {
+        for (const { name, isUp } of source.parts()) this.set({ part: name }, isUp ? 1 : 0);
+      },
+    });
+    const lost = new Counter({
+      name: 'calotype_part_failures_total',
+      help: 'Times that a part ended, was lost or failed',
+      labelNames: ['part'],
+      registers: [],
+      collect() {
+        this.reset();
+        for (const { name, failures } of source.parts()) this.inc({ part: name }, failures);
+      },
+    });
+    this.#registry.registerMetric(jobs);
+    this.#registry.registerMetric(up);
+    this.#registry.registerMetric(lost);
   }
 
   /** @param seconds since it was accepted */

@@ -2,7 +2,14 @@
 import { batchKey, type DrawRequest, type DrawResult, type DrawStep } from '../draw-request.ts';
 import { QueueFullError, RunnerDiedError, UnavailableError } from '../errors.ts';
 import type { Runner } from '../runner/runner.ts';
-import type { JobListener, JobQueue, QueueCounts } from './queue.ts';
+import {
+  isEnding,
+  type JobListener,
+  type JobQueue,
+  type News,
+  type Part,
+  type QueueCounts,
+} from './queue.ts';
 
 /** Options of a `MemoryQueue`. */
 export interface MemoryQueueOptions {
@@ -30,14 +37,14 @@ interface Entry {
 /** A runner and its jobs. */
 interface Desk {
   readonly runner: Runner;
+  /** Times that it ended. */
+  failures: number;
   /** Those that have steps to go, but for the last few; they have equal keys. */
   readonly drawing: Set<Entry>;
   /** Those that are at these, or whose pictures are decoded and encoded, beside the next ones' steps. */
   readonly finishing: Set<Entry>;
 }
 
-/** Steps before a job's end at which the next is sent, so that its prompts are encoded when these are done. */
-const LEAD_STEPS = 2;
 /** Seconds that a job is taken to last before any has. */
 const FIRST_GUESS = 5;
 
@@ -47,6 +54,9 @@ export class MemoryQueue implements JobQueue {
   readonly #waiting: Entry[] = [];
   readonly #desks: readonly Desk[];
   #closing = false;
+  /** Why no runner will ever be there. */
+  #obstacle: Error | undefined;
+  #onNews = (_news: News): void => undefined;
   /** Moving mean of what a job takes a runner, in seconds. */
   #jobSeconds = FIRST_GUESS;
   #onEmpty = (): void => undefined;
@@ -55,15 +65,24 @@ export class MemoryQueue implements JobQueue {
     this.#options = options;
     this.#desks = options.runners.map((runner) => ({
       runner,
+      failures: 0,
       drawing: new Set<Entry>(),
       finishing: new Set<Entry>(),
     }));
+    for (const desk of this.#desks) this.#watch(desk);
+    Promise.any(options.runners.map(({ ready }) => ready)).catch((error: AggregateError) => {
+      const [first] = error.errors as unknown[];
+      this.#obstacle = first instanceof Error ? first : error;
+      for (const entry of this.#waiting.splice(0)) entry.reject(this.#obstacle);
+      this.#check();
+    });
   }
 
   async submit(_id: string, request: DrawRequest, listener: JobListener): Promise<DrawResult> {
     listener.signal.throwIfAborted();
     if (this.#closing)
       throw new UnavailableError('the server is shutting down', { remedy: 'Try another, or again later' });
+    if (this.#obstacle !== undefined) throw this.#obstacle;
     return new Promise<DrawResult>((resolve, reject) => {
       const leave = (): void => {
         // A job that is being drawn is told by its runner.
@@ -102,17 +121,16 @@ export class MemoryQueue implements JobQueue {
     return { waiting: this.#waiting.length, active: this.#active() };
   }
 
+  parts(): readonly Part[] {
+    return this.#desks.map(({ runner, failures }) => ({ name: runner.name, isUp: isUp(runner), failures }));
+  }
+
+  onNews(listener: (news: News) => void): void {
+    this.#onNews = listener;
+  }
+
   async ready(): Promise<boolean> {
-    if (this.#closing) return false;
-    const settled = Promise.any(this.#options.runners.map(({ ready }) => ready));
-    return Promise.race([
-      settled.then(
-        () => true,
-        () => false,
-      ),
-      // Still starting is not ready.
-      new Promise<false>((resolve) => void setTimeout(resolve, 50, false)),
-    ]);
+    return !this.#closing && this.#options.runners.some(isUp);
   }
 
   async close(): Promise<void> {
@@ -122,6 +140,27 @@ export class MemoryQueue implements JobQueue {
       this.#check();
     });
     await Promise.all(this.#options.runners.map((runner) => runner.close()));
+  }
+
+  /** Jobs go to those that are up; one that comes back takes what waits. */
+  #watch(desk: Desk): void {
+    const part = desk.runner.name;
+    desk.runner.watch?.((change) => {
+      if (change.isUp) {
+        this.#onNews({ part, level: 'info', message: 'runner is up' });
+        this.#dispatch();
+        return;
+      }
+      desk.failures++;
+      const reason = change.reason?.message;
+      if (!this.#closing)
+        this.#onNews({
+          part,
+          level: 'error',
+          message: 'runner ended',
+          ...(reason !== undefined && { reason }),
+        });
+    });
   }
 
   #active(): number {
@@ -158,13 +197,14 @@ export class MemoryQueue implements JobQueue {
   /** An idle runner, else one whose last pictures need no more steps, else one whose pictures a job can join. */
   #deskFor({ key, request }: Entry): Desk | undefined {
     const { maxBatch } = this.#options;
-    const free = this.#desks.filter(({ drawing, finishing }) => {
+    const desks = this.#desks.filter(({ runner }) => isUp(runner));
+    const free = desks.filter(({ drawing, finishing }) => {
       const isSame = [...finishing].every((entry) => entry.request.model === request.model);
       return drawing.size === 0 && isSame && picturesOf(finishing) <= maxBatch;
     });
     const idle = free.find(({ finishing }) => finishing.size === 0) ?? free[0];
     if (idle || key === undefined) return idle;
-    return this.#desks.find(({ drawing }) => {
+    return desks.find(({ drawing }) => {
       const [first] = drawing;
       return first?.key === key && picturesOf(drawing) + request.seeds.length <= maxBatch;
     });
@@ -178,7 +218,7 @@ export class MemoryQueue implements JobQueue {
     entry.attempts++;
     const onStep = (step: DrawStep): void => {
       listener.onStep?.(step);
-      if (step.total - step.done > LEAD_STEPS || !drawing.delete(entry)) return;
+      if (!isEnding(step) || !drawing.delete(entry)) return;
       finishing.add(entry);
       this.#dispatch();
     };
@@ -214,4 +254,8 @@ export class MemoryQueue implements JobQueue {
 
 function picturesOf(entries: ReadonlySet<Entry>): number {
   return [...entries].reduce((sum, { request }) => sum + request.seeds.length, 0);
+}
+
+function isUp(runner: Runner): boolean {
+  return runner.isUp ?? true;
 }

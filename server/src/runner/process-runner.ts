@@ -5,7 +5,7 @@ import { rebuildError } from 'calotype';
 import type { DrawResult } from '../draw-request.ts';
 import { RunnerDiedError } from '../errors.ts';
 import type { FromRunner, ToRunner } from './protocol.ts';
-import type { Runner, RunnerJob } from './runner.ts';
+import type { Runner, RunnerChange, RunnerJob } from './runner.ts';
 
 /** The program of a runner's process, which calls `runRunner`. */
 export interface RunnerProgram {
@@ -17,6 +17,8 @@ export interface RunnerProgram {
   readonly launcher?: readonly string[];
   /** Added to the environment: which device is its own. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Seconds that it has to let go of a job that was given up, before it counts as hung and is killed. Default 60. */
+  readonly abortSeconds?: number;
 }
 
 /** A job that waits for its process. */
@@ -28,28 +30,54 @@ interface Drawing {
 
 /** Milliseconds that a process has to end by itself. */
 const END_GRACE = 5000;
+/** Default of `abortSeconds`. */
+const ABORT = 60;
+/** Milliseconds before a process that failed again is started anew: twice as many each time, and the most. */
+const FIRST_PAUSE = 500;
+const LONGEST_PAUSE = 60_000;
 
-/** Starts its process at once, and anew when a job comes after it died. */
+/**
+ * Starts its process at once, and anew when it ended after it was up: the first time at once, then after pauses that grow
+ * until it has drawn something.
+ */
 export class ProcessRunner implements Runner {
   readonly #program: RunnerProgram;
+  readonly ready: Promise<void>;
   #child: ChildProcess;
-  #ready: Promise<void>;
+  #isUp = false;
+  #isClosing = false;
+  /** Why the process that is starting cannot begin, as it said itself. */
+  #obstacle: Error | undefined;
+  /** Ends since something was drawn. */
+  #failures = 0;
+  #restart: NodeJS.Timeout | undefined;
+  readonly #listeners: ((change: RunnerChange) => void)[] = [];
   /** By number. */
   readonly #drawing = new Map<number, Drawing>();
   #next = 0;
 
   constructor(program: RunnerProgram) {
     this.#program = program;
+    this.ready = new Promise<void>((resolve, reject) => {
+      let hasBeenUp = false;
+      this.watch(({ isUp, reason }) => {
+        if (isUp) resolve();
+        else if (hasBeenUp) this.#startLater();
+        else reject(reason ?? new Error('it is closed'));
+        hasBeenUp ||= isUp;
+      });
+    });
+    // Whoever draws or asks meets the failure.
+    this.ready.catch(() => undefined);
     this.#child = this.#start();
-    this.#ready = this.#whenReady(this.#child);
   }
 
   get name(): string {
     return this.#program.name;
   }
 
-  get ready(): Promise<void> {
-    return this.#ready;
+  get isUp(): boolean {
+    return this.#isUp;
   }
 
   /** Process id, for people who watch it. */
@@ -57,14 +85,24 @@ export class ProcessRunner implements Runner {
     return this.#child.pid;
   }
 
+  watch(listener: (change: RunnerChange) => void): void {
+    this.#listeners.push(listener);
+  }
+
   async draw(job: RunnerJob): Promise<DrawResult> {
-    if (!this.#child.connected) {
-      this.#child = this.#start();
-      this.#ready = this.#whenReady(this.#child);
-    }
-    await this.#ready;
+    await this.ready;
+    if (!this.#isUp)
+      throw new RunnerDiedError(`the runner ${this.name} is being started anew`, {
+        remedy: 'Try again in a while',
+      });
     const number = this.#next++;
-    const abort = (): void => this.#post({ abort: number });
+    let hung: NodeJS.Timeout | undefined;
+    const abort = (): void => {
+      this.#post({ abort: number });
+      const child = this.#child;
+      // One whose device hangs would keep its jobs for ever.
+      hung = setTimeout(() => child.kill('SIGKILL'), (this.#program.abortSeconds ?? ABORT) * 1000);
+    };
     try {
       return await new Promise<DrawResult>((resolve, reject) => {
         this.#drawing.set(number, { job, resolve, reject });
@@ -73,12 +111,15 @@ export class ProcessRunner implements Runner {
         else job.signal.addEventListener('abort', abort);
       });
     } finally {
+      clearTimeout(hung);
       this.#drawing.delete(number);
       job.signal.removeEventListener('abort', abort);
     }
   }
 
   async close(): Promise<void> {
+    this.#isClosing = true;
+    clearTimeout(this.#restart);
     const child = this.#child;
     if (child.exitCode !== null || child.signalCode !== null) return;
     const ended = once(child, 'exit');
@@ -92,6 +133,7 @@ export class ProcessRunner implements Runner {
   #start(): ChildProcess {
     const { script, args, env, launcher = [] } = this.#program;
     const [execPath, ...execArgv] = [...launcher, process.execPath];
+    this.#obstacle = undefined;
     const child = fork(script, args, {
       env: { ...process.env, ...env },
       serialization: 'advanced',
@@ -99,26 +141,31 @@ export class ProcessRunner implements Runner {
       execArgv,
     });
     child.on('message', (message: FromRunner) => this.#hear(message));
-    // The exit below tells what happened; without a listener the error would end the server.
-    child.on('error', () => undefined);
-    child.on('exit', (code, signal) => {
-      // Nothing is sent to another process as long as these are here.
-      for (const { reject } of this.#drawing.values()) reject(this.#died(code, signal));
-    });
+    let hasEnded = false;
+    const end = (how: string): void => {
+      if (hasEnded) return;
+      hasEnded = true;
+      this.#failures++;
+      const reason = this.#obstacle ?? this.#died(how);
+      // First, so that nobody who is told below sends a job here.
+      this.#isUp = false;
+      for (const { reject } of this.#drawing.values()) reject(reason);
+      this.#tell({ isUp: false, reason });
+    };
+    // A program that cannot be started has no exit.
+    child.on('error', (error) => end(error.message));
+    child.on('exit', (code, signal) => end(signal ?? `exit code ${code}`));
     return child;
   }
 
-  async #whenReady(child: ChildProcess): Promise<void> {
-    const ready = new Promise<void>((resolve, reject) => {
-      child.on('message', (message: FromRunner) => {
-        if ('ready' in message) resolve();
-        else if ('obstacle' in message) reject(rebuildError(message.obstacle));
-      });
-      child.once('exit', (code, signal) => reject(this.#died(code, signal)));
-    });
-    // Whoever draws or asks meets the failure.
-    ready.catch(() => undefined);
-    return ready;
+  #startLater(): void {
+    if (this.#isClosing) return;
+    const pause = this.#failures > 1 ? FIRST_PAUSE * 2 ** (this.#failures - 2) : 0;
+    this.#restart = setTimeout(() => (this.#child = this.#start()), Math.min(pause, LONGEST_PAUSE));
+  }
+
+  #tell(change: RunnerChange): void {
+    for (const listener of this.#listeners) listener(change);
   }
 
   #post(message: ToRunner): void {
@@ -127,17 +174,26 @@ export class ProcessRunner implements Runner {
   }
 
   #hear(message: FromRunner): void {
-    const drawing = 'job' in message ? this.#drawing.get(message.job) : undefined;
+    if ('ready' in message) {
+      this.#isUp = true;
+      this.#tell({ isUp: true });
+    } else if ('obstacle' in message) this.#obstacle = rebuildError(message.obstacle);
+    else this.#hearOf(message);
+  }
+
+  #hearOf(message: Extract<FromRunner, { readonly job: number }>): void {
+    const drawing = this.#drawing.get(message.job);
     if (drawing === undefined) return;
     const { job, resolve, reject } = drawing;
     if ('step' in message) job.onStep(message.step);
-    else if ('drawn' in message) resolve(message.drawn);
-    else if ('failed' in message)
-      reject(job.signal.aborted ? job.signal.reason : rebuildError(message.failed));
+    else if ('drawn' in message) {
+      this.#failures = 0;
+      resolve(message.drawn);
+    } else reject(job.signal.aborted ? job.signal.reason : rebuildError(message.failed));
   }
 
-  #died(code: number | null, signal: NodeJS.Signals | null): RunnerDiedError {
-    return new RunnerDiedError(`the runner ${this.name} ended (${signal ?? `exit code ${code}`})`, {
+  #died(how: string): RunnerDiedError {
+    return new RunnerDiedError(`the runner ${this.name} ended (${how})`, {
       remedy: 'Try again; if it happens again, look at what the runner wrote to standard error',
     });
   }

@@ -9,15 +9,25 @@ export interface RunnerJob {
   onStep(step: DrawStep): void;
 }
 
+/** A runner can take jobs from now on, or no more. */
+export interface RunnerChange {
+  readonly isUp: boolean;
+  /** Why it cannot. */
+  readonly reason?: Error;
+}
+
 /** A process, or this one, that draws. */
 export interface Runner {
   readonly name: string;
-  /** Resolves when it can take a batch; rejects with why it never will. */
+  /** Resolves when it can take jobs for the first time; rejects with why it never will. */
   readonly ready: Promise<void>;
+  /** Whether it can take jobs now; absent for one that always can. */
+  readonly isUp?: boolean;
+  /** Tells when it comes up, and of each end. */
+  watch?(listener: (change: RunnerChange) => void): void;
   /**
    * Draws a job. It may be called again before it has answered, for jobs with equal batch keys: they join between steps.
-   * @throws what drawing throws; the signal's reason; RunnerDiedError when the process that was drawing ended: call it
-   * again and it starts another
+   * @throws what drawing throws; the signal's reason; RunnerDiedError when the process that was drawing ended
    */
   draw(job: RunnerJob): Promise<DrawResult>;
   /** Ends it, whatever it does. */
