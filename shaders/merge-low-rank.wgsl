@@ -4,8 +4,10 @@
 // bit of its base on any device, subnormals and rounding of halves (to nearest even) included.
 //
 // tables: the stored row of each packed column; the part (of stacked weights) of each 4 columns; the stored position in
-// a row of each packed step. NONE is padding. Variant without TERMS: weights are only packed. terms: for each part its first term, their number, its first row; for each term
-// (rank / 4, begin of up, begin of down, scale); then up [row][rank] and down [position][rank] in vectors of four.
+// a row of each packed step. NONE is padding. Variant without TERMS: weights are only packed. terms: for each part its
+// first term, their number, its first 4 columns, and how many fours; for each term (rank, begin of up, begin of down,
+// scale); then up [rank][columns of the part] and down [rank][steps] in vectors of four, both in the packed order, with
+// zeros for padding: what neighbouring threads read is next to each other, or the same.
 #include "lib/flat.wgsl"
 struct Dims { blocks: u32, columnBlocks: u32, depthBlocks: u32, columns: u32, rowLength: u32 }
 @group(0) @binding(0) var<uniform> dims: Dims;
@@ -106,20 +108,17 @@ fn main(
   let column = block / dims.depthBlocks;
   let step = block % dims.depthBlocks;
 #endif
-  let steps = dims.columnBlocks * 5u + step * 4u;
+  let positions = dims.columnBlocks * 5u + step * 4u;
 #for s 4
-  let position$s = tables[steps + $su];
+  let position$s = tables[positions + $su];
   let from$s = select(position$s, 0u, position$s == NONE);
 #endfor
 #if TERMS
   let part = terms[tables[dims.columnBlocks * 4u + column]];
-  let first = part.z;
-#else
-  const first = 0u;
 #endif
 #for q 4
   let row$q = tables[column * 4u + $qu];
-  let source$q = select(row$q, first, row$q == NONE);
+  let source$q = select(row$q, 0u, row$q == NONE);
 #endfor
 #if TERMS
 #for q 4
@@ -128,16 +127,16 @@ fn main(
   for (var t = part.x; t < part.x + part.y; t++) {
     let term = terms[t];
     let scale = bitcast<f32>(term.w);
+    var up = term.y + column - part.z;
+    var down = term.z + step;
     for (var r = 0u; r < term.x; r++) {
-      let down = mat4x4f(
-        bitcast<vec4f>(terms[term.z + from0 * term.x + r]),
-        bitcast<vec4f>(terms[term.z + from1 * term.x + r]),
-        bitcast<vec4f>(terms[term.z + from2 * term.x + r]),
-        bitcast<vec4f>(terms[term.z + from3 * term.x + r]),
-      );
+      let rows = scale * bitcast<vec4f>(terms[up]);
+      let steps = bitcast<vec4f>(terms[down]);
 #for q 4
-      sum$q += (scale * bitcast<vec4f>(terms[term.y + (source$q - part.z) * term.x + r])) * down;
+      sum$q += rows[$q] * steps;
 #endfor
+      up += part.w;
+      down += dims.depthBlocks;
     }
   }
 #endif

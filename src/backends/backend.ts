@@ -45,11 +45,17 @@ export interface LowRankSum {
   readBase(signal?: AbortSignal): Promise<Uint8Array>;
   /** Empty where the tensor is its base. */
   readonly terms: readonly LowRankTerm[];
+  /** Those of all adapters that are loaded, in use or not: what stores may keep. */
+  readonly loaded: readonly LowRankFactors[];
 }
 
-/** A product of two thin matrices. The arrays are the same objects as long as their adapter is loaded. */
-export interface LowRankTerm {
+/** A product that is added. */
+export interface LowRankTerm extends LowRankFactors {
   readonly scale: number;
+}
+
+/** Two thin matrices. The arrays are the same objects as long as their adapter is loaded. */
+export interface LowRankFactors {
   readonly rank: number;
   /** [rows, rank] */
   readonly up: Float32Array;
@@ -65,7 +71,8 @@ export interface WeightStore {
   forget(tensor: string): void;
   /**
    * Brings weights up to date whose tensors the reader gives otherwise than before, between runs. Programs stay as they
-   * are: what they bind or point to is overwritten in place, or moved for them.
+   * are: what they bind or point to is overwritten in place, or moved for them. What was kept of adapters that are no longer
+   * loaded is freed.
    */
   refresh(names: ReadonlySet<string>, options?: RefreshOptions): Promise<void>;
   /** Frees all weights; programs that use them must have been disposed of. What is compiled later loads them again. */
@@ -87,10 +94,10 @@ export interface MemoryMeter {
 /** Options of `WeightStore.refresh`. */
 export interface RefreshOptions {
   /**
-   * Whether bases of changed weights may be kept on the device, so that the next change reads no files. Default true;
-   * what is kept is freed when a weight becomes its base again.
+   * Bytes on the device that bases of changed weights and adapters may take, so that the next change neither reads files nor
+   * uploads; default as many as they want. They stay as long as adapters are loaded.
    */
-  readonly keepBases?: boolean;
+  readonly keepBytes?: number;
   readonly signal?: AbortSignal;
 }
 

@@ -78,6 +78,11 @@ export class SharedLoads<Loaded> {
     return this.#loads.has(key);
   }
 
+  /** The load with this key, if there is one. */
+  peek(key: string): Promise<Loaded> | undefined {
+    return this.#loads.get(key);
+  }
+
   /** The load with this key, begun by `load` if it is the first. */
   get(key: string, load: () => Promise<Loaded>): Promise<Loaded> {
     const known = this.#loads.get(key);

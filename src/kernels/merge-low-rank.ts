@@ -13,7 +13,7 @@ import { assembleShader, type Shader } from './wgsl.ts';
 const STORED = ['F32', 'F16', 'BF16', 'F8_E4M3', 'F8_E5M2'] as const;
 
 /** A place of a table that no stored element belongs to. */
-const NONE = 0xffffffff;
+export const NONE = 0xffffffff;
 
 /** A weight that the shader can rebuild. */
 export interface MergeableWeight {
@@ -34,13 +34,39 @@ export interface MergePlan {
   /** The shader's `tables`. */
   readonly tables: Uint32Array<ArrayBuffer>;
   readonly baseBytes: number;
+  readonly parts: readonly MergePart[];
+}
+
+/** A part of a weight: columns of its own. */
+export interface MergePart {
+  /** Its first four columns, and how many fours they are. */
+  readonly first: number;
+  readonly blocks: number;
+  /** Its first row among those of the whole weight. */
+  readonly firstRow: number;
+}
+
+/** Plans that are made once for all weights that are alike; see `planMerge`. */
+export class MergePlans {
+  readonly #adapted: boolean;
+  readonly #plans = new Map<string, MergePlan | undefined>();
+
+  constructor(adapted: boolean) {
+    this.#adapted = adapted;
+  }
+
+  planFor(weight: MergeableWeight): MergePlan | undefined {
+    const key = JSON.stringify(weight);
+    if (!this.#plans.has(key)) this.#plans.set(key, planMerge(weight, this.#adapted));
+    return this.#plans.get(key);
+  }
 }
 
 /**
  * How to make a packed weight of stored ones on the device; undefined where that has to be left to the host.
  * @param adapted whether adapters may change it
  */
-export function planMerge(
+function planMerge(
   { packing, shape, dtype, stored, rows }: MergeableWeight,
   adapted: boolean,
 ): MergePlan | undefined {
@@ -66,10 +92,13 @@ export function planMerge(
     0,
   );
   const ends = rows.map((_count, part) => rows.slice(0, part + 1).reduce((a, b) => a + b, 0));
-  for (let block = 0; block < columnBlocks; block++) {
-    const part = rows.length === 1 ? 0 : ends.findIndex((end) => block * 4 < end);
-    tables[columnBlocks * 4 + block] = part < 0 ? rows.length - 1 : part;
-  }
+  // Padding behind the last part is its own.
+  const parts = rows.map((count, part): MergePart => {
+    const first = part === 0 ? 0 : ends[part - 1] / 4;
+    const end = part + 1 === rows.length ? columnBlocks : ends[part] / 4;
+    tables.fill(part, columnBlocks * 4 + first, columnBlocks * 4 + end);
+    return { first, blocks: end - first, firstRow: ends[part] - count };
+  });
   tables.set(
     order.depth.map((position) => (position < 0 ? NONE : position)),
     columnBlocks * 5,
@@ -95,5 +124,6 @@ export function planMerge(
     },
     tables,
     baseBytes: elementCount(shape) * STORED_DTYPES[type],
+    parts,
   };
 }

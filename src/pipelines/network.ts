@@ -13,7 +13,7 @@ import type { Modules } from '../loaders/lora/layer-parts.ts';
 import type { FloatDType, StoredDType } from '../tensor/dtype.ts';
 import type { Bindings } from '../tensor/shape.ts';
 import type { Float8Reader } from './memory/float8-reader.ts';
-import type { AdaptedReader, LayersByTensor } from './lora/adapted-reader.ts';
+import type { AdaptedReader, ComponentLayers } from './lora/adapted-reader.ts';
 import type { ProgressListener } from './progress.ts';
 
 /** What compiling a program needs besides its graph. */
@@ -45,8 +45,8 @@ export interface AdaptableTensors {
 export interface NetworkMemory {
   /** See `CompileOptions.placement`. */
   readonly placement: WeightPlacement | undefined;
-  /** See `RefreshOptions.keepBases`. */
-  readonly keepBases: boolean;
+  /** See `RefreshOptions.keepBytes`. */
+  readonly keepBytes: number;
 }
 
 /** Whoever plans within a budget loads it, for backends that do not tell what they take. */
@@ -66,6 +66,8 @@ export class Network {
   readonly #arithmetic: 'f32' | undefined;
   /** Tensors that are other ones than those on the device. */
   readonly #stale = new Set<string>();
+  /** Whether something is kept for adapters that are no longer loaded. */
+  #isUnloading = false;
   /** Plans that were made to be looked at before they are compiled. */
   readonly #plans = new WeakMap<Graph, Map<string, Plan>>();
   #memory: NetworkMemory | undefined;
@@ -104,19 +106,22 @@ export class Network {
    * is done; programs stay. If that fails, or is stopped, it is made up for by the next call. Within a budget they wait
    * for `settle`: there may have to be room first.
    */
-  async adapt(layers: LayersByTensor, signal?: AbortSignal): Promise<void> {
-    const changed = this.#tensors?.reader.setLayers(layers) ?? new Set();
-    if (changed.size > 0) this.generation++;
-    for (const name of changed) this.#stale.add(name);
+  async adapt(layers: ComponentLayers, signal?: AbortSignal): Promise<void> {
+    const changes = this.#tensors?.reader.setLayers(layers);
+    if (!changes) return;
+    if (changes.tensors.size > 0) this.generation++;
+    for (const name of changes.tensors) this.#stale.add(name);
+    this.#isUnloading ||= changes.isUnloading;
     if (this.#memory === undefined) await this.settle(signal);
   }
 
   /** Rewrites the weights on the device that are others now. */
   async settle(signal?: AbortSignal): Promise<void> {
-    if (this.#stale.size === 0) return;
-    const keepBases = this.#memory?.keepBases ?? true;
-    await this.#weights.refresh(this.#stale, { keepBases, ...(signal && { signal }) });
+    if (this.#stale.size === 0 && !this.#isUnloading) return;
+    const keepBytes = this.#memory?.keepBytes ?? Number.POSITIVE_INFINITY;
+    await this.#weights.refresh(this.#stale, { keepBytes, ...(signal && { signal }) });
     this.#stale.clear();
+    this.#isUnloading = false;
   }
 
   /** Plans and compiles a graph with numbers for its symbols. */
@@ -197,6 +202,7 @@ export class Network {
   dispose(): void {
     this.#weights.dispose();
     this.#stale.clear();
+    this.#isUnloading = false;
   }
 }
 

@@ -13,7 +13,7 @@ export const LIMITS = {
   'the CPU backend besides, without WebAssembly': 14_000,
   'WebAssembly kernels (one of two builds is loaded)': 22_000,
   'prompts in webui syntax': 3_000,
-  'LoRA files': 11_000,
+  'LoRA files': 12_000,
   'textual inversions': 3_000,
   'image to image, inpainting, control images': 4_000,
   'single-file checkpoints, other VAEs, ControlNets': 22_000,
@@ -30,7 +30,7 @@ const LATER: readonly (readonly [RegExp, Part])[] = [
   [/^(matrix|int8|software)-kernels|^lacks/, 'kernels on matrices, on bytes, of software adapters'],
   [/^_wasm_/, 'WebAssembly kernels (one of two builds is loaded)'],
   [/^prompts/, 'prompts in webui syntax'],
-  [/^lora-files|^weight-merge/, 'LoRA files'],
+  [/^lora-files|^weight-refresh/, 'LoRA files'],
   [/^textual-inversions/, 'textual inversions'],
   [/^image-latents|^padded-crop|^repaint/, 'image to image, inpainting, control images'],
   [

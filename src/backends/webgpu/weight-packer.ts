@@ -4,8 +4,9 @@
  */
 
 import { elementCount, fold } from '../../kernels/kernel.ts';
-import { planMerge, type MergePlan } from '../../kernels/merge-low-rank.ts';
+import { MergePlans, type MergeableWeight, type MergePlan } from '../../kernels/merge-low-rank.ts';
 import type { Shader } from '../../kernels/wgsl.ts';
+import type { StoredDType } from '../../tensor/dtype.ts';
 import type { WeightReader } from '../backend.ts';
 import { weightName } from '../weight-loading.ts';
 import type { OpenDevice } from './device.ts';
@@ -16,7 +17,7 @@ import { LARGE_BYTES, type UploadQueue } from './uploads.ts';
 import type { WeightRequest } from './weights.ts';
 
 /** What all weights of one packing and shape have in common. */
-interface Tables {
+export interface PlanTables {
   readonly dims: GPUBuffer;
   readonly tables: GPUBuffer;
 }
@@ -26,8 +27,8 @@ export class WeightPacker {
   readonly #device: OpenDevice;
   readonly #reader: WeightReader;
   readonly #uploads: UploadQueue;
-  readonly #plans = new Map<string, MergePlan | undefined>();
-  readonly #tables = new Map<MergePlan, Promise<Tables>>();
+  readonly #plans = new MergePlans(false);
+  readonly #tables = new Map<MergePlan, Promise<PlanTables>>();
 
   constructor(device: OpenDevice, reader: WeightReader, uploads: UploadQueue) {
     this.#device = device;
@@ -36,23 +37,15 @@ export class WeightPacker {
   }
 
   /** How a weight is packed on the device; undefined where the host does it: small ones, and those that the shader cannot. */
-  planFor({ weight, shape, dtype, packing }: WeightRequest): MergePlan | undefined {
-    const rowLength = elementCount(shape.slice(1));
-    const stored = weight.parts.map(({ name }) => this.#reader.info(name));
-    const request = {
-      packing,
-      shape,
-      dtype,
-      stored: stored.map((info) => info.dtype),
-      rows: stored.map((info) => elementCount(info.shape) / rowLength),
-    };
-    const key = JSON.stringify(request);
-    if (!this.#plans.has(key)) this.#plans.set(key, planMerge(request, false));
-    const plan = this.#plans.get(key);
+  planFor(request: WeightRequest): MergePlan | undefined {
+    const { weight, shape } = request;
+    const stored = weight.parts.map(({ name }) => this.#reader.info(name).dtype);
+    const mergeable = mergeableWeight(request, stored);
+    const plan = this.#plans.planFor(mergeable);
     return plan &&
       plan.baseBytes >= LARGE_BYTES &&
       plan.baseBytes <= this.#device.limits.maxBindingBytes &&
-      request.rows.every((rows) => ((plan.baseBytes / shape[0]) * rows) % 4 === 0)
+      mergeable.rows.every((rows) => ((plan.baseBytes / shape[0]) * rows) % 4 === 0)
       ? plan
       : undefined;
   }
@@ -110,38 +103,47 @@ export class WeightPacker {
     }
   }
 
-  #tablesOf(plan: MergePlan): Promise<Tables> {
+  #tablesOf(plan: MergePlan): Promise<PlanTables> {
     const known = this.#tables.get(plan);
     if (known) return known;
-    const made = this.#makeTables(plan);
+    const made = makeTables(this.#device, plan);
     this.#tables.set(plan, made);
     this.#uploads.whenLeft(() => {
       this.#tables.delete(plan);
-      made.then(
-        ({ dims, tables }) => {
-          dims.destroy();
-          tables.destroy();
-        },
-        () => undefined,
-      );
+      made.then(destroyTables, () => undefined);
     });
     return made;
   }
+}
 
-  #makeTables(plan: MergePlan): Promise<Tables> {
-    const { gpu } = this.#device;
-    const values = Uint32Array.from(plan.shader.dims.map((name) => plan.dims[name]));
-    const filled = (data: Uint32Array<ArrayBuffer>, usage: number): GPUBuffer => {
-      const size = padded(data.byteLength);
-      const buffer = gpu.createBuffer({ label: 'tables', size, usage: usage | BUFFER_USAGE.COPY_DST });
-      gpu.queue.writeBuffer(buffer, 0, data);
-      return buffer;
-    };
-    return this.#device.scoped('tables of packed weights', () => ({
-      dims: filled(values, BUFFER_USAGE.UNIFORM),
-      tables: filled(plan.tables, BUFFER_USAGE.STORAGE),
-    }));
-  }
+/** Uploads what a plan's shader is told. */
+export function makeTables(device: OpenDevice, plan: MergePlan): Promise<PlanTables> {
+  const values = Uint32Array.from(plan.shader.dims.map((name) => plan.dims[name]));
+  const filled = (data: Uint32Array<ArrayBuffer>, usage: number): GPUBuffer => {
+    const size = padded(data.byteLength);
+    const buffer = device.gpu.createBuffer({ label: 'tables', size, usage: usage | BUFFER_USAGE.COPY_DST });
+    device.gpu.queue.writeBuffer(buffer, 0, data);
+    return buffer;
+  };
+  return device.scoped('tables of packed weights', () => ({
+    dims: filled(values, BUFFER_USAGE.UNIFORM),
+    tables: filled(plan.tables, BUFFER_USAGE.STORAGE),
+  }));
+}
+
+export function destroyTables({ dims, tables }: PlanTables): void {
+  dims.destroy();
+  tables.destroy();
+}
+
+/** A weight whose parts are stored in these types, as the shader gets to know it. */
+export function mergeableWeight(
+  { weight, shape, dtype, packing }: WeightRequest,
+  stored: readonly StoredDType[],
+): MergeableWeight {
+  const rowLength = elementCount(shape.slice(1));
+  const rows = weight.parts.map((part) => elementCount(part.shape) / rowLength);
+  return { packing, shape, dtype, stored, rows };
 }
 
 function pipelineOf({ shader }: MergePlan, { weight }: WeightRequest): PipelineRequest {

@@ -22,7 +22,7 @@ import { decodeToF16, decodeToF32 } from '../../tensor/decode.ts';
 import { later } from '../../later.ts';
 import { DEVICE_DTYPE_BYTES, type FloatDType, type StoredDType } from '../../tensor/dtype.ts';
 import type { RefreshOptions, WeightReader, WeightStore } from '../backend.ts';
-import { checkWeight, isPartOf, lowRankSums, SharedLoads, weightName } from '../weight-loading.ts';
+import { checkWeight, isPartOf, SharedLoads, weightName } from '../weight-loading.ts';
 import type { OpenDevice } from './device.ts';
 import { ByteGate } from './byte-gate.ts';
 import { BUFFER_USAGE } from './flags.ts';
@@ -120,27 +120,24 @@ export class WebGpuWeights implements WeightStore {
     return this.#gate.hold(bytes, () => this.#pack(request, type, Math.ceil(bytes / 4) * 4, signal));
   }
 
-  /** Overwrites buffers: on the device where adapters are low-rank sums, else by packing what the reader gives. */
-  async refresh(
-    names: ReadonlySet<string>,
-    { keepBases = true, signal }: RefreshOptions = {},
-  ): Promise<void> {
-    const plain: string[] = [];
-    await this.loading(async () => {
-      for (const [key, request] of this.#requests) {
-        if (!isPartOf(request.weight, names) || !this.#buffers.has(key)) continue;
-        signal?.throwIfAborted();
-        const buffer = await this.#buffers.get(key, () => this.#upload(request, signal));
-        const sums = lowRankSums(request.weight, this.reader);
-        const isMerged =
-          keepBases && sums && (await (await this.#loadMerger()).add(key, request, sums, buffer, signal));
-        if (!isMerged) await this.#rewrite(request, buffer, signal);
-        if (!isMerged || sums?.every(({ terms }) => terms.length === 0)) plain.push(key);
-      }
+  async refresh(names: ReadonlySet<string>, options: RefreshOptions = {}): Promise<void> {
+    const { refreshWeights, WeightMerger } = await later('LoRA files', () => import('./weight-refresh.ts'));
+    this.#merger ??= new WeightMerger({ device: this.device, uploads: this.#uploads, gate: this.#gate });
+    const stale = [...this.#requests].flatMap(([key, request]) => {
+      const buffer = isPartOf(request.weight, names) && this.#buffers.peek(key);
+      return buffer ? [{ key, request, buffer }] : [];
     });
-    for (const stream of this.streams) await stream.refresh(names, signal);
-    await this.#merger?.flush();
-    for (const key of plain) this.#merger?.release(key);
+    await refreshWeights(
+      {
+        store: this,
+        merger: this.#merger,
+        stale,
+        requests: this.#requests,
+        rewrite: (request, buffer, signal) => this.#rewrite(request, buffer, signal),
+      },
+      names,
+      options,
+    );
   }
 
   forget(tensor: string): void {
@@ -160,11 +157,6 @@ export class WebGpuWeights implements WeightStore {
     for (const slot of this.slots) slot.destroy();
     this.slots = [];
     this.#bytes = 0;
-  }
-
-  async #loadMerger(): Promise<WeightMerger> {
-    const { WeightMerger } = await later('LoRA files', () => import('./weight-merge.ts'));
-    return (this.#merger ??= new WeightMerger(this.device));
   }
 
   async #upload(request: WeightRequest, signal?: AbortSignal): Promise<GPUBuffer> {

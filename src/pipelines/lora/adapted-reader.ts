@@ -1,6 +1,6 @@
 /** @file A model's tensors with adapters added: what weight stores read, and how a change reaches them. */
 
-import type { LowRankSum, WeightReader } from '../../backends/backend.ts';
+import type { LowRankFactors, LowRankSum, WeightReader } from '../../backends/backend.ts';
 import type { AdapterLayer } from '../../loaders/lora/adapter-layer.ts';
 import { decodeToF32 } from '../../tensor/decode.ts';
 
@@ -13,22 +13,47 @@ export interface WeightedLayer {
 /** The layers that change each tensor, by the tensor's name. */
 export type LayersByTensor = ReadonlyMap<string, readonly WeightedLayer[]>;
 
+/** What a pipeline's adapters have for a component. */
+export interface ComponentLayers {
+  readonly active: LayersByTensor;
+  /** The layers of all that are loaded, in use or not. */
+  readonly loaded: ReadonlyMap<string, readonly AdapterLayer[]>;
+}
+
+/** No adapters. */
+export const NO_LAYERS: ComponentLayers = { active: new Map(), loaded: new Map() };
+
+/** What a change of adapters means for tensors. */
+export interface LayerChanges {
+  /** Those that are other ones now. */
+  readonly tensors: ReadonlySet<string>;
+  /** Whether some layer is no longer loaded. */
+  readonly isUnloading: boolean;
+}
+
 /** Reads stored tensors and adds what adapters add, in f32. Tensors without adapters are read as they are stored. */
 export class AdaptedReader implements WeightReader {
   readonly #stored: WeightReader;
-  #layers: LayersByTensor = new Map();
+  #layers: LayersByTensor = NO_LAYERS.active;
+  #loaded = NO_LAYERS.loaded;
 
   constructor(stored: WeightReader) {
     this.#stored = stored;
   }
 
-  /** Puts these layers in place of all others; returns the names of the tensors that are other ones now. */
-  setLayers(layers: LayersByTensor): Set<string> {
+  /** Puts these layers in place of all others. */
+  setLayers({ active, loaded }: ComponentLayers): LayerChanges {
     const before = this.#layers;
-    this.#layers = layers;
-    const names = new Set([...before.keys(), ...layers.keys()]);
-    for (const name of names) if (areEqual(before.get(name), layers.get(name))) names.delete(name);
-    return names;
+    const loadedBefore = this.#loaded;
+    this.#layers = active;
+    this.#loaded = loaded;
+    const tensors = new Set([...before.keys(), ...active.keys()]);
+    for (const name of tensors) if (areEqual(before.get(name), active.get(name))) tensors.delete(name);
+    const isUnloading = [...loadedBefore].some(([name, layers]) => {
+      const left = loaded.get(name) ?? [];
+      return layers.some((layer) => !left.includes(layer));
+    });
+    return { tensors, isUnloading };
   }
 
   info(name: string): ReturnType<WeightReader['info']> {
@@ -56,6 +81,9 @@ export class AdaptedReader implements WeightReader {
       dtype: this.#stored.info(name).dtype,
       readBase: (signal) => this.#stored.read(name, signal),
       terms: terms.filter(({ scale }) => scale !== 0),
+      loaded: (this.#loaded.get(name) ?? []).flatMap(({ factors }): readonly LowRankFactors[] =>
+        factors ? [factors] : [],
+      ),
     };
   }
 }

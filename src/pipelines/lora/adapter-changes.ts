@@ -1,6 +1,7 @@
 /** @file How the adapters of a pipeline change, and what they add to its tensors; loaded with the first. */
 import { LORA_COMPONENTS, type LoraComponent } from '../../loaders/lora/layer-parts.ts';
-import type { LayersByTensor, WeightedLayer } from './adapted-reader.ts';
+import type { AdapterLayer } from '../../loaders/lora/adapter-layer.ts';
+import type { ComponentLayers, WeightedLayer } from './adapted-reader.ts';
 import type { Adapter, AdapterState } from './adapter-state.ts';
 
 /** With one adapter more, which alone is active in the components that it changes. */
@@ -53,18 +54,22 @@ export function withoutAdapters(state: AdapterState, names: readonly string[]): 
 export function layersOf(
   { adapters, active, enabled }: AdapterState,
   component: LoraComponent,
-): LayersByTensor {
+): ComponentLayers {
+  const loaded = new Map<string, AdapterLayer[]>();
+  for (const { layers } of adapters.values())
+    for (const [module, layer] of layers.get(component) ?? []) put(loaded, `${module}.weight`, layer);
   const byTensor = new Map<string, WeightedLayer[]>();
-  if (!enabled) return byTensor;
-  for (const name of active.get(component) ?? []) {
+  for (const name of enabled ? (active.get(component) ?? []) : []) {
     const adapter = adapters.get(name);
     const weightOf = adapter?.weights.get(component) ?? (() => 1);
-    for (const [module, layer] of adapter?.layers.get(component) ?? []) {
-      const tensor = `${module}.weight`;
-      const list = byTensor.get(tensor) ?? [];
-      byTensor.set(tensor, list);
-      list.push({ layer, weight: weightOf(module) });
-    }
+    for (const [module, layer] of adapter?.layers.get(component) ?? [])
+      put(byTensor, `${module}.weight`, { layer, weight: weightOf(module) });
   }
-  return byTensor;
+  return { active: byTensor, loaded };
+}
+
+function put<T>(lists: Map<string, T[]>, key: string, item: T): void {
+  const list = lists.get(key);
+  if (list) list.push(item);
+  else lists.set(key, [item]);
 }

@@ -13,7 +13,7 @@ import type { Network } from '../network.ts';
 import { checkOptionNames } from '../../option-names.ts';
 import type { ProgressListener } from '../progress.ts';
 import { activeAdapters, checkAdapterNames, NO_ADAPTERS, type AdapterState } from './adapter-state.ts';
-import type { LayersByTensor } from './adapted-reader.ts';
+import { NO_LAYERS } from './adapted-reader.ts';
 import type { AdapterWeight } from './adapter-weights.ts';
 import type { AddedFileSource, FindFileOptions } from '../load/added-file.ts';
 import { LORA } from './lora-part.ts';
@@ -94,8 +94,6 @@ export interface LoraHost {
   /** Does some work when all calls made before are done. */
   enqueue(work: () => Promise<void>): Promise<void>;
 }
-
-const NO_LAYERS: LayersByTensor = new Map();
 
 /** Whether there are no adapters, and nothing of them needs to be loaded. */
 function isEmpty({ adapters }: AdapterState): boolean {

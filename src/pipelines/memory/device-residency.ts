@@ -4,6 +4,7 @@
  */
 
 import type { Backend } from '../../backends/backend.ts';
+import { sum } from '../../plan/demand.ts';
 import {
   planResidency,
   type ComponentDemands,
@@ -90,15 +91,15 @@ export class DeviceResidency {
   async enter(phase: Phase, signal: AbortSignal | undefined): Promise<void> {
     const planned = this.#plan?.phases.find((candidate) => candidate.phase === phase);
     if (!this.#plan || !planned) return;
-    const { kept, budget, peakBytes } = this.#plan;
+    const { kept } = this.#plan;
     await this.#release(
       [...this.#present].filter((name) => !kept.has(name) && !planned.components.has(name)),
     );
     planned.option.apply?.();
-    for (const [name, { placement, weightBytes }] of planned.components) {
+    for (const [name, { placement }] of planned.components) {
       this.#present.add(name);
       const { network } = this.#components.get(name) ?? {};
-      network?.keepWithin({ placement, keepBases: weightBytes <= budget - peakBytes });
+      network?.keepWithin({ placement, keepBytes: spareBytes(this.#plan, name) });
       await network?.settle(signal);
     }
   }
@@ -112,6 +113,16 @@ export class DeviceResidency {
     }
     await (this.backend.reclaim?.() ?? this.backend.idle());
   }
+}
+
+/** What nothing else needs, shared out among the components by their sizes. */
+function spareBytes({ budget, peakBytes, phases }: ResidencyPlan, component: string): number {
+  const sizes = new Map<string, number>();
+  for (const { components } of phases)
+    for (const [name, { weightBytes }] of components)
+      sizes.set(name, Math.max(weightBytes, sizes.get(name) ?? 0));
+  const share = (sizes.get(component) ?? 0) / Math.max(1, sum([...sizes.values()]));
+  return share * Math.max(0, budget - peakBytes);
 }
 
 /** What a phase takes of some components; undefined where none of them takes part. */

@@ -1,0 +1,74 @@
+/** @file What `merge-low-rank` is told of adapters: their factors in the order of a packed weight, and which of them count how much. */
+
+import type { LowRankFactors, LowRankSum } from '../backends/backend.ts';
+import { NONE, type MergePlan } from './merge-low-rank.ts';
+
+/** Words of a vector of four, of which the shader's `terms` are made. */
+const VECTOR = 4;
+
+/** Where factors are among the shader's `terms`, in vectors. */
+export interface FactorsPlace {
+  readonly up: number;
+  readonly down: number;
+  /** Behind both. */
+  readonly end: number;
+}
+
+/** The vectors that factors of a part take from `at` on. */
+export function placeFactors(plan: MergePlan, part: number, rank: number, at: number): FactorsPlace {
+  const down = at + rank * plan.parts[part].blocks;
+  return { up: at, down, end: down + rank * plan.dims['depthBlocks'] };
+}
+
+/** The vectors in front of all factors: one for each part, and one for each of the layers that may be added. */
+export function headVectors(plan: MergePlan, layers: number): number {
+  return plan.parts.length + layers;
+}
+
+/** Up [rank][columns of the part], then down [rank][steps], as `placeFactors` has them. */
+export function layOutFactors(
+  plan: MergePlan,
+  part: number,
+  { rank, up, down }: LowRankFactors,
+): Float32Array<ArrayBuffer> {
+  const { first, blocks, firstRow } = plan.parts[part];
+  const columns = plan.tables.subarray(first * VECTOR, (first + blocks) * VECTOR);
+  const depth = plan.tables.subarray(plan.dims['columnBlocks'] * (VECTOR + 1));
+  const result = new Float32Array(rank * (columns.length + depth.length));
+  for (const [i, row] of columns.entries()) {
+    if (row === NONE) continue;
+    const from = (row - firstRow) * rank;
+    for (let r = 0; r < rank; r++) result[r * columns.length + i] = up[from + r];
+  }
+  const steps = result.subarray(rank * columns.length);
+  const { rowLength } = plan.dims;
+  if (depth.every((position, i) => position === i)) steps.set(down);
+  else
+    for (const [i, position] of depth.entries())
+      if (position !== NONE)
+        for (let r = 0; r < rank; r++) steps[r * depth.length + i] = down[r * rowLength + position];
+  return result;
+}
+
+/** What comes before the factors: which of them each part adds. */
+export function layOutHead(
+  plan: MergePlan,
+  sums: readonly LowRankSum[],
+  placeOf: (factors: LowRankFactors) => FactorsPlace,
+): Uint32Array<ArrayBuffer> {
+  const terms = sums.flatMap((sum) => sum.terms);
+  const head = new Uint32Array(headVectors(plan, terms.length) * VECTOR);
+  const scales = new Float32Array(head.buffer);
+  let next = plan.parts.length;
+  for (const [part, sum] of sums.entries()) {
+    const { first, blocks } = plan.parts[part];
+    head.set([next, sum.terms.length, first, blocks], part * VECTOR);
+    for (const term of sum.terms) {
+      const { up, down } = placeOf(term);
+      head.set([term.rank, up, down], next * VECTOR);
+      scales[next * VECTOR + 3] = term.scale;
+      next++;
+    }
+  }
+  return head;
+}
