@@ -9,6 +9,9 @@ import { predictionForms, type PredictionType } from './prediction.ts';
 import type { NoiseCoefficients, SchedulerConfig } from './scheduler.ts';
 import { type Basis, basis, combine, type Sum } from './sums.ts';
 
+/** Stands for a signal of zero where x0 is clipped: what is divided by it is beyond any bound, and finite in float32. */
+const SMALLEST_SIGNAL = 1e-30;
+
 /** What a network's output says at a timestep, in terms of latents x, slot 0. */
 interface Predictions {
   readonly x0: Sum;
@@ -44,12 +47,17 @@ export abstract class AlphaScheduler<
     return basis(this.slots);
   }
 
-  /** x0 and noise from `output`, a prediction for the latents `x` at a timestep. */
-  protected predictions(timestep: number, x: Sum, output: Sum): Predictions {
+  /**
+   * x0 and noise from `output`, a prediction for the latents `x` at a timestep.
+   *
+   * @param clip what x0 will be clipped to. Where nothing is left of the picture (zero terminal SNR), a model of noise says
+   *   nothing about it but its sign, and x0 is this bound.
+   */
+  protected predictions(timestep: number, x: Sum, output: Sum, clip = Infinity): Predictions {
     const alpha = this.alpha(timestep);
     const { x0, noise } = predictionForms(
       this.config.prediction_type,
-      Math.sqrt(alpha),
+      Math.max(Math.sqrt(alpha), clip < Infinity ? SMALLEST_SIGNAL : 0),
       Math.sqrt(1 - alpha),
     );
     return {

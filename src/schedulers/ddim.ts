@@ -68,6 +68,7 @@ export class DDIMScheduler extends AlphaScheduler<Resolved<typeof SETTINGS.entri
   protected solve(begin: number, eta: number): StepCoefficients[] {
     checkEta(eta);
     const { clip_sample, clip_sample_range, set_alpha_to_one } = this.config;
+    const clip = clip_sample ? clip_sample_range : Infinity;
     const {
       state: [x],
       output,
@@ -78,14 +79,14 @@ export class DDIMScheduler extends AlphaScheduler<Resolved<typeof SETTINGS.entri
     return timesteps.slice(begin).map((timestep) => {
       const alpha = this.alpha(timestep);
       const alphaNext = this.alpha(timestep - stride, this.finalAlpha(set_alpha_to_one));
-      const predicted = this.predictions(timestep, x, output);
+      const predicted = this.predictions(timestep, x, output, clip);
       const deviation = eta * Math.sqrt(((1 - alphaNext) / (1 - alpha)) * (1 - alpha / alphaNext));
       const direction = Math.sqrt(Math.max(1 - alphaNext - deviation ** 2, 0));
       return toCoefficients(this.slots, {
         timestep,
         input: x,
         x0: predicted.x0,
-        clip: clip_sample ? clip_sample_range : Infinity,
+        clip,
         next: [combine([Math.sqrt(alphaNext), x0], [direction, predicted.epsilon], [deviation, noise])],
         usesNoise: eta > 0,
       });

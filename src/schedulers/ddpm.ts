@@ -66,6 +66,7 @@ export class DDPMScheduler extends AlphaScheduler<Resolved<typeof SETTINGS.entri
   /** Formulas (6) and (7) of the paper. */
   protected solve(begin: number): StepCoefficients[] {
     const { clip_sample, clip_sample_range, variance_type } = this.config;
+    const clip = clip_sample ? clip_sample_range : Infinity;
     const {
       state: [x],
       output,
@@ -83,8 +84,8 @@ export class DDPMScheduler extends AlphaScheduler<Resolved<typeof SETTINGS.entri
       return toCoefficients(this.slots, {
         timestep,
         input: x,
-        x0: this.predictions(timestep, x, output).x0,
-        clip: clip_sample ? clip_sample_range : Infinity,
+        x0: this.predictions(timestep, x, output, clip).x0,
+        clip,
         next: [
           combine(
             [(Math.sqrt(alphaNext) * beta) / (1 - alpha), x0],

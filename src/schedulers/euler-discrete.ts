@@ -6,6 +6,7 @@ import * as v from 'valibot';
 import { oneOf, supported } from '../loaders/config.ts';
 import { linspaceF32 } from './arrays.ts';
 import type { SigmaSchedule } from './base-scheduler.ts';
+import { logF32 } from './log-f32.ts';
 import type { PredictionType } from './prediction.ts';
 import type { CustomSchedule, SchedulerConfig, StepCoefficients } from './scheduler.ts';
 import {
@@ -100,7 +101,7 @@ export class EulerDiscreteScheduler extends SigmaScheduler<Resolved<typeof SETTI
     const training = this.trainingSigmas;
     if (request.kind === 'sigmas')
       return {
-        timesteps: toTimesteps(request.sigmas.slice(0, -1).map(Math.fround), training),
+        timesteps: toTimesteps(Float32Array.from(request.sigmas.slice(0, -1)), training),
         sigmas: request.sigmas,
       };
     const spaced =
@@ -113,7 +114,7 @@ export class EulerDiscreteScheduler extends SigmaScheduler<Resolved<typeof SETTI
   #interpolate(timesteps: readonly number[]): number[] {
     const training = this.trainingSigmas;
     if (this.config.interpolation_type === 'linear') return sigmasAt(timesteps, training);
-    const [min, max] = [training[0], training[training.length - 1]].map(Math.log);
+    const [min, max] = [training[0], training[training.length - 1]].map(logF32);
     return Array.from(linspaceF32(max, min, timesteps.length + 1).map(Math.exp));
   }
 }

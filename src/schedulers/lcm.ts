@@ -80,6 +80,7 @@ export class LCMScheduler extends AlphaScheduler<Resolved<typeof SETTINGS.entrie
 
   protected solve(begin: number): StepCoefficients[] {
     const { clip_sample, clip_sample_range, timestep_scaling } = this.config;
+    const clip = clip_sample ? clip_sample_range : Infinity;
     const {
       state: [x],
       output,
@@ -95,8 +96,8 @@ export class LCMScheduler extends AlphaScheduler<Resolved<typeof SETTINGS.entrie
       return toCoefficients(this.slots, {
         timestep,
         input: x,
-        x0: this.predictions(timestep, x, output).x0,
-        clip: clip_sample ? clip_sample_range : Infinity,
+        x0: this.predictions(timestep, x, output, clip).x0,
+        clip,
         next: [combine([Math.sqrt(alphaNext), denoised], [Math.sqrt(1 - alphaNext), noise])],
         usesNoise: !isLast,
       });

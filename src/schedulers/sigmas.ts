@@ -4,6 +4,7 @@
 import { ConfigError } from '../errors.ts';
 import { interpolate, linspace } from './arrays.ts';
 import { betaQuantile } from './beta-quantile.ts';
+import { logF32 } from './log-f32.ts';
 
 /** Ways to space sigmas: those of the `use_*_sigmas` settings, and of `use_lu_lambdas`. */
 export type SigmaSpacing = 'karras' | 'exponential' | 'beta' | 'lu';
@@ -41,7 +42,7 @@ const betaSigmas: Spacing = (min, max, count) =>
 
 /** Lu et al., "DPM-Solver" (2022): evenly spaced log signal-to-noise ratios; diffusers has the ends in float32. */
 const luSigmas: Spacing = (min, max, count) => {
-  const [low, high] = [Math.fround(Math.log(min)), Math.fround(Math.log(max))];
+  const [low, high] = [logF32(min), logF32(max)];
   return linspace(0, 1, count).map((ramp) => Math.exp(high + ramp * (low - high)));
 };
 
@@ -65,16 +66,20 @@ export function sigmasAt(timesteps: readonly number[], trainingSigmas: Float32Ar
 
 /**
  * The timesteps, fractional, at which training had these sigmas: linear between the logarithms of the training sigmas
- * (ascending), and the first or last timestep beyond them.
+ * (ascending), and the first or last timestep beyond them. Sigmas that diffusers has in float64 are a list, those that it has in float32 a Float32Array, and their logarithms then too.
  */
-export function toTimesteps(sigmas: readonly number[], trainingSigmas: Float32Array): number[] {
-  const logSigmas = trainingSigmas.map(Math.log);
-  return sigmas.map((sigma) => {
-    const logSigma = Math.log(Math.max(sigma, 1e-10));
+export function toTimesteps(
+  sigmas: readonly number[] | Float32Array,
+  trainingSigmas: Float32Array,
+): number[] {
+  const logSigmas = trainingSigmas.map(logF32);
+  const [log, round] = sigmas instanceof Float32Array ? [logF32, Math.fround] : [Math.log, Number];
+  return Array.from(sigmas, (sigma) => {
+    const logSigma = log(Math.max(sigma, 1e-10));
     const above = logSigmas.findIndex((entry) => entry > logSigma);
     const next = above < 0 ? logSigmas.length - 1 : Math.max(above, 1);
     const low = next - 1;
-    const weight = (logSigmas[low] - logSigma) / Math.fround(logSigmas[low] - logSigmas[next]);
+    const weight = round(round(logSigmas[low] - logSigma) / Math.fround(logSigmas[low] - logSigmas[next]));
     const clipped = Math.min(Math.max(weight, 0), 1);
     return (1 - clipped) * low + clipped * next;
   });

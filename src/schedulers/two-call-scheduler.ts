@@ -61,7 +61,7 @@ export abstract class TwoCallScheduler extends SigmaScheduler<
     const timesteps = this.spacing === 'karras' ? spaced.timesteps.map(roundHalfEven) : spaced.timesteps;
     const stages = sigmas.slice(0, -1).map((sigma, i) => this.stage(sigma, sigmas[i + 1]));
     const middles = toTimesteps(
-      stages.map(({ middle }) => middle),
+      Float32Array.from(stages, ({ middle }) => middle),
       this.trainingSigmas,
     ).map(Math.fround);
     return {

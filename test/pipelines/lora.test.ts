@@ -6,7 +6,7 @@ import { bufferSource } from '../../src/loaders/byte-source.ts';
 import { makeSafetensors } from '../loaders/make-safetensors.ts';
 import { cpu, DiffusionPipeline, type BackendFactory } from '../../src/index.ts';
 import { loraCases, loraFile, loraOptions } from '../support/drawn/lora.ts';
-import { fixturePath } from '../support/fixtures.ts';
+import { fixturePath, openTensorFixture } from '../support/fixtures.ts';
 import { presentBackends } from '../support/backends.ts';
 import '../support/nmse.ts';
 
@@ -96,6 +96,14 @@ describe('without a case of diffusers', async () => {
     await expect(drawWith('a cat<lora:dog>')).rejects.toThrow(/dog: there is no adapter of this name/);
     const two = pipe({ ...loraOptions, prompt: ['a<lora:peft>', 'b'], promptSyntax: 'webui' });
     await expect(two).rejects.toThrow(/name different LoRAs/);
+    await pipe.unloadLoraWeights();
+  });
+
+  it('draws "peft-lokr" as PEFT does, whose layers of two whole factors tell no rank', async () => {
+    await pipe.loadLoraWeights(fixturePath('lora/peft-lokr/adapter_model.safetensors'));
+    const drawn = await pipe(loraOptions);
+    const expected = await openTensorFixture('lora/peft-lokr.safetensors');
+    expect(drawn.latents!.data).toMatchNmse(expected.f32('latents'), 1e-6);
     await pipe.unloadLoraWeights();
   });
 

@@ -360,6 +360,7 @@ describe('schedules', () => {
       rescale_betas_zero_snr: true,
       timestep_spacing: 'trailing',
       prediction_type: 'epsilon',
+      clip_sample: false,
     });
     scheduler.setTimesteps(10);
     expect(() => scheduler.steps()).toThrow(ConfigError);

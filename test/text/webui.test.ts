@@ -85,15 +85,58 @@ describe('attention', () => {
     expect(pieces).toEqual(expected.map(([text, weight]) => [text, Number(weight.toFixed(12))]));
   });
 
-  it('breaks at BREAK in capitals, also inside brackets', () => {
-    expect(parseAttention('a BREAK b, BREAKFAST break (c BREAK d:2)')).toEqual([
-      { text: 'a ', weight: 1 },
-      'BREAK',
-      { text: ' b, BREAKFAST break ', weight: 1 },
-      { text: 'c ', weight: 2 },
-      'BREAK',
-      { text: ' d', weight: 2 },
-    ]);
+  // By hand, from parse_prompt_attention and tokenize_line of stable-diffusion-webui.
+  it.each<[string, (string | [string, number])[]]>([
+    ['a BREAK b, BREAKFAST break', [['a', 1], 'BREAK', ['b, BREAKFAST break', 1]]],
+    ['a\nBREAK\tBREAK', [['a', 1], 'BREAK', 'BREAK']],
+    [
+      '(c BREAK d:2)',
+      [
+        ['c', 2],
+        ['BREAK', -2],
+        ['d', 2],
+      ],
+    ],
+    [
+      '(c BREAK d)',
+      [
+        ['c', up],
+        ['BREAK', -up],
+        ['d', up],
+      ],
+    ],
+    [
+      '[c BREAK d]',
+      [
+        ['c', down],
+        ['BREAK', -down],
+        ['d', down],
+      ],
+    ],
+    [
+      '(c BREAK d',
+      [
+        ['c', up],
+        ['BREAK', -up],
+        ['d', up],
+      ],
+    ],
+    ['(c BREAK d:1)', [['c', 1], 'BREAK', ['d', 1]]],
+    ['((c BREAK d:0.5):2)', [['c', 1], 'BREAK', ['d', 1]]],
+    [
+      '(BREAK:-1)e',
+      [
+        ['BREAK', 1],
+        ['e', 1],
+      ],
+    ],
+    ['(c BREAK d:0)', [['cBREAKd', 0]]],
+    ['(c) BREAK (d:1.2)', [['c', up], 'BREAK', ['d', 1.2]]],
+  ])('reads BREAK in %j', (prompt, expected) => {
+    const pieces = parseAttention(prompt).map((piece) =>
+      piece === 'BREAK' ? piece : [piece.text, piece.weight],
+    );
+    expect(pieces).toEqual(expected);
   });
 
   it.each([

@@ -14,10 +14,11 @@ export interface AdapterConfigFile {
   readonly file: string;
 }
 
-/** A layer with factors of this rank. */
+/** A layer with factors of a rank. */
 export interface RankedLayer {
   readonly module: string;
-  readonly rank: number;
+  /** Absent for LoKr of two whole factors. */
+  readonly rank: number | undefined;
   /** Its own alpha, if the file has one. */
   readonly alpha: number | undefined;
   readonly alphas: 'kohya' | 'peft';
@@ -29,14 +30,19 @@ const pattern = v.pipe(
   v.string(),
   v.regex(/^\^?[\w.\\-]*(\.\*[\w.\\-]*){0,2}\$?$/, 'is not a module path with at most two wildcards'),
 );
-/** What of PEFT's LoraConfig decides about scales, ranks apart, which tensors have; its defaults are PEFT's. */
+const finite = v.pipe(v.number(), v.finite());
+const ranks = v.pipe(v.number(), v.integer(), v.minValue(1));
+/** What of PEFT's LoraConfig decides about scales; its defaults are PEFT's. */
 const configSchema = v.looseObject({
-  lora_alpha: v.optional(v.pipe(v.number(), v.finite()), 8),
-  alpha_pattern: v.optional(v.record(pattern, v.pipe(v.number(), v.finite())), {}),
+  lora_alpha: v.optional(finite, 8),
+  alpha_pattern: v.optional(v.record(pattern, finite), {}),
+  // For layers whose tensors do not tell their rank.
+  r: v.optional(ranks, 8),
+  rank_pattern: v.optional(v.record(pattern, ranks), {}),
   use_rslora: v.optional(v.boolean(), false),
   // LoHa's and LoKr's configurations call it this.
   peft_type: v.optional(v.string(), 'LORA'),
-  alpha: v.optional(v.pipe(v.number(), v.finite())),
+  alpha: v.optional(finite),
 });
 type Config = v.InferOutput<typeof configSchema>;
 
@@ -108,8 +114,10 @@ export function scalesOf(
   );
   const byModule = new Map<string, number>();
   let replaced = 0;
-  for (const { module, rank, alpha, alphas } of layers) {
-    const own = alpha ?? rank;
+  for (const { module, rank: ownRank, alpha, alphas } of layers) {
+    // An alpha means nothing to trainers where there is no rank.
+    const rank = ownRank ?? 1;
+    const own = ownRank === undefined ? 1 : (alpha ?? rank);
     const follows =
       commonest !== undefined &&
       alphas === 'kohya' &&
@@ -127,13 +135,14 @@ export function scalesOf(
   return { byModule, notice };
 }
 
-/** PEFT's scale of a layer under a configuration (tuners/lora/layer.py). */
-function configuredScale({ module, rank }: RankedLayer, config: Config): number {
+/** PEFT's scale of a layer under a configuration (tuners/lora/layer.py, lokr/layer.py), which whole factors have too. */
+function configuredScale({ module, rank: ownRank }: RankedLayer, config: Config): number {
   const alpha = matching(config.alpha_pattern, module) ?? config.lora_alpha;
+  const rank = ownRank ?? matching(config.rank_pattern, module) ?? config.r;
   return alpha / (config.use_rslora ? Math.sqrt(rank) : rank);
 }
 
-/** The alpha of the first pattern that a module's path ends with, as PEFT's `get_pattern_key`. */
+/** The number of the first pattern that a module's path ends with, as PEFT's `get_pattern_key`. */
 function matching(patterns: Readonly<Record<string, number>>, module: string): number | undefined {
   return Object.entries(patterns).find(([text]) => new RegExp(`^(.*\\.)?(${text})$`).test(module))?.[1];
 }

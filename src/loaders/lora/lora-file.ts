@@ -71,7 +71,7 @@ export async function readLoraFile(
     for (const { module, alphas, ...layer } of list.values()) {
       const rank = rankOf(file, layer);
       const alpha = rank === undefined ? undefined : await alphaOf(file, layer, signal);
-      ranked.push({ module, alphas, alpha, rank: rank ?? 1 });
+      ranked.push({ module, alphas, alpha, rank });
     }
     const configured = readAdapterConfig(file, component, config);
     const { byModule, notice } = scalesOf(ranked, component, configured, ownAlphas);

@@ -127,7 +127,7 @@ class LayerReader {
 }
 
 /**
- * The rank of a layer; undefined where it has none (LoKr of two whole factors, whose alpha means nothing).
+ * The rank of a layer; undefined where it has none (LoKr of two whole factors).
  * @throws FileFormatError for tensors of no kind, or of two
  */
 export function rankOf(file: SafetensorsFile, layer: StoredLayer): number | undefined {
