@@ -61,24 +61,7 @@ export { FUSIONS } from './plan/target.ts';
 export { DAWN_SETTINGS, type DawnSetting } from './platform/dawn-settings.ts';
 export { findGpu, type FoundGpu } from './platform/gpu.ts';
 
-export {
-  DDIMScheduler,
-  DDPMScheduler,
-  DEISMultistepScheduler,
-  DPMSolverMultistepScheduler,
-  DPMSolverSinglestepScheduler,
-  EulerAncestralDiscreteScheduler,
-  EulerDiscreteScheduler,
-  HeunDiscreteScheduler,
-  KDPM2AncestralDiscreteScheduler,
-  KDPM2DiscreteScheduler,
-  LCMScheduler,
-  LMSDiscreteScheduler,
-  PNDMScheduler,
-  SCHEDULERS,
-  TCDScheduler,
-  UniPCMultistepScheduler,
-} from './schedulers/index.ts';
+export * from './schedulers/index.ts';
 export { SCHEDULER_PRESET_NAMES, SCHEDULER_PRESETS, type SchedulerPreset } from './schedulers/presets.ts';
 export {
   samplerOfScheduler,

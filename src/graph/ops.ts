@@ -1,6 +1,6 @@
 /**
  * @file The closed op set: one union and one table. Adding an op is a file in `ops/`, two lines here, its
- * reference in `backends/reference/ops/` and a case table in `test/cases/`.
+ * reference in `backends/reference/ops/`, and cases in `test/cases/`.
  */
 
 import {
@@ -12,96 +12,41 @@ import {
   type ValueType,
 } from './op.ts';
 import { sizeOf, type Dim } from '../tensor/shape.ts';
-import { activate, type ActivateOp } from './ops/activate.ts';
-import { adaLayerNorm, type AdaLayerNormOp } from './ops/ada-layer-norm.ts';
-import { add, type AddOp } from './ops/add.ts';
-import { addBias, type AddBiasOp } from './ops/add-bias.ts';
-import { addGated, type AddGatedOp } from './ops/add-gated.ts';
-import { addRows, type AddRowsOp } from './ops/add-rows.ts';
-import { addScaled, type AddScaledOp } from './ops/add-scaled.ts';
-import { affine, type AffineOp } from './ops/affine.ts';
-import { attention, type AttentionOp } from './ops/attention.ts';
-import { concat, type ConcatOp } from './ops/concat.ts';
-import { conv2d, type Conv2dOp } from './ops/conv2d.ts';
-import { embedTokens, type EmbedTokensOp } from './ops/embed-tokens.ts';
-import { fourierFilter, type FourierFilterOp } from './ops/fourier-filter.ts';
-import { gatherRows, type GatherRowsOp } from './ops/gather-rows.ts';
-import { geglu, type GegluOp } from './ops/geglu.ts';
-import { groupNorm, type GroupNormOp } from './ops/group-norm.ts';
-import { groupNormApply, type GroupNormApplyOp } from './ops/group-norm-apply.ts';
-import { groupNormStats, type GroupNormStatsOp } from './ops/group-norm-stats.ts';
-import { guidance, type GuidanceOp } from './ops/guidance.ts';
-import { guidanceFactor, type GuidanceFactorOp } from './ops/guidance-factor.ts';
-import { guidedStep, type GuidedStepOp } from './ops/guided-step.ts';
-import { join, type JoinOp } from './ops/join.ts';
-import { layerNorm, type LayerNormOp } from './ops/layer-norm.ts';
-import { linear, type LinearOp } from './ops/linear.ts';
-import { modelInput, type ModelInputOp } from './ops/model-input.ts';
-import { multiply, type MultiplyOp } from './ops/multiply.ts';
-import { poolMean, type PoolMeanOp } from './ops/pool-mean.ts';
-import { reshape, type ReshapeOp } from './ops/reshape.ts';
-import { rmsNorm, type RmsNormOp } from './ops/rms-norm.ts';
-import { schedulerStep, type SchedulerStepOp } from './ops/scheduler-step.ts';
-import { selectToken, type SelectTokenOp } from './ops/select-token.ts';
-import { sliceChannels, type SliceChannelsOp } from './ops/slice-channels.ts';
-import { timestepEmbedding, type TimestepEmbeddingOp } from './ops/timestep-embedding.ts';
-import { upsampleNearest, type UpsampleNearestOp } from './ops/upsample-nearest.ts';
-import { window, type WindowOp } from './ops/window.ts';
-
-/** Every op's types, by kind. */
-export interface OpMap {
-  activate: ActivateOp;
-  adaLayerNorm: AdaLayerNormOp;
-  add: AddOp;
-  addBias: AddBiasOp;
-  addGated: AddGatedOp;
-  addRows: AddRowsOp;
-  addScaled: AddScaledOp;
-  affine: AffineOp;
-  attention: AttentionOp;
-  concat: ConcatOp;
-  conv2d: Conv2dOp;
-  embedTokens: EmbedTokensOp;
-  fourierFilter: FourierFilterOp;
-  gatherRows: GatherRowsOp;
-  geglu: GegluOp;
-  groupNorm: GroupNormOp;
-  groupNormApply: GroupNormApplyOp;
-  groupNormStats: GroupNormStatsOp;
-  guidance: GuidanceOp;
-  guidanceFactor: GuidanceFactorOp;
-  guidedStep: GuidedStepOp;
-  join: JoinOp;
-  layerNorm: LayerNormOp;
-  linear: LinearOp;
-  modelInput: ModelInputOp;
-  multiply: MultiplyOp;
-  poolMean: PoolMeanOp;
-  reshape: ReshapeOp;
-  rmsNorm: RmsNormOp;
-  schedulerStep: SchedulerStepOp;
-  selectToken: SelectTokenOp;
-  sliceChannels: SliceChannelsOp;
-  timestepEmbedding: TimestepEmbeddingOp;
-  upsampleNearest: UpsampleNearestOp;
-  window: WindowOp;
-}
-
-/** Name of an op. */
-export type OpKind = keyof OpMap;
-
-/** A node of one op kind. */
-export type NodeOf<K extends OpKind> = {
-  readonly kind: K;
-  /** Where it comes from, for people: the weight path in the model file. */
-  readonly name: string;
-  readonly inputs: OpMap[K]['inputs'];
-  readonly attrs: OpMap[K]['attrs'];
-  readonly output: ValueId;
-};
-
-/** A node of any kind; `switch (node.kind)` narrows it. */
-export type Node = { readonly [K in OpKind]: NodeOf<K> }[OpKind];
+import { activate } from './ops/activate.ts';
+import { adaLayerNorm } from './ops/ada-layer-norm.ts';
+import { add } from './ops/add.ts';
+import { addBias } from './ops/add-bias.ts';
+import { addGated } from './ops/add-gated.ts';
+import { addRows } from './ops/add-rows.ts';
+import { addScaled } from './ops/add-scaled.ts';
+import { affine } from './ops/affine.ts';
+import { attention } from './ops/attention.ts';
+import { concat } from './ops/concat.ts';
+import { conv2d } from './ops/conv2d.ts';
+import { embedTokens } from './ops/embed-tokens.ts';
+import { fourierFilter } from './ops/fourier-filter.ts';
+import { gatherRows } from './ops/gather-rows.ts';
+import { geglu } from './ops/geglu.ts';
+import { groupNorm } from './ops/group-norm.ts';
+import { groupNormApply } from './ops/group-norm-apply.ts';
+import { groupNormStats } from './ops/group-norm-stats.ts';
+import { guidance } from './ops/guidance.ts';
+import { guidanceFactor } from './ops/guidance-factor.ts';
+import { guidedStep } from './ops/guided-step.ts';
+import { join } from './ops/join.ts';
+import { layerNorm } from './ops/layer-norm.ts';
+import { linear } from './ops/linear.ts';
+import { modelInput } from './ops/model-input.ts';
+import { multiply } from './ops/multiply.ts';
+import { poolMean } from './ops/pool-mean.ts';
+import { reshape } from './ops/reshape.ts';
+import { rmsNorm } from './ops/rms-norm.ts';
+import { schedulerStep } from './ops/scheduler-step.ts';
+import { selectToken } from './ops/select-token.ts';
+import { sliceChannels } from './ops/slice-channels.ts';
+import { timestepEmbedding } from './ops/timestep-embedding.ts';
+import { upsampleNearest } from './ops/upsample-nearest.ts';
+import { window } from './ops/window.ts';
 
 /** Definition of every op. */
 export const OPS = {
@@ -140,7 +85,28 @@ export const OPS = {
   timestepEmbedding,
   upsampleNearest,
   window,
-} satisfies { readonly [K in OpKind]: OpDefinition<OpMap[K]> };
+};
+
+/** Every op's types, by kind: what its definition defines. */
+export type OpMap = {
+  readonly [K in keyof typeof OPS]: (typeof OPS)[K] extends OpDefinition<infer Op> ? Op : never;
+};
+
+/** Name of an op. */
+export type OpKind = keyof OpMap;
+
+/** A node of one op kind. */
+export type NodeOf<K extends OpKind> = {
+  readonly kind: K;
+  /** Where it comes from, for people: the weight path in the model file. */
+  readonly name: string;
+  readonly inputs: OpMap[K]['inputs'];
+  readonly attrs: OpMap[K]['attrs'];
+  readonly output: ValueId;
+};
+
+/** A node of any kind; `switch (node.kind)` narrows it. */
+export type Node = { readonly [K in OpKind]: NodeOf<K> }[OpKind];
 
 /** The definition of a kind, for code that treats all ops alike. */
 export function definitionOf(kind: OpKind): OpDefinition<OpTypes> {

@@ -2,7 +2,6 @@
 
 import type { Graph } from '../graph/graph.ts';
 import { OPS } from '../graph/ops.ts';
-import type { PassReport } from '../plan/plan.ts';
 import { FUSIONS, type Fusion, type Target } from '../plan/target.ts';
 import { fuseActivation } from './fuse-activation.ts';
 import { fuseBias } from './fuse-bias.ts';
@@ -15,7 +14,7 @@ import { fuseTimeEmbedding } from './fuse-time-embedding.ts';
 import { fuseUpsample } from './fuse-upsample.ts';
 import { int8 } from './int8.ts';
 import { mergeDuplicates } from './merge-duplicates.ts';
-import type { Pass } from './pass.ts';
+import type { Pass, PassReport } from './pass.ts';
 import { splitLarge } from './split-large.ts';
 
 /**
@@ -50,7 +49,7 @@ function isFusion(name: string): name is Fusion {
 
 /** Number of nodes that are dispatched: views are not. */
 export function countOps(graph: Graph): number {
-  return graph.nodes.filter((node) => !('isView' in OPS[node.kind])).length;
+  return graph.nodes.filter(({ kind }) => !OPS[kind].isView).length;
 }
 
 /** Runs the passes that the target allows, all by default, and reports on each. */

@@ -20,6 +20,17 @@ export interface PassResult {
   readonly refused: Readonly<Record<string, number>>;
 }
 
+/** What one pass did to a graph, and why it left alone what it could have changed. */
+export interface PassReport {
+  readonly pass: string;
+  /** Nodes that are dispatched. */
+  readonly opsBefore: number;
+  readonly opsAfter: number;
+  readonly applied: number;
+  /** Reason -> how often. */
+  readonly refused: Readonly<Record<string, number>>;
+}
+
 /** A named pass. */
 export interface Pass {
   readonly name: string;

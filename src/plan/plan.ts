@@ -6,6 +6,7 @@
 import type { ValueId } from '../graph/op.ts';
 import type { GraphInput, GraphOutput, Weight } from '../graph/graph.ts';
 import type { Node } from '../graph/ops.ts';
+import type { PassReport } from '../passes/pass.ts';
 import type { DeviceDType, FloatDType } from '../tensor/dtype.ts';
 
 /** Where a value's bytes are; offsets are in bytes. Views share their source's place, in-place results the place they overwrite. */
@@ -41,16 +42,6 @@ export interface ExternalTensor {
   readonly shape: readonly number[];
   readonly dtype: DeviceDType;
   readonly bytes: number;
-}
-
-/** What one pass did, and why it left alone what it could have changed. */
-export interface PassReport {
-  readonly pass: string;
-  readonly opsBefore: number;
-  readonly opsAfter: number;
-  readonly applied: number;
-  /** Reason -> how often. */
-  readonly refused: Readonly<Record<string, number>>;
 }
 
 /** Bytes of activations. */

@@ -1,6 +1,5 @@
 /**
- * @file All schedulers. A new one is a file, its name in the two lists here and in that of load.ts, and its export from the
- * public API.
+ * @file All schedulers, as the public API has them. A new one is a file, its name in the two lists here and in that of load.ts.
  */
 import { DDIMScheduler } from './ddim.ts';
 import { DDPMScheduler } from './ddpm.ts';

@@ -1,4 +1,5 @@
 /** @file How much a page loads of calotype, minified and compressed as servers send it: bundled by Vite, as an application is. */
+import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -49,8 +50,11 @@ const LATER: readonly (readonly [RegExp, Part])[] = [
     'previews, embeddings, continuous batches, seeds of CUDA, shards, feature caching',
   ],
 ];
-/** Schedulers, of which a page loads its model's own. */
-const SCHEDULER = /^(ddim|ddpm|deis|dpm-solver|euler|heun|kdpm2|lcm|lms|pndm|tcd|unipc)-/;
+const LOADERS = readFileSync(new URL('../../src/schedulers/load.ts', import.meta.url), 'utf8');
+/** Schedulers, of which a page loads its model's own: the files that load.ts imports. */
+const SCHEDULER = new RegExp(
+  [...LOADERS.matchAll(/import\('\.\/([\w-]+)\.ts'\)/g)].map(([, stem]) => `^${stem}-`).join('|'),
+);
 /** Measured only with `calotype bench`, or needed only where files cannot be read or used. */
 const NEVER = /^refused-(scheduler|adapter)-|^missing-gpu-|^peak-|^profile-|^missing-weights-|^file-sniff-/;
 

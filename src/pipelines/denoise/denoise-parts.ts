@@ -6,7 +6,7 @@
 import { countOps, PASSES_BEFORE_SPLIT, runPasses } from '../../passes/index.ts';
 import { splitByRate } from '../../passes/split-by-rate.ts';
 import type { Graph } from '../../graph/graph.ts';
-import type { PassReport } from '../../plan/plan.ts';
+import type { PassReport } from '../../passes/pass.ts';
 import type { Target } from '../../plan/target.ts';
 import type { Bindings } from '../../tensor/shape.ts';
 import { withFeatureCache, type FeatureCacheRole } from './feature-cache.ts';
