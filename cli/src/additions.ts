@@ -10,7 +10,7 @@ import {
   type HiresOptions,
 } from 'calotype';
 import { ADDITION_ENTRIES, type ADDITION_ARGS } from './addition-args.ts';
-import { argumentReader, listOf, type ArgumentReader } from './arguments.ts';
+import { argumentReader, checkOneForEach, listOf, type ArgumentReader } from './arguments.ts';
 import { readChoice, readInteger, readNumber, readSides, readSize } from './options.ts';
 import { readPictures } from './picture.ts';
 
@@ -52,17 +52,9 @@ export function readAdditions(args: Readonly<Record<string, unknown>>): Addition
   });
   const adapters = read('ip-adapter', (_option, value) => listOf(value).map(readAdapterPlace)) ?? [];
   const images = read('ip-adapter-image', (_option, value) => listOf(value)) ?? [];
-  if (adapters.length !== images.length)
-    throw new OptionError(`there are ${images.length} pictures for ${adapters.length} IP-Adapters`, {
-      field: '--ip-adapter-image',
-      remedy: 'Give one for each, in the same order, with commas between them.',
-    });
+  checkOneForEach('--ip-adapter-image', images, 'IP-Adapter', adapters);
   const masks = read('ip-adapter-mask', (_option, value) => listOf(value)) ?? [];
-  if (masks.length > 0 && masks.length !== adapters.length)
-    throw new OptionError(`there are ${masks.length} masks for ${adapters.length} IP-Adapters`, {
-      field: '--ip-adapter-mask',
-      remedy: 'Give one for each, in the same order, with commas between them, or none.',
-    });
+  if (masks.length > 0) checkOneForEach('--ip-adapter-mask', masks, 'IP-Adapter', adapters);
   const scales = read('ip-adapter-scale', readNumbers) ?? [1];
   const layers = read('pag-layers', (_option, value) => listOf(value));
   const hires = readHires(read);

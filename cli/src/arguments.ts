@@ -1,4 +1,5 @@
 /** @file Gives commands the text of their arguments, as citty parsed them. */
+import { OptionError } from 'calotype';
 
 /** Reads arguments by name. */
 export interface ArgumentReader<Name extends string> {
@@ -28,6 +29,23 @@ export function argumentReader<Name extends string>(
 
 function stringOf(value: unknown): string | undefined {
   return typeof value === 'string' ? value : undefined;
+}
+
+/**
+ * Throws OptionError unless an option has a file for each of what another names.
+ * @param each what they are for, in the message
+ */
+export function checkOneForEach(
+  option: string,
+  files: readonly string[],
+  each: string,
+  named: readonly unknown[],
+): void {
+  if (files.length === named.length) return;
+  throw new OptionError(`takes one for each ${each}: ${named.length}, not ${files.length}`, {
+    field: option,
+    remedy: 'Give as many, in the same order, with commas between them.',
+  });
 }
 
 /** What stands between commas. */

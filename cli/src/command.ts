@@ -4,6 +4,7 @@ import { BackendUnavailableError, CalotypeError, OptionError } from 'calotype';
 import { parseArgs, renderUsage, runCommand } from 'citty';
 import type { ArgsDef, CommandDef, CommandMeta, SubCommandsDef } from 'citty';
 import { INTERRUPTED_EXIT_CODE, InterruptedError } from './interrupt.ts';
+import { messageForCommand } from './option-names.ts';
 import { suggest } from './options.ts';
 import { layOutUsage } from './usage.ts';
 
@@ -80,7 +81,8 @@ export function checkArguments(definitions: ArgsDef, rawArgs: readonly string[])
       names.map(([name]) => `--${name}`),
     );
     throw new OptionError('is not an option', {
-      field: key.length === 1 ? `-${key}` : `--${key}`,
+      // citty takes --no-x for an x that is false.
+      field: rawArgs.find((typed) => typed === `--no-${key}`) ?? (key.length === 1 ? `-${key}` : `--${key}`),
       remedy: `${nearest}See --help for the options.`,
     });
   }
@@ -103,7 +105,10 @@ function checkPositionals(definitions: ArgsDef, given: readonly string[]): void 
   }
   if (given.length > positionals.length) {
     throw new OptionError(`'${given[positionals.length]}' is one argument too many`, {
-      remedy: 'Put a text of several words in quotes, as in "a red apple, 3D".',
+      remedy:
+        positionals.length > 0
+          ? 'Put a text of several words in quotes, as in "a red apple, 3D".'
+          : 'Leave it out. See --help.',
     });
   }
 }
@@ -114,7 +119,7 @@ function report(program: Program, error: unknown): ExitCode {
     return INTERRUPTED_EXIT_CODE;
   }
   if (error instanceof CalotypeError) {
-    process.stderr.write(`${program.meta.name}: ${error.message}\n`);
+    process.stderr.write(`${program.meta.name}: ${messageForCommand(error)}\n`);
     if (error instanceof BackendUnavailableError)
       process.stderr.write(`\`${program.meta.name} doctor\` says what this machine offers.\n`);
     return error instanceof OptionError ? 2 : 1;

@@ -13,7 +13,7 @@ import {
   SCHEDULER_PRESETS,
   schedulerOfSampler,
 } from 'calotype';
-import { ADDITION_ENTRIES } from './addition-args.ts';
+import { ARGUMENTS } from './option-names.ts';
 
 /** Arguments that a file amounts to, and what there is to say about them. */
 export interface ConfigArguments {
@@ -21,41 +21,6 @@ export interface ConfigArguments {
   readonly notices: readonly string[];
 }
 
-/** The argument for each entry of a recipe that is one as it is. */
-const ARGUMENTS: Readonly<Record<string, string>> = {
-  model: 'model',
-  revision: 'revision',
-  variant: 'variant',
-  dtype: 'dtype',
-  vaeUpcast: 'vae-upcast',
-  budget: 'budget',
-  componentBudgets: 'component-budget',
-  lossy: 'lossy',
-  prompt: 'prompt',
-  prompt2: 'prompt-2',
-  negativePrompt: 'negative',
-  negativePrompt2: 'negative-2',
-  promptSyntax: 'prompt-syntax',
-  clipSkip: 'clip-skip',
-  embeddings: 'embedding',
-  loras: 'lora',
-  controlnet: 'controlnet',
-  controlImage: 'control-image',
-  controlnetConditioningScale: 'control-scale',
-  controlGuidanceStart: 'control-start',
-  controlGuidanceEnd: 'control-end',
-  guessMode: 'guess-mode',
-  numInferenceSteps: 'steps',
-  guidanceScale: 'guidance',
-  guidanceRescale: 'guidance-rescale',
-  seed: 'seed',
-  image: 'image',
-  maskImage: 'mask',
-  strength: 'strength',
-  refiner: 'refiner',
-  refinerStart: 'refiner-start',
-  ...ADDITION_ENTRIES,
-};
 /** Entries that are read otherwise, or only tell something. */
 const OTHERS = new Set(['calotype', 'width', 'height', 'scheduler', 'sampler', 'useKarrasSigmas']);
 

@@ -1,7 +1,7 @@
 /** @file Turns the arguments of `calotype generate` into a checked request. */
 import { OptionError, SCHEDULER_PRESET_NAMES, type MemoryOption, type SchedulerPreset } from 'calotype';
 import { readAdditions, type Additions } from './additions.ts';
-import { argumentReader, listOf } from './arguments.ts';
+import { argumentReader, checkOneForEach, listOf } from './arguments.ts';
 import { readBackend, type BackendChoice } from './backends.ts';
 import { readBudget } from './budget.ts';
 import { readComponentBackends, type ComponentChoices } from './component-backends.ts';
@@ -170,11 +170,7 @@ export function readGenerateRequest(args: GenerateArguments): GenerateRequest {
 /** ControlNets with one picture each, or none of both. */
 function readControl(nets: readonly string[], images: readonly string[]): ControlRequest | undefined {
   if (nets.length === 0 && images.length === 0) return undefined;
-  if (nets.length !== images.length)
-    throw new OptionError(`there are ${images.length} pictures for ${nets.length} ControlNets`, {
-      field: '--control-image',
-      remedy: 'Give one for each, in the same order, with commas between them.',
-    });
+  checkOneForEach('--control-image', images, 'ControlNet', nets);
   return { nets, images };
 }
 

@@ -71,6 +71,10 @@ describe('refusals', () => {
     },
     { argv: ['generate', 'x', '--image', 'no/such.png'], says: /--image: 'no\/such.png' cannot be read/ },
     { argv: ['doctor', '--verbose'], says: /--verbose: is not an option/ },
+    { argv: ['doctor', '--no-such'], says: /--no-such: is not an option/ },
+    { argv: ['doctor', 'all'], says: /'all' is one argument too many\. Leave it out/ },
+    // What the library refuses is called what was typed.
+    { argv: ['generate', 'x', '--budget', 'lots'], says: /: --budget: "lots" is no number of bytes/ },
   ])('$argv', async ({ argv, says }) => {
     expect(await calotype(...argv)).toBe(2);
     expect(err).toMatch(says);

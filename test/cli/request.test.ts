@@ -44,7 +44,7 @@ describe('ControlNets', () => {
   });
 
   it('are refused without pictures, and numbers without them', () => {
-    expect(() => read({ controlnet: 'canny' })).toThrow(/0 pictures for 1 ControlNets/);
+    expect(() => read({ controlnet: 'canny' })).toThrow(/one for each ControlNet: 1, not 0/);
     expect(() => read({ 'control-scale': '1' })).toThrow(/there is no ControlNet/);
   });
 });
@@ -97,10 +97,10 @@ describe('additions', () => {
   });
 
   it.each([
-    [{ 'ip-adapter': 'a/b/c.safetensors' }, /0 pictures for 1 IP-Adapters/],
+    [{ 'ip-adapter': 'a/b/c.safetensors' }, /one for each IP-Adapter: 1, not 0/],
     [
       { 'ip-adapter': 'a/b/c.safetensors', 'ip-adapter-image': 'a.png', 'ip-adapter-mask': 'a.png,b.png' },
-      /2 masks for 1 IP-Adapters/,
+      /one for each IP-Adapter: 1, not 2/,
     ],
     [{ 'ip-adapter': 'nothing.bin', 'ip-adapter-image': 'a.png' }, /there is no file/],
     [{ 'hires-strength': '0.5' }, /no second pass/],
