@@ -41,7 +41,15 @@ export type { EncodePromptOptions, PromptEmbeddings } from './pipelines/prompt/e
 export type { AdapterWeight } from './pipelines/lora/adapter-weights.ts';
 export type { UNetAdapterWeights } from './pipelines/ip-adapter/block-weights.ts';
 export type { LoadLoraOptions, LoraMethods, UsedAdapter } from './pipelines/lora/lora-adapters.ts';
-export type { CallOptions, Seed, StepInfo, Tensor, TextOptions } from './pipelines/options/call-options.ts';
+export type {
+  CallOptions,
+  FinishedStep,
+  Seed,
+  StepChange,
+  StepInfo,
+  Tensor,
+  TextOptions,
+} from './pipelines/options/call-options.ts';
 export type { MemoryOption } from './pipelines/memory/memory-option.ts';
 export type { ComponentReport, DeviceMemoryReport, MemoryReport } from './pipelines/memory/memory-report.ts';
 export type { PromptSyntax } from './text/prompt-tokens.ts';

@@ -41,5 +41,6 @@ export const FEATURES: readonly Feature[] = [
     tests: /memory\.test.*(as little as can be|layerwise casting)/,
   },
   { feature: 'VAE in f16 but for what overflows', tests: /vae-upcast\.test.*draws "/ },
+  { feature: 'Step callbacks that read and change latents', tests: /callbacks\.test.* > tells the latents/ },
   { feature: 'Textual inversion', tests: /textual-inversion\.test/ },
 ];

@@ -174,7 +174,12 @@ export async function* draw(
       };
       if (options.callbackOnStepEnd) {
         await finished;
-        await options.callbackOnStepEnd(info);
+        const change = await options.callbackOnStepEnd({ ...info, latents });
+        if (change) {
+          const { changedState } = await later('changes of latents', () => import('./step-change.ts'));
+          const changed = await changedState(change, shape, state);
+          if (changed) session.setState(changed);
+        }
       }
     }
     const final = await unlessAborted(session.readLatents(), signal);

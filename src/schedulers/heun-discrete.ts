@@ -37,8 +37,8 @@ const SETTINGS = v.object({
 export class HeunDiscreteScheduler extends SigmaScheduler<Resolved<typeof SETTINGS.entries>> {
   static readonly className = 'HeunDiscreteScheduler';
   override readonly order = 2;
-  /** The latents (between two calls: the prediction), and those that the step began with. */
-  readonly slots = 2;
+  /** The latents (between two calls: the prediction), those that the step began with, and the derivative there. */
+  readonly slots = 3;
 
   /** @throws ConfigError, OptionError: see `resolveSettings`. */
   static fromConfig(
@@ -68,7 +68,7 @@ export class HeunDiscreteScheduler extends SigmaScheduler<Resolved<typeof SETTIN
   protected solve(begin: number): StepCoefficients[] {
     const { clip_sample, clip_sample_range } = this.config;
     const {
-      state: [x, beginning],
+      state: [x, beginning, first],
     } = basis(this.slots);
     return this.timesteps.slice(begin).map((timestep, call) => {
       const index = begin + call;
@@ -80,10 +80,15 @@ export class HeunDiscreteScheduler extends SigmaScheduler<Resolved<typeof SETTIN
         timestep,
         ...this.predict(here),
         clip: clip_sample ? clip_sample_range : Infinity,
-        // The second call's step is by the mean of both derivatives; the first one took `beginning` to x.
+        // The second call's step is by the mean of both derivatives.
         next: isFirst
-          ? [combine([1, x], [target - sigma, derivative]), x]
-          : [combine([0.5, beginning], [0.5, x], [0.5 * (target - sigma), derivative])],
+          ? [combine([1, x], [target - sigma, derivative]), x, derivative]
+          : [
+              combine(
+                [1, beginning],
+                ...[first, derivative].map((d) => [0.5 * (target - sigma), d] as const),
+              ),
+            ],
       });
     });
   }

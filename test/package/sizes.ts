@@ -33,7 +33,7 @@ const LATER: readonly (readonly [RegExp, Part])[] = [
   [/^prompts/, 'prompts in webui syntax'],
   [/^lora-files|^weight-refresh/, 'LoRA files'],
   [/^textual-inversions/, 'textual inversions'],
-  [/^image-latents|^padded-crop|^repaint/, 'image to image, inpainting, control images'],
+  [/^image-latents|^padded-crop|^repaint|^step-change/, 'image to image, inpainting, control images'],
   [
     /^control-networks|^open-controlnets|^standalone-|^vae-(option|upcast)|^from-single-file|^tiny-vae/,
     'single-file checkpoints, other VAEs, ControlNets',

@@ -244,9 +244,6 @@ export class BatchLoop {
         latents,
         preview: async () => previewLatents(await latents(), kind),
       });
-      if (!call.options.callbackOnStepEnd) return;
-      await finished;
-      await call.options.callbackOnStepEnd(info);
     } catch (error) {
       this.#leave((running) => running.entry === entry);
       reject(error);
@@ -273,7 +270,7 @@ export class BatchLoop {
 function isShareable({ parts, task, options }: ReadyCall): boolean {
   const { control, imagePrompts, residency } = parts;
   const isPlain = task.kind === 'text' || task.kind === 'image';
-  const { pagScale = 0, cacheInterval = 1, resumeFrom } = options;
-  const isWhole = pagScale === 0 && cacheInterval === 1 && resumeFrom === undefined;
+  const { pagScale = 0, cacheInterval = 1, resumeFrom, callbackOnStepEnd } = options;
+  const isWhole = pagScale === 0 && cacheInterval === 1 && resumeFrom === undefined && !callbackOnStepEnd;
   return isPlain && isWhole && !control && !imagePrompts && !residency;
 }

@@ -31,6 +31,18 @@ export interface StepInfo {
   readonly timestep: number;
 }
 
+/** What `callbackOnStepEnd` is given: a step that the device has finished. */
+export interface FinishedStep extends StepInfo {
+  /** The latents after this step, [images, channels, height / 8, width / 8]; ask before the callback is done. */
+  latents(): Promise<Tensor>;
+}
+
+/** What `callbackOnStepEnd` changes. */
+export interface StepChange {
+  /** Goes on with these in place of the step's own, which they must have the shape of. */
+  readonly latents?: Tensor;
+}
+
 /** What is to be drawn, in words or as their embeddings. */
 export interface TextOptions {
   /** One prompt, or one for each image (times `numImagesPerPrompt`). */
@@ -183,8 +195,13 @@ export interface CallOptions extends TextOptions, ControlOptions, ImagePromptOpt
    * the undisturbed run, bit for bit. Not with `hires`.
    */
   readonly resumeFrom?: Checkpoint;
-  /** Called after each step; the run waits for what it returns. */
-  readonly callbackOnStepEnd?: (step: StepInfo) => void | Promise<void>;
+  /**
+   * Called after each step; the run waits for what it returns, and goes on with the latents in that, if any. The scheduler's
+   * record of steps before stays as it is, as in diffusers. Such calls share no batch with others.
+   */
+  readonly callbackOnStepEnd?: (
+    step: FinishedStep,
+  ) => StepChange | undefined | void | Promise<StepChange | undefined | void>;
   /** Stops the run within a step. */
   readonly signal?: AbortSignal;
 }
