@@ -169,6 +169,12 @@ export const SERVE_ARGS = {
   'max-steps': { type: 'string', valueHint: 'n', description: 'Steps of a picture (150)' },
   'max-pictures': { type: 'string', valueHint: 'n', description: 'Pictures of a request (10)' },
   'max-body': { type: 'string', valueHint: 'bytes', description: "A request's size (52428800)" },
+  'max-connections': { type: 'string', valueHint: 'n', description: 'Connections at a time (1024)' },
+  stall: {
+    type: 'string',
+    valueHint: 'seconds',
+    description: 'That a client may read nothing of its answer (30)',
+  },
   timeout: { type: 'string', valueHint: 'seconds', description: 'From the request to its pictures (600)' },
   origin: { type: 'string', valueHint: 'url,...', description: 'Origins whose pages may ask: CORS (none)' },
   'log-level': {
@@ -193,6 +199,8 @@ export function readServeRequest(
     jobSeconds: count('timeout', 1, 1_000_000),
     concurrent: count('concurrent', 1),
     perMinute: count('rate', 0),
+    connections: count('max-connections', 1),
+    stallSeconds: count('stall', 1, 86_400),
   };
   const keys = text('keys');
   const queue = text('queue');

@@ -19,6 +19,9 @@ export interface Served {
   close(): Promise<void>;
 }
 
+/** Milliseconds that clients have to read the last answers. */
+const CLOSE_GRACE = 5000;
+
 /** Listens; throws what Node throws when the address is taken. */
 export async function serve({
   host = '127.0.0.1',
@@ -33,7 +36,10 @@ export async function serve({
     close: async () => {
       // New jobs are refused with a reason while those in work are finished; then connections close.
       await options.queue.close();
+      // Those that never sent a request, or do not read their answer, would keep it open.
+      const late = setTimeout(() => app.server.closeAllConnections(), CLOSE_GRACE);
       await app.close();
+      clearTimeout(late);
     },
   };
 }

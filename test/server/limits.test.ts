@@ -1,4 +1,6 @@
 /** @file What a server refuses, whom it answers, and what it does when there is too much to do. */
+import { once } from 'node:events';
+import { createConnection, type Socket } from 'node:net';
 import { Writable } from 'node:stream';
 import { afterEach, expect, it } from 'vitest';
 import * as v from 'valibot';
@@ -113,9 +115,80 @@ it('drops jobs whose client went away, and those that take too long', async () =
   expect([late.status, await codeOf(late)]).toEqual([504, 'job-timeout']);
 });
 
+/** A connection whose client writes as it likes. */
+async function connect(url: string): Promise<Socket> {
+  const socket = createConnection(Number(new URL(url).port), '127.0.0.1');
+  await once(socket, 'connect');
+  return socket;
+}
+
+/** All that is answered until the connection is closed, however that is. */
+async function answerTo(socket: Socket, text: string): Promise<string> {
+  let answer = '';
+  socket.on('data', (chunk: Buffer) => (answer += chunk.toString()));
+  socket.on('error', () => undefined);
+  socket.write(text);
+  await new Promise<void>((resolve) => void socket.once('close', () => resolve()));
+  return answer;
+}
+
+const post = (body: string, length = body.length): string =>
+  `POST /v1/images/generations HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: ${length}\r\n\r\n${body}`;
+
+it('answers what is no request, and connections over the limit not at all', async () => {
+  const url = await start({ limits: { connections: 4 } });
+  const idle = await Promise.all([1, 2, 3, 4].map(async () => connect(url)));
+  expect(await answerTo(await connect(url), post('{}'))).toBe('');
+  for (const socket of idle) socket.destroy();
+  const health = 'GET /health HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n';
+  await expect.poll(async () => answerTo(await connect(url), health)).toContain('ok');
+  const flood = `GET / HTTP/1.1\r\nhost: a\r\nx: ${'y'.repeat(20_000)}\r\n\r\n`;
+  expect(await answerTo(await connect(url), flood)).toMatch(/^HTTP\/1.1 431 .*"code":"request"/s);
+  expect(await answerTo(await connect(url), 'what?\r\n\r\n')).toMatch(/^HTTP\/1.1 400 .*"code":"request"/s);
+});
+
+it('begins nothing for a client that goes away in the middle of its request', async () => {
+  const { runner, begun, release } = heldRunner();
+  const url = await start({ runners: [runner] });
+  const left = await connect(url);
+  left.write(post('{"prompt": "a fox", ', 100), () => left.destroy());
+  await once(left, 'close');
+  release();
+  expect((await ask(url, { prompt: 'a cat' })).status).toBe(200);
+  expect(begun).toEqual(['a cat']);
+});
+
+it.each([
+  ['until its client is gone', 3600],
+  ['no longer than its client may take to read', 1],
+])('counts a request as in work %s', async (_, stallSeconds) => {
+  const file = new Uint8Array(16 << 20);
+  const picture = { file, format: 'png', width: 8, height: 8, seed: 1, parameters: '' } as const;
+  const drawn = { pictures: [picture], notices: [], seconds: 1, phases: {}, busySeconds: 0 };
+  const runner = { ...localRunner(), draw: async () => Promise.resolve(drawn) };
+  const url = await start({ runners: [runner], limits: { concurrent: 1, stallSeconds } });
+  const slow = await connect(url);
+  slow.pause();
+  slow.write(post('{"prompt": "a fox"}'));
+  await expect
+    .poll(async () => (await fetch(`${url}/metrics`)).text())
+    .toContain('calotype_pictures_total{model="tiny-sd"} 1');
+  const status = async (): Promise<number> => {
+    const response = await ask(url, {});
+    await response.arrayBuffer();
+    return response.status;
+  };
+  if (stallSeconds > 1) {
+    expect(await status()).toBe(429);
+    slow.destroy();
+  }
+  await expect.poll(status).toBe(200);
+  slow.destroy();
+});
+
 it('refuses malformed requests with typed errors', async () => {
   const url = await start({ limits: { bodyBytes: 2000 } });
-  const post = (body: string, type = 'application/json') =>
+  const send = (body: string, type = 'application/json') =>
     fetch(`${url}/v1/images/generations`, { method: 'POST', headers: { 'content-type': type }, body });
   const statuses = async (...answers: Promise<Response>[]) =>
     Promise.all(
@@ -123,14 +196,14 @@ it('refuses malformed requests with typed errors', async () => {
     );
   expect(
     await statuses(
-      post('{'),
-      post('[]'),
-      post('{"prompt": 1}'),
-      post('{"prompt": "a", "__proto__": {"n": 2}}'),
-      post('{"prompt": "a", "n": 1e9}'),
-      post('{"prompt": "a", "size": "0x64"}'),
-      post('a', 'text/plain'),
-      post(JSON.stringify({ prompt: 'a'.repeat(3000) })),
+      send('{'),
+      send('[]'),
+      send('{"prompt": 1}'),
+      send('{"prompt": "a", "__proto__": {"n": 2}}'),
+      send('{"prompt": "a", "n": 1e9}'),
+      send('{"prompt": "a", "size": "0x64"}'),
+      send('a', 'text/plain'),
+      send(JSON.stringify({ prompt: 'a'.repeat(3000) })),
       fetch(`${url}/v1/none`),
     ),
   ).toEqual([

@@ -12,7 +12,7 @@ import { Metrics } from '../metrics/metrics.ts';
 import type { AddedSource, NamedSource } from '../models.ts';
 import type { JobQueue } from '../queue/queue.ts';
 import { version } from '../version.ts';
-import { answerErrors } from './app-errors.ts';
+import { answerBadly, answerErrors } from './app-errors.ts';
 import { Desk } from './desk.ts';
 import { healthApi } from './health.ts';
 import { linksApi, type PictureLinks } from './links.ts';
@@ -56,10 +56,12 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     // A slow sender would hold a connection for ever otherwise.
     requestTimeout: 60_000,
     forceCloseConnections: 'idle',
+    clientErrorHandler: answerBadly,
     // Of addresses that reach no route.
     frameworkErrors: (error, request, reply) => void answerErrors(openaiError)(error, request, reply),
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false, allErrors: false } },
   }).withTypeProvider<TypeBoxTypeProvider>();
+  app.server.maxConnections = limits.connections;
   app.removeContentTypeParser('text/plain');
   app.setErrorHandler(answerErrors(openaiError));
   app.setNotFoundHandler((request, reply) => {
@@ -68,6 +70,10 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     return reply.code(404).send(openaiError(problem));
   });
   app.decorateRequest('caller');
+  app.addHook('onSend', async ({ raw: { socket } }) => {
+    // Not before: while a job is drawn, nothing is written. Node sets the time anew with the next request.
+    socket.setTimeout(limits.stallSeconds * 1000);
+  });
   queue.onNews(({ level, message, ...about }) => app.log[level](about, message));
   if (origins.length > 0) await app.register(cors, { origin: [...origins] });
   await app.register(swagger, {

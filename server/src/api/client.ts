@@ -11,6 +11,14 @@ export function clientSignal(reply: FastifyReply): AbortSignal {
   return controller.signal;
 }
 
+/** Resolves when an answer is written or its connection closed: until then it takes memory. */
+export async function answered(reply: FastifyReply): Promise<void> {
+  await new Promise<void>((resolve) => void reply.raw.once('close', resolve));
+}
+
+/** Milliseconds between comments in events, so that neither end takes a slow step for a dead connection. */
+const HEARTBEAT = 10_000;
+
 /**
  * Server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html). The answer begins with the first
  * event, so that what fails before it is answered as any other request.
@@ -18,6 +26,7 @@ export function clientSignal(reply: FastifyReply): AbortSignal {
 export class EventStream {
   readonly #reply: FastifyReply;
   #stream: PassThrough | undefined;
+  #heartbeat: NodeJS.Timeout | undefined;
 
   constructor(reply: FastifyReply) {
     this.#reply = reply;
@@ -29,18 +38,21 @@ export class EventStream {
 
   send(event: string, data: object): void {
     if (this.#stream === undefined) {
-      this.#stream = new PassThrough();
+      const stream = new PassThrough();
+      this.#stream = stream;
+      this.#heartbeat = setInterval(() => stream.write(':\n\n'), HEARTBEAT);
       void this.#reply
         .header('cache-control', 'no-store')
         // Proxies would collect the events otherwise.
         .header('x-accel-buffering', 'no')
         .type('text/event-stream')
-        .send(this.#stream);
+        .send(stream);
     }
     this.#stream.write(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
   }
 
   end(): void {
+    clearInterval(this.#heartbeat);
     this.#stream?.end();
   }
 }

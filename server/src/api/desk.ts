@@ -26,6 +26,8 @@ export interface Errand {
   readonly idempotencyKey?: string | undefined;
   /** Gives the job up: the client went away. */
   readonly signal: AbortSignal;
+  /** Resolves when the client has its answer, or is gone: until then the request counts as in work. */
+  readonly answered: Promise<void>;
   readonly onStart?: () => void;
   readonly onStep?: (step: DrawStep) => void;
 }
@@ -43,11 +45,11 @@ export class Desk {
   /** Throws OptionError, TooLargeError and FileFormatError for what the limits forbid, and what `JobQueue.submit` throws. */
   async draw(
     request: DrawRequest,
-    { caller, log, idempotencyKey, signal, onStart, onStep }: Errand,
+    { caller, log, idempotencyKey, signal, answered, onStart, onStep }: Errand,
   ): Promise<DrawResult> {
     const { queue, limits, metrics, logPrompts } = this.#options;
     checkLimits(request, limits);
-    const leave = this.#enter(caller);
+    void answered.then(this.#enter(caller));
     const id = idempotencyKey === undefined ? randomUUID() : idOf(caller, idempotencyKey);
     const { model, seeds, width, height, numInferenceSteps } = request;
     const about = {
@@ -100,7 +102,6 @@ export class Desk {
       throw error;
     } finally {
       clearTimeout(alarm);
-      leave();
     }
   }
 

@@ -4,7 +4,7 @@ import type { DrawRequest } from '../draw-request.ts';
 import { TooLargeError } from '../errors.ts';
 import { pngSize } from './png-size.ts';
 
-/** Upper bounds of a request. */
+/** Upper bounds of requests. */
 export interface Limits {
   /** Width times height, of pictures that are drawn and of those that come in. Default 2048 x 2048. */
   readonly pixels: number;
@@ -20,6 +20,10 @@ export interface Limits {
   readonly concurrent: number;
   /** Requests a minute of one key; 0 for any number. Default 0. */
   readonly perMinute: number;
+  /** Connections at a time, of all together; others are closed at once. Default 1024. */
+  readonly connections: number;
+  /** Seconds that a client may read nothing of an answer before its connection is closed. Default 30. */
+  readonly stallSeconds: number;
 }
 
 export const DEFAULT_LIMITS: Limits = {
@@ -30,6 +34,8 @@ export const DEFAULT_LIMITS: Limits = {
   jobSeconds: 600,
   concurrent: 16,
   perMinute: 0,
+  connections: 1024,
+  stallSeconds: 30,
 };
 
 /**

@@ -5,7 +5,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { DrawRequest, DrawResult, DrawStep, OutputFormat, Picture } from '../../draw-request.ts';
 import { findModel, type NamedSource } from '../../models.ts';
 import { serverTiming } from '../../phases.ts';
-import { clientSignal, EventStream } from '../client.ts';
+import { answered, clientSignal, EventStream } from '../client.ts';
 import { type AddedRequest, type Additions, readAdded } from '../additions.ts';
 import { readBase64 } from '../base64.ts';
 import type { Desk } from '../desk.ts';
@@ -93,7 +93,7 @@ export async function answer(
   const share = readShare(response_format, stream, links, origin);
   const { 'idempotency-key': key } = request.headers;
   const idempotencyKey = Array.isArray(key) ? key[0] : key;
-  const errand = { caller, log, idempotencyKey, signal: clientSignal(reply) };
+  const errand = { caller, log, idempotencyKey, signal: clientSignal(reply), answered: answered(reply) };
   if (!stream) {
     const drawn = await desk.draw(job, errand);
     return reply.header('server-timing', serverTiming(drawn.phases)).send(await imagesOf(drawn, share));

@@ -5,7 +5,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { checkPng, type Limits } from '../../limits/limits.ts';
 import { findModel, type NamedSource } from '../../models.ts';
 import { serverTiming } from '../../phases.ts';
-import { clientSignal } from '../client.ts';
+import { answered, clientSignal } from '../client.ts';
 import type { Desk } from '../desk.ts';
 import type { Additions } from '../additions.ts';
 import { answerErrors } from '../app-errors.ts';
@@ -56,7 +56,8 @@ export const webuiApi: FastifyPluginAsyncTypebox<WebuiApiOptions> = async (
     const signal = AbortSignal.any([clientSignal(reply), progress.signal]);
     jobs.add(progress);
     try {
-      const errand = { caller, log, signal, onStep: progress.onStep.bind(progress) };
+      const onStep = progress.onStep.bind(progress);
+      const errand = { caller, log, signal, answered: answered(reply), onStep };
       const result = await desk.draw(request, errand);
       return await reply
         .header('server-timing', serverTiming(result.phases))
