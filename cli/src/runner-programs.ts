@@ -20,8 +20,9 @@ export function runnerPrograms(
   for (const { source } of ipAdapters) readAdapterPlace(source);
   if (devices.length === 0) return [{ name: 'runner', script: SCRIPT, args }];
   if (backend.name !== 'cpu')
-    return devices.map((device) => ({
-      name: `device ${device}`,
+    return devices.map((device, i) => ({
+      // Several processes may share a card.
+      name: devices.indexOf(device) === i ? `device ${device}` : `device ${device} (${i + 1})`,
       script: SCRIPT,
       args,
       env: { CUDA_VISIBLE_DEVICES: device },

@@ -7,6 +7,7 @@ import { ADDITION_ARGS } from './addition-args.ts';
 import { argumentReader, listOf } from './arguments.ts';
 import { BACKEND_ARGS, readBackend, type BackendChoice } from './backends.ts';
 import { COMPONENT_ARGS, readComponentBackends, type ComponentChoices } from './component-backends.ts';
+import { isCard } from './card.ts';
 import { readChoice, readInteger } from './options.ts';
 import { starterModel } from './starter.ts';
 
@@ -92,7 +93,8 @@ const RUNNER_ARGS = {
   devices: {
     type: 'string',
     valueHint: '0,1|0-3,4-7',
-    description: 'NVIDIA cards, or groups of CPUs, with a process for each (one process on what is found)',
+    description:
+      'NVIDIA cards (numbers or UUIDs), or groups of CPUs, with a process for each (one on what is found)',
   },
   batch: {
     type: 'string',
@@ -102,6 +104,22 @@ const RUNNER_ARGS = {
   },
   ...BACKEND_ARGS,
   ...COMPONENT_ARGS,
+} as const;
+
+const HOST_ARG = {
+  host: {
+    type: 'string',
+    valueHint: 'address',
+    description: '0.0.0.0 for all networks (127.0.0.1: this machine)',
+  },
+} as const;
+
+const LOG_ARG = {
+  'log-level': {
+    type: 'string',
+    valueHint: LOG_LEVELS.join('|'),
+    description: 'JSON lines on stdout (info)',
+  },
 } as const;
 
 const STORAGE_ARG = {
@@ -127,6 +145,14 @@ export const WORKER_ARGS = {
     valueHint: 'seconds',
     description: 'After which the jobs of a worker that is not heard of go to others (30)',
   },
+  port: {
+    type: 'string',
+    alias: 'p',
+    valueHint: 'n',
+    description: 'TCP port of /health, /ready and /metrics (none)',
+  },
+  ...HOST_ARG,
+  ...LOG_ARG,
 } as const;
 
 /** What `calotype worker` was asked for. */
@@ -135,6 +161,10 @@ export interface WorkerRequest extends RunnerRequest {
   readonly storage: string;
   readonly attempts: number;
   readonly lockSeconds: number;
+  /** Where health and metrics are asked for. */
+  readonly port: number | undefined;
+  readonly host: string;
+  readonly logLevel: (typeof LOG_LEVELS)[number];
 }
 
 /** Arguments of `calotype serve`. */
@@ -146,11 +176,7 @@ export const SERVE_ARGS = {
   },
   ...STORAGE_ARG,
   port: { type: 'string', alias: 'p', valueHint: 'n', description: 'TCP port; 0 takes a free one (7860)' },
-  host: {
-    type: 'string',
-    valueHint: 'address',
-    description: '0.0.0.0 for all networks (127.0.0.1: this machine)',
-  },
+  ...HOST_ARG,
   ...RUNNER_ARGS,
   keys: {
     type: 'string',
@@ -177,11 +203,7 @@ export const SERVE_ARGS = {
   },
   timeout: { type: 'string', valueHint: 'seconds', description: 'From the request to its pictures (600)' },
   origin: { type: 'string', valueHint: 'url,...', description: 'Origins whose pages may ask: CORS (none)' },
-  'log-level': {
-    type: 'string',
-    valueHint: LOG_LEVELS.join('|'),
-    description: 'JSON lines on stdout (info)',
-  },
+  ...LOG_ARG,
   'log-prompts': { type: 'boolean', description: 'Write prompts to the log' },
 } as const;
 
@@ -215,7 +237,7 @@ export function readServeRequest(
     limits: Object.fromEntries(Object.entries(limits).filter(([, value]) => value !== undefined)),
     keys: keys === undefined ? undefined : { file: keys, text: readKeyFile(keys) },
     origins: listOf(text('origin')),
-    logLevel: readChoice('--log-level', text('log-level') ?? 'info', LOG_LEVELS),
+    logLevel: readLogLevel(text('log-level')),
     logPrompts: args['log-prompts'] === true,
   };
 }
@@ -232,6 +254,9 @@ export function readWorkerRequest(
     storage: readStorage(text('storage')),
     attempts: count('attempts', 1) ?? 2,
     lockSeconds: count('lock', 1, 3600) ?? 30,
+    port: count('port', 0, 65_535),
+    host: text('host') ?? '127.0.0.1',
+    logLevel: readLogLevel(text('log-level')),
   };
 }
 
@@ -240,6 +265,10 @@ function readers(args: Readonly<Record<string, unknown>>) {
   const count = (name: string, min: number, max = Number.MAX_SAFE_INTEGER): number | undefined =>
     read(name, (option, value) => readInteger(option, value, { min, max }));
   return { text, count };
+}
+
+function readLogLevel(text = 'info') {
+  return readChoice('--log-level', text, LOG_LEVELS);
 }
 
 function readRedis(url: string | undefined): string {
@@ -297,17 +326,21 @@ function readDevices(text: string | undefined, backend: BackendChoice['name']): 
       field,
       remedy: 'Give --backend cuda or --backend cpu with it, or leave it out.',
     });
-  const form = backend === 'cpu' ? /^\d{1,4}(-\d{1,4})?$/ : /^[\w-]+$/;
-  const wrong = devices.find((device) => !form.test(device) || (backend === 'cpu' && cpusOf(device) < 1));
+  const isDevice = backend === 'cpu' ? isGroup : isCard;
+  const wrong = devices.find((device) => !isDevice(device));
   if (wrong !== undefined)
     throw new OptionError(`'${wrong}' is none`, {
       field,
       remedy:
         backend === 'cpu'
           ? 'Give groups of CPUs, such as --devices 0-3,4-7.'
-          : 'Give the numbers of cards, such as --devices 0,1.',
+          : 'Give the numbers or UUIDs of cards, such as --devices 0,1.',
     });
   return [...devices];
+}
+
+function isGroup(text: string): boolean {
+  return /^\d{1,4}(-\d{1,4})?$/.test(text) && cpusOf(text) >= 1;
 }
 
 /** CPUs in a group, `3` or `0-3`. */

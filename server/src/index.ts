@@ -1,6 +1,7 @@
 /** @file The public API of `@calotype/server`: pipelines behind HTTP. */
 export { serve, type ServeOptions, type Served } from './serve.ts';
 export { createApp, type AppOptions } from './api/app.ts';
+export { createWorkerApp } from './api/worker-app.ts';
 export { PictureLinks } from './api/links.ts';
 export type { DrawRequest, DrawResult, DrawStep, Picture } from './draw-request.ts';
 export { KeyRing, parseKeys } from './limits/keys.ts';

@@ -11,6 +11,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import * as v from 'valibot';
 import { RunnerDiedError } from '../../server/src/errors.ts';
 import {
+  createWorkerApp,
   type DrawRequest,
   type DrawResult,
   FolderStore,
@@ -73,10 +74,11 @@ describe.skipIf(!hasRedis())('on redis-server', () => {
   const newQueue = () => new RedisQueue({ url, store: new FolderStore(folder), capacity: 8, attempts: 2 });
 
   async function startWorker(): Promise<ChildProcess> {
-    const options = ['--queue', url, '--storage', folder, '--lock', '2', '--batch', '1'];
+    const options = ['--queue', url, '--storage', folder, '--log-level', 'silent'];
+    const jobs = ['--lock', '2', '--batch', '1'];
     const model = ['--model', `tiny-sd=${fixturePath('pipelines/tiny-sd')}`];
     const compute = ['--backend', 'cpu', '--threads', '1'];
-    const child = spawn(process.execPath, [COMMAND, 'worker', ...options, ...model, ...compute], {
+    const child = spawn(process.execPath, [COMMAND, 'worker', ...options, ...jobs, ...model, ...compute], {
       stdio: ['ignore', 'inherit', 'pipe'],
     });
     workers.push(child);
@@ -128,7 +130,7 @@ describe.skipIf(!hasRedis())('on redis-server', () => {
     const worker = new RedisWorker({ url, store, runners: [runner], maxBatch: 1, attempts: 3 });
     const queue = new RedisQueue({ url, store, capacity: 8, attempts: 9 });
     const request = { model: 'a', prompt: '', promptSyntax: 'plain', seeds: [1], previews: 0 } as const;
-    await worker.ready();
+    await worker.start();
     const { signal } = new AbortController();
     await expect(queue.submit('three-times', request, { signal })).rejects.toThrow(RunnerDiedError);
     expect(begun).toBe(3);
@@ -154,7 +156,7 @@ describe.skipIf(!hasRedis())('on redis-server', () => {
       maxBatch: 2,
       attempts: 2,
     });
-    await worker.ready();
+    await worker.start();
     const other = await startServer({ queue: newQueue() });
     // Its own number of steps would give another picture.
     const picture = await draw(other.url, key, 5);
@@ -213,6 +215,7 @@ describe.skipIf(!hasRedis())('when Redis comes and goes', () => {
   let redis: ChildProcess;
   let held: HeldRunner;
   let worker: RedisWorker;
+  let workerApp: Awaited<ReturnType<typeof createWorkerApp>>;
   let queue: RedisQueue;
   let server: Awaited<ReturnType<typeof startServer>>;
   const { signal } = new AbortController();
@@ -231,13 +234,15 @@ describe.skipIf(!hasRedis())('when Redis comes and goes', () => {
     const store = new FolderStore(folder);
     held = new HeldRunner();
     worker = new RedisWorker({ url, store, runners: [held], maxBatch: 1, attempts: 2 });
+    workerApp = await createWorkerApp(worker, false);
     queue = new RedisQueue({ url, store, capacity: 8, attempts: 2, patience: 0.5 });
     server = await startServer({ queue });
-    await worker.ready();
+    await worker.start();
   });
   afterAll(async () => {
     await server.close();
     await worker.close();
+    await workerApp.close();
     redis.kill();
     await rm(folder, { recursive: true });
   });
@@ -275,6 +280,8 @@ describe.skipIf(!hasRedis())('when Redis comes and goes', () => {
     await expect.poll(() => held.begun.length).toBe(1);
     await killed(redis);
     await expect.poll(status).toBe(503);
+    const workerStatus = async () => (await workerApp.inject('/ready')).statusCode;
+    await expect.poll(workerStatus).toBe(503);
     const refused = await fetch(`${server.url}/v1/images/generations`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
@@ -289,6 +296,7 @@ describe.skipIf(!hasRedis())('when Redis comes and goes', () => {
     redis = start();
     await expect(job).resolves.toMatchObject({ notices: ['through it'] });
     await expect.poll(status).toBe(200);
+    await expect.poll(workerStatus).toBe(200);
     expect(news[0]).toMatchObject({ part: 'redis', level: 'error', message: 'Redis is away' });
     expect(news.findLast(({ level }) => level === 'info')?.message).toMatch(/there again, after \d+ s/);
   });

@@ -20,13 +20,17 @@ export const worker = defineCommand({
       store: library.openStore(request.storage),
       runners: runnerPrograms(request, rawArgs).map((program) => new library.ProcessRunner(program)),
     });
+    const app = await library.createWorkerApp(worker, { level: request.logLevel });
     try {
-      await worker.ready();
+      const { port, host } = request;
+      if (port !== undefined) await app.listen({ port, host });
+      await worker.start();
       process.stderr.write(`Drawing ${request.models.map(({ name }) => name).join(', ')}\n`);
       await stopped;
       process.stderr.write('Finishing what is in work; once more to stop at once.\n');
     } finally {
       await worker.close();
+      await app.close();
     }
   },
 });

@@ -87,7 +87,8 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   const additions = { controlnets, ipAdapters };
   const metrics = new Metrics(queue);
   const desk = new Desk({ queue, limits, metrics, logPrompts });
-  await app.register(healthApi, { queue, metrics });
+  // Probes ask all the time.
+  await app.register(healthApi, { queue, metrics, logLevel: 'warn' });
   if (links) await app.register(linksApi, { links });
   await app.register(async (api) => {
     api.addHook('onRequest', async (request) => {

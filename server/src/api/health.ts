@@ -5,7 +5,7 @@ import type { JobQueue } from '../queue/queue.ts';
 
 /** What the routes ask. */
 export interface HealthOptions {
-  readonly queue: JobQueue;
+  readonly queue: Pick<JobQueue, 'ready'>;
   readonly metrics: Metrics;
 }
 

@@ -6,7 +6,7 @@
  */
 import { type Job, UnrecoverableError, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
-import type { DrawStep } from '../draw-request.ts';
+import type { DrawResult, DrawStep } from '../draw-request.ts';
 import { RunnerDiedError } from '../errors.ts';
 import type { Runner } from '../runner/runner.ts';
 import type { PictureStore } from '../storage/store.ts';
@@ -37,6 +37,18 @@ export interface RedisWorkerOptions {
   readonly lockSeconds?: number;
 }
 
+/** How a job ended at a worker. */
+export interface JobEnd {
+  readonly id: string;
+  /** Undefined for data that cannot be read. */
+  readonly model: string | undefined;
+  readonly attempt: number;
+  /** Since it was taken. */
+  readonly seconds: number;
+  readonly result?: DrawResult;
+  readonly error?: unknown;
+}
+
 /** Takes jobs from Redis until it is closed. */
 export class RedisWorker {
   readonly #options: RedisWorkerOptions;
@@ -51,6 +63,7 @@ export class RedisWorker {
   #hasBegun = false;
   #closing = false;
   #onNews = (_news: News): void => undefined;
+  #onEnd = (_end: JobEnd): void => undefined;
 
   constructor(options: RedisWorkerOptions) {
     this.#options = options;
@@ -83,7 +96,7 @@ export class RedisWorker {
   }
 
   /** Begins to take jobs when all runners can. */
-  async ready(): Promise<void> {
+  async start(): Promise<void> {
     await Promise.all(this.#options.runners.map(({ ready }) => ready));
     await this.#worker.waitUntilReady();
     if (this.#closing || this.#hasBegun) return;
@@ -101,14 +114,19 @@ export class RedisWorker {
     return [this.#link.part, ...this.#memory.parts()];
   }
 
-  /** Tells what happens to them from now on. */
+  /** Tells of jobs that ended here from now on. */
+  onEnd(listener: (end: JobEnd) => void): void {
+    this.#onEnd = listener;
+  }
+
+  /** Tells what happens to its parts from now on. */
   onNews(listener: (news: News) => void): void {
     this.#onNews = listener;
     this.#memory.onNews(listener);
   }
 
-  /** Whether it is there for jobs. */
-  async isReady(): Promise<boolean> {
+  /** Whether it takes jobs. */
+  async ready(): Promise<boolean> {
     return !this.#closing && this.#hasBegun && this.#link.part.isUp && this.#memory.ready();
   }
 
@@ -146,6 +164,12 @@ export class RedisWorker {
     const { store } = this.#options;
     const controller = new AbortController();
     this.#drawing.set(id, controller);
+    const begin = performance.now();
+    let model: string | undefined;
+    const tell = (end: Pick<JobEnd, 'result' | 'error'>): void => {
+      const seconds = (performance.now() - begin) / 1000;
+      this.#onEnd({ id, model, attempt: job.attemptsStarted, seconds, ...end });
+    };
     try {
       // Workers that died and those that said what went wrong are counted apart by BullMQ.
       if (job.attemptsStarted > this.#options.attempts)
@@ -153,6 +177,7 @@ export class RedisWorker {
           remedy: 'Try again; if it happens again, look at the logs of the workers',
         });
       const request = await loadRequest(job.data, store);
+      ({ model } = request);
       const report = reporter(job);
       const onStep = (step: DrawStep): void => {
         report(step);
@@ -161,8 +186,11 @@ export class RedisWorker {
         this.#adjust();
       };
       const result = await this.#memory.submit(id, request, { signal: controller.signal, onStep });
-      return await storeResult(id, result, store);
+      const stored = await storeResult(id, result, store);
+      tell({ result });
+      return stored;
     } catch (error) {
+      tell({ error });
       // Only the text outlives the worker.
       const text = failureText(error);
       const isLast = job.attemptsStarted >= this.#options.attempts;
