@@ -12,10 +12,12 @@
 #include "../kernels/layer_norm.h"
 #include "../kernels/norms.h"
 #include "../kernels/pack.h"
+#include "../kernels/product_f32.h"
 #include "../kernels/quantize.h"
 #include "../kernels/row_norms.h"
 #include "../kernels/rows.h"
 #include "../kernels/sampling.h"
+#include "../kernels/softmax_rows.h"
 #include "../kernels/weights.h"
 
 namespace {
@@ -61,12 +63,15 @@ const KernelEntry KERNELS[] = {
     KERNEL(model_input, ModelInputArgs),
     KERNEL(multiply, MultiplyArgs),
     KERNEL(pack_conv_upsample, CalotypePackArgs),
+    KERNEL(pack_f32, CalotypePackF32Args),
     KERNEL(pack_filters, PackFiltersArgs),
     KERNEL(pack_geglu, CalotypePackArgs),
     KERNEL(pad_channels, PadChannelsArgs),
     KERNEL(pool_mean, PoolMeanArgs),
+    KERNEL(product_f32, CalotypeProductF32Args),
     KERNEL(quantize_rows, QuantizeRowsArgs),
     KERNEL(rms_norm, RmsNormArgs),
+    KERNEL(softmax_rows, CalotypeSoftmaxRowsArgs),
     KERNEL(timestep_embedding, TimestepEmbeddingArgs),
     KERNEL(upsample_nearest, UpsampleNearestArgs),
 };

@@ -1,5 +1,5 @@
-// Implicit GEMM on CUDA cores: a block makes 64 x 64 outputs, a thread 4 x 4 of them, with sums in f32. It takes every shape
-// and is what f32 networks run on; in f16 it is there for the shapes that tensor-core kernels refuse.
+// Implicit GEMM on CUDA cores: a block makes 64 x 64 outputs, a thread 4 x 4 of them, with sums in f32. It takes every shape,
+// and is there for those that tensor-core kernels refuse.
 #include "gemm-tiled.h"
 
 #include "lib/activation.cuh"

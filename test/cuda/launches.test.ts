@@ -117,16 +117,16 @@ describe('a plan', () => {
     const program = await backend.compile(layOutGraph(graph, backend.target('f32')), { weights });
     const [[product, bias]] = native.graphs.values();
     expect(product).toMatchObject({
-      kernel: 'gemm_tiled',
+      kernel: 'product_f32',
       args: {
-        outputRows: 4,
-        channels1: 8,
-        columns: 16,
+        width: 4,
+        channels: 8,
+        outChannels: 16,
         kernelHeight: 1,
         bias: 0n,
         residual: 0n,
-        gated: 0,
-        element: 0,
+        xPitch: 8,
+        outPitch: 16,
       },
     });
     expect(bias).toMatchObject({
@@ -134,7 +134,7 @@ describe('a plan', () => {
       args: { channels: 16, tableRows: 1, count: 64, rowIndex: 0n },
     });
     // The bias is added in place.
-    expect(bias.args['x']).toBe(product.args['y']);
+    expect(bias.args['x']).toBe(product.args['out']);
     program.dispose();
   });
 
@@ -193,7 +193,7 @@ describe.each(['int8', 'fp8'] as const)('a layer that may be computed on eight b
     const kernelOf = (backend: Backend, dtype: 'f32' | 'f16'): string =>
       layOutGraph(caseGraph(testCase), backend.target(dtype)).dispatches[0].kernel;
     expect(kernelOf(asked, 'f16')).toBe(`gemm-${format}`);
-    expect(kernelOf(asked, 'f32')).toBe('gemm-tiled');
+    expect(kernelOf(asked, 'f32')).toBe('linear-f32');
     expect(kernelOf(unasked, 'f16')).toBe('gemm');
   });
 });
@@ -214,7 +214,15 @@ describe('kernels are chosen by what they can do', () => {
 
   test.each([
     ['conv2d/3x3 with bias', 'f16', 'conv'],
-    ['conv2d/3x3 with bias', 'f32', 'gemm-tiled'],
+    ['conv2d/3x3 with bias', 'f32', 'conv-f32'],
+    ['conv2d/4 channels in (latents)', 'f32', 'conv-f32'],
+    ['conv2d/two sources, 96 + 48', 'f32', 'conv-f32'],
+    ['conv2d/two sources, 7 + 33, odd size', 'f32', 'gemm-tiled'],
+    ['conv2d/upsample', 'f32', 'conv-f32'],
+    ['linear/geglu', 'f32', 'linear-f32'],
+    ['linear/77 rows, K = 33', 'f32', 'gemm-tiled'],
+    ['attention/head of 512', 'f32', 'attention-f32'],
+    ['attention/head of 200, steep', 'f32', 'attention-online'],
     ['conv2d/4 channels in (latents)', 'f16', 'conv-padded'],
     ['conv2d/320 to 4 channels (conv_out)', 'f16', 'conv'],
     ['conv2d/two sources, 96 + 48', 'f16', 'conv'],

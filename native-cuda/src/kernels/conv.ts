@@ -51,9 +51,10 @@ export const convLaunch = defineLaunch('conv', {
   parts: 'i32',
 });
 
-const MAX_STRIDE = 8;
+/** Of the copy engine. */
+export const MAX_STRIDE = 8;
 
-function sourceChannels({ inputs }: NodesOf<'conv2d'>, context: CudaContext): [number, number] {
+export function sourceChannels({ inputs }: NodesOf<'conv2d'>, context: CudaContext): [number, number] {
   return [channelsOf(context, inputs.x), inputs.x2 === undefined ? 0 : channelsOf(context, inputs.x2)];
 }
 
@@ -68,7 +69,7 @@ function sizesOf(node: NodesOf<'conv2d'>, context: CudaContext): MatrixSizes {
 }
 
 /** Whether a doubled image can be read as its phases: 3x3 filters that keep the size. */
-function hasPhases(node: NodesOf<'conv2d'>, context: CudaContext): boolean {
+export function hasPhases(node: NodesOf<'conv2d'>, context: CudaContext): boolean {
   const [, , kernelHeight, kernelWidth] = context.shapeOf(node.inputs.weight);
   const { stride, padding } = node.attrs;
   const keepsSize = stride === 1 && padding.every((count) => count === 1);

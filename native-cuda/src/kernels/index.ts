@@ -9,6 +9,7 @@ import type { CudaContext, CudaKernel } from '../kernel.ts';
 import type { LaunchType } from '../launch.ts';
 import { attention, attentionBiased, attentionBiasedLaunch, attentionLaunch } from './attention.ts';
 import { attentionOnline, attentionOnlineLaunch } from './attention-online.ts';
+import { attentionF32, softmaxRowsLaunch } from './attention-f32.ts';
 import { conv, convLaunch, convPadded } from './conv.ts';
 import {
   activateLaunch,
@@ -40,6 +41,7 @@ import {
   packFiltersLaunch,
   packGegluLaunch,
 } from './packing.ts';
+import { convF32, linearF32, packF32Launch, productF32Launch } from './product-f32.ts';
 import { adaLayerNormLaunch, layerNormRowsLaunch, rmsNormLaunch, rowNorms } from './row-norms.ts';
 import {
   copyChannels,
@@ -73,9 +75,12 @@ const CUDA_KERNELS: readonly CudaKernel[] = [
   gemm,
   conv,
   convPadded,
+  linearF32,
+  convF32,
   gemmTiled,
   attention,
   attentionBiased,
+  attentionF32,
   attentionOnline,
   groupNorm,
   groupNormChunks,
@@ -129,12 +134,15 @@ export const LAUNCH_TYPES: readonly LaunchType[] = [
   modelInputLaunch,
   multiplyLaunch,
   packConvUpsampleLaunch,
+  packF32Launch,
   packFiltersLaunch,
   packGegluLaunch,
   padChannelsLaunch,
   poolMeanLaunch,
+  productF32Launch,
   quantizeRowsLaunch,
   rmsNormLaunch,
+  softmaxRowsLaunch,
   timestepEmbeddingLaunch,
   upsampleNearestLaunch,
 ];

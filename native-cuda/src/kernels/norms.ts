@@ -54,9 +54,16 @@ export const groupNormApplyLaunch = defineLaunch('group_norm_apply', {
 
 type NormNode = NodesOf<'groupNorm' | 'groupNormStats' | 'groupNormApply'>;
 
-/** Chunks that an image is cut into for its moments: blocks enough for a card, partials few enough to be joined by all. */
+/** Chunks that an image is cut into for its moments: partials few enough to be joined by all blocks of the application. */
 const MAX_CHUNKS = 32;
 const LEAST_CHUNK_ROWS = 8;
+
+/** Rows from which on an image's partials are joined by a launch of their own, so that there may be more: for a whole card. */
+const MANY_ROWS = 8192;
+const MAX_JOINED_CHUNKS = 256;
+
+/** Bytes of a group's count, mean and sum of squares. */
+const STATISTICS_BYTES = 12;
 
 /** Channels of a block's sums in shared memory, 8 bytes each of 48 KiB. */
 const MAX_CHANNELS = 6144;
@@ -76,7 +83,8 @@ function sourceOf(node: NormNode, context: CudaContext): ArgumentsOf<typeof SOUR
 }
 
 function chunksOf({ imageRows }: { readonly imageRows: number }): { chunks: number; chunkRows: number } {
-  const chunkRows = Math.max(LEAST_CHUNK_ROWS, Math.ceil(imageRows / MAX_CHUNKS));
+  const most = imageRows < MANY_ROWS ? MAX_CHUNKS : MAX_JOINED_CHUNKS;
+  const chunkRows = Math.max(LEAST_CHUNK_ROWS, Math.ceil(imageRows / most));
   return { chunks: Math.ceil(imageRows / chunkRows), chunkRows };
 }
 
@@ -114,16 +122,37 @@ function applyLaunch(
   });
 }
 
+/** Statistics of scratch0's partials and of those that came before, to `y`. */
+function statisticsLaunch(
+  node: NormNode,
+  context: CudaContext,
+  operands: { readonly previous: string; readonly y: string },
+): CudaLaunch {
+  const source = sourceOf(node, context);
+  const { chunks } = chunksOf(source);
+  const element = elementOf(context, node.inputs.x);
+  return groupNormStatisticsLaunch.with({ ...source, partials: 'scratch0', ...operands, chunks, element });
+}
+
 export const groupNormChunks = defineCudaKernel({
   id: 'group-norm-chunks',
   ops: ['groupNorm'],
   supports: supportsSource,
-  scratchBytes: partialBytes,
+  scratchBytes(node, context) {
+    const { images, groups, imageRows } = sourceOf(node, context);
+    const statistics = imageRows < MANY_ROWS ? [] : [STATISTICS_BYTES * images * groups];
+    return [...partialBytes(node, context), ...statistics];
+  },
   launches(node, context) {
-    const { chunks } = chunksOf(sourceOf(node, context));
+    const source = sourceOf(node, context);
+    const { chunks } = chunksOf(source);
+    const moments = momentsLaunch(node, context);
+    if (source.imageRows < MANY_ROWS)
+      return [moments, applyLaunch(node, context, { partials: 'scratch0', statistics: 'none', chunks })];
     return [
-      momentsLaunch(node, context),
-      applyLaunch(node, context, { partials: 'scratch0', statistics: 'none', chunks }),
+      moments,
+      statisticsLaunch(node, context, { previous: 'none', y: 'scratch1' }),
+      applyLaunch(node, context, { partials: 'none', statistics: 'scratch1', chunks: 0 }),
     ];
   },
 });
@@ -134,22 +163,10 @@ export const groupNormStats = defineCudaKernel({
   otherTypes: ['x', 'x2'],
   supports: supportsSource,
   scratchBytes: partialBytes,
-  launches(node, context) {
-    const source = sourceOf(node, context);
-    const { chunks } = chunksOf(source);
-    const element = elementOf(context, node.inputs.x);
-    return [
-      momentsLaunch(node, context),
-      groupNormStatisticsLaunch.with({
-        ...source,
-        partials: 'scratch0',
-        previous: 'previous',
-        y: 'y',
-        chunks,
-        element,
-      }),
-    ];
-  },
+  launches: (node, context) => [
+    momentsLaunch(node, context),
+    statisticsLaunch(node, context, { previous: 'previous', y: 'y' }),
+  ],
 });
 
 export const groupNormApply = defineCudaKernel({

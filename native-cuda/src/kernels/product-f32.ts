@@ -1,0 +1,200 @@
+/** @file Convolutions and linear layers of f32 on tensor cores, which multiply numbers split into two bf16. */
+
+import { channelsOf, defineCudaKernel, elementCount, rowsOf, type WeightPacking } from '../kernel.ts';
+import { defineLaunch } from '../launch.ts';
+import { activationCode } from './activation.ts';
+import { hasPhases, MAX_STRIDE, sourceChannels } from './conv.ts';
+import { GEGLU } from './gemm.ts';
+import { OVERLAP } from './tensor-core.ts';
+
+export const productF32Launch = defineLaunch('product_f32', {
+  x: 'pointer',
+  x2: 'pointer',
+  weight: 'pointer',
+  bias: 'pointer',
+  rows: 'pointer',
+  rowIndex: 'pointer',
+  residual: 'pointer',
+  out: 'pointer',
+  batch: 'i32',
+  height: 'i32',
+  width: 'i32',
+  channels: 'i32',
+  channels2: 'i32',
+  outChannels: 'i32',
+  kernelHeight: 'i32',
+  kernelWidth: 'i32',
+  stride: 'i32',
+  padTop: 'i32',
+  padLeft: 'i32',
+  padBottom: 'i32',
+  padRight: 'i32',
+  upsample: 'i32',
+  activation: 'i32',
+  xPitch: 'i32',
+  outPitch: 'i32',
+  flags: 'i32',
+  config: 'i32',
+});
+
+export const packF32Launch = defineLaunch('pack_f32', {
+  in: 'pointer',
+  out: 'pointer',
+  rowPitch: 'i64',
+  channelPitch: 'i64',
+  rows: 'i32',
+  channels: 'i32',
+  channels2: 'i32',
+  taps: 'i32',
+  upsample: 'i32',
+  gated: 'i32',
+});
+
+/** Channels that the copy engine reads of a pixel come in 16 bytes. */
+export const VECTOR = 4;
+
+/** Channels of the matrix instruction. */
+const STEP = 16;
+
+/** Bytes of a packed [rows, channels], or of several such with `taps`. */
+export function splitBytes(rows: number, channels: number, taps = 1): number {
+  // Two numbers of two bytes each.
+  return rows * taps * Math.ceil(channels / STEP) * STEP * 4;
+}
+
+/** What a product of a matrix has of a convolution's arguments. */
+export const MATRIX = {
+  x2: 'none',
+  rows: 'none',
+  rowIndex: 'none',
+  batch: 1,
+  height: 1,
+  channels2: 0,
+  kernelHeight: 1,
+  kernelWidth: 1,
+  stride: 1,
+  padTop: 0,
+  padLeft: 0,
+  padBottom: 0,
+  padRight: 0,
+  upsample: 0,
+  flags: OVERLAP,
+  config: -1,
+} as const;
+
+/** A weight [out, in, ...taps] as pairs of bf16; of `channels2` the second source's channels come last. */
+function splitWeight(options: { channels2?: number; upsample?: boolean; gated?: boolean }): WeightPacking {
+  const { channels2 = 0, upsample = false, gated = false } = options;
+  return {
+    key: `split ${channels2} ${upsample} ${gated}`,
+    bytes([rows, channels, ...taps]) {
+      const packed = (count: number): number =>
+        splitBytes(rows, count, upsample ? 4 * 4 : elementCount(taps));
+      return packed(channels - channels2) + packed(channels2);
+    },
+    launch([rows, channels, ...kernel]) {
+      const taps = elementCount(kernel);
+      return packF32Launch.with({
+        in: 'source',
+        out: 'packed',
+        rowPitch: channels * taps,
+        channelPitch: taps,
+        rows,
+        channels: channels - channels2,
+        channels2,
+        taps,
+        upsample: upsample ? 1 : 0,
+        gated: gated ? 1 : 0,
+      });
+    },
+  };
+}
+
+export const convF32 = defineCudaKernel({
+  id: 'conv-f32',
+  ops: ['conv2d'],
+  inPlace: () => 'residual',
+  supports: (node, context) =>
+    context.dtypeOf(node.output) === 'f32' &&
+    sourceChannels(node, context).every((channels) => channels % VECTOR === 0) &&
+    node.attrs.stride <= MAX_STRIDE &&
+    (!node.attrs.upsample || hasPhases(node, context)),
+  packing(node, context) {
+    const [, channels2] = sourceChannels(node, context);
+    return { weight: splitWeight({ channels2, upsample: node.attrs.upsample }) };
+  },
+  launches(node, context) {
+    const [batch, height, width] = context.shapeOf(node.inputs.x);
+    const [outChannels, , kernelHeight, kernelWidth] = context.shapeOf(node.inputs.weight);
+    const [channels, channels2] = sourceChannels(node, context);
+    const { stride, padding, upsample, activation } = node.attrs;
+    const [padTop, padLeft, padBottom, padRight] = padding;
+    return [
+      productF32Launch.with({
+        x: 'x',
+        x2: 'x2',
+        weight: 'weight',
+        bias: 'bias',
+        rows: 'rows',
+        rowIndex: 'rowIndex',
+        residual: 'residual',
+        out: 'y',
+        batch,
+        height,
+        width,
+        channels,
+        channels2,
+        outChannels,
+        kernelHeight,
+        kernelWidth,
+        stride,
+        padTop,
+        padLeft,
+        padBottom,
+        padRight,
+        upsample: upsample ? 1 : 0,
+        activation: activationCode(activation),
+        xPitch: channels,
+        outPitch: outChannels,
+        flags: OVERLAP,
+        config: -1,
+      }),
+    ];
+  },
+});
+
+export const linearF32 = defineCudaKernel({
+  id: 'linear-f32',
+  ops: ['linear'],
+  inPlace: () => 'residual',
+  supports(node, context) {
+    const [columns] = context.shapeOf(node.inputs.weight);
+    const isGated = node.attrs.activation === 'geglu';
+    return (
+      context.dtypeOf(node.output) === 'f32' &&
+      channelsOf(context, node.inputs.x) % VECTOR === 0 &&
+      (!isGated || columns % 16 === 0)
+    );
+  },
+  packing: (node) => ({ weight: splitWeight({ gated: node.attrs.activation === 'geglu' }) }),
+  launches(node, context) {
+    const { activation } = node.attrs;
+    const [outChannels, channels] = context.shapeOf(node.inputs.weight);
+    return [
+      productF32Launch.with({
+        ...MATRIX,
+        x: 'x',
+        weight: 'weight',
+        bias: 'bias',
+        residual: 'residual',
+        out: 'y',
+        width: rowsOf(context, node.output),
+        channels,
+        outChannels,
+        activation: activation === 'geglu' ? GEGLU : activationCode(activation),
+        xPitch: channels,
+        outPitch: channelsOf(context, node.output),
+      }),
+    ];
+  },
+});
