@@ -91,8 +91,17 @@ beforeAll(async () => {
   });
 });
 
+/** What is wrong with each shader that was looked at; many are those of several devices. */
+const known = new Map<string, Promise<string[]>>();
+
 /** WGSL errors of a shader, with the lines they are about. */
-async function problems(code: string): Promise<string[]> {
+function problems(code: string): Promise<string[]> {
+  const found = known.get(code) ?? findProblems(code);
+  known.set(code, found);
+  return found;
+}
+
+async function findProblems(code: string): Promise<string[]> {
   device.pushErrorScope('validation');
   const module = device.createShaderModule({ code });
   const [info, error] = await Promise.all([module.getCompilationInfo(), device.popErrorScope()]);
