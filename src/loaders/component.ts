@@ -14,12 +14,15 @@ export interface OpenWeightsOptions {
   /** The part of the file name that tells precisions or versions apart, for example `fp16`. Default: none. */
   readonly variant?: string;
   readonly signal?: AbortSignal;
+  /** Told that a component has no weights of the variant, so that those without one are taken. */
+  readonly onNotice?: (notice: string) => void;
 }
 
 /**
  * Opens the weights of a component: one safetensors file, or shards with an index.
- * `subfolder` is the component's folder, '' for the model's own. Throws NotFoundError, naming what is there, if
- * there are none or not in this variant; FileFormatError if there are only pickles.
+ * `subfolder` is the component's folder, '' for the model's own. Of a model that has the variant for some components, the
+ * others are taken without one, as in diffusers. Throws NotFoundError, naming what is there, if there are none or not in
+ * this variant; FileFormatError if there are only pickles.
  */
 export async function openWeights(
   source: ModelSource,
@@ -50,6 +53,6 @@ export async function openWeights(
     const { openShardedWeights } = await later('weights in shards', () => import('./sharded-weights.ts'));
     return openShardedWeights(source, path, signal);
   }
-  const { noWeights } = await later('weights that are missing', () => import('./missing-weights.ts'));
-  throw await noWeights(source, subfolder, variant, signal);
+  const { missingWeights } = await later('weights that are missing', () => import('./missing-weights.ts'));
+  return missingWeights(source, subfolder, options, (without) => openWeights(source, subfolder, without));
 }

@@ -1,14 +1,56 @@
-/** @file What is wrong with a component that has no usable weights. */
+/** @file A component without weights of the variant: those without one, or what is wrong. */
 import { FileFormatError, NotFoundError } from '../errors.ts';
+import type { OpenWeightsOptions } from './component.ts';
 import { CONVERT_REMEDY } from './file-sniff.ts';
-import { joinPath, type ModelSource } from './model-source.ts';
+import { joinPath, readJson, type ModelSource } from './model-source.ts';
 import { BASE_NAMES, indexNames, singleFileNames } from './weight-names.ts';
+import type { WeightSource } from './weight-source.ts';
 
+const INDEX = 'model_index.json';
 /** The same weights as pickles. */
 const PICKLES = ['diffusion_pytorch_model', 'pytorch_model'];
 
+/**
+ * Opens weights without a variant where another component of the model has it (diffusers
+ * pipelines/pipeline_loading_utils.py, `_identify_model_variants`).
+ * @param open opens the component with other options
+ * @throws NotFoundError, FileFormatError: see `openWeights`
+ */
+export async function missingWeights(
+  source: ModelSource,
+  subfolder: string,
+  { variant, ...others }: OpenWeightsOptions,
+  open: (without: OpenWeightsOptions) => Promise<WeightSource>,
+): Promise<WeightSource> {
+  const { signal, onNotice } = others;
+  if (variant === undefined || !(await isVariantOf(source, variant, signal)))
+    throw await noWeights(source, subfolder, variant, signal);
+  const weights = await open(others);
+  onNotice?.(`${subfolder} has no weights of the variant "${variant}"; those without a variant are used`);
+  return weights;
+}
+
+/** Whether a model has a variant for any of its components. */
+async function isVariantOf(
+  source: ModelSource,
+  variant: string,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  if (!(await source.exists(INDEX, signal))) return false;
+  const index = await readJson(source, INDEX, signal);
+  const names = BASE_NAMES.flatMap((base) => [
+    ...singleFileNames(base, variant),
+    ...indexNames(base, variant),
+  ]);
+  for (const [component, entry] of Object.entries(index ?? {})) {
+    if (!Array.isArray(entry) || !/^\w+$/.test(component)) continue;
+    for (const name of names) if (await source.exists(joinPath(component, name), signal)) return true;
+  }
+  return false;
+}
+
 /** The error for a component without usable weights. */
-export async function noWeights(
+async function noWeights(
   source: ModelSource,
   subfolder: string,
   variant: string | undefined,

@@ -27,10 +27,9 @@ export function scheduleRun(
   else setTimesteps(options, scheduler);
   const begin = className === 'LatentConsistencyModelPipeline' ? 0 : beginIndex(task, options, scheduler);
   const { eta, denoisingEnd } = options;
-  const all = scheduler.steps({ eta, beginIndex: begin });
-  const steps =
-    denoisingEnd === undefined ? all : all.slice(0, denoisingEndCount(scheduler, denoisingEnd, begin));
-  return { begin, steps, planned: all.length };
+  const planned = scheduler.timesteps.length - begin;
+  const count = denoisingEnd === undefined ? planned : denoisingEndCount(scheduler, denoisingEnd, begin);
+  return { begin, steps: scheduler.steps({ eta, beginIndex: begin, count }), planned };
 }
 
 function setTimesteps({ timesteps, sigmas, numInferenceSteps }: CheckedOptions, scheduler: Scheduler): void {

@@ -52,14 +52,14 @@ export abstract class BaseScheduler<
     this.#schedule = this.plan(numInferenceSteps, custom);
   }
 
-  steps({ eta = 0, beginIndex = 0 }: StepOptions = {}): StepCoefficients[] {
+  steps({ eta = 0, beginIndex = 0, count }: StepOptions = {}): StepCoefficients[] {
     checkIndex(beginIndex, this.timesteps.length, 'beginIndex');
     if (beginIndex % this.order !== 0)
       throw new OptionError(`${beginIndex} is between two network calls of one step`, {
         field: 'beginIndex',
         remedy: `Give a multiple of ${this.order}`,
       });
-    const steps = this.solve(beginIndex, eta);
+    const steps = this.solve(beginIndex, eta).slice(0, count);
     checkFinite(steps, String(this.config['_class_name']));
     return steps;
   }

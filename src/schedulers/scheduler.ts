@@ -47,6 +47,8 @@ export interface StepOptions {
   readonly eta?: number;
   /** Index of the timestep to begin at, 0 by default; image-to-image begins later. */
   readonly beginIndex?: number;
+  /** How many network calls to take, all by default: a run that hands over to another stops early. */
+  readonly count?: number;
 }
 
 /** A schedule given by hand in place of a number of steps. */

@@ -147,6 +147,22 @@ describe.each([
     );
   });
 
+  test('a variant that other components have, by which those without are taken', async () => {
+    const files = {
+      'model_index.json': JSON.stringify({ _class_name: 'P', u: ['diffusers', 'U'], v: ['diffusers', 'V'] }),
+      'u/diffusion_pytorch_model.safetensors': one('a'),
+      'v/diffusion_pytorch_model.fp16.safetensors': one('b'),
+    };
+    const notices: string[] = [];
+    const options = { variant: 'fp16', onNotice: (notice: string) => notices.push(notice) };
+    const weights = await openWeights(model(files, blind), 'u', options);
+    expect([...weights.names()]).toEqual(['a']);
+    expect(notices).toEqual(['u has no weights of the variant "fp16"; those without a variant are used']);
+    const other = openWeights(model(files, blind), 'u', { variant: 'bf16' });
+    await expect(other).rejects.toThrow('there are no weights of the variant "bf16"');
+    await expect(openWeights(model(files, blind), 'w', options)).rejects.toThrow(NotFoundError);
+  });
+
   test('only a variant', async () => {
     const source = model({ 'u/model.fp16.safetensors': one('a') }, blind);
     await expect(openWeights(source, 'u')).rejects.toThrow(

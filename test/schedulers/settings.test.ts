@@ -366,6 +366,13 @@ describe('schedules', () => {
     expect(() => scheduler.steps()).toThrow(ConfigError);
   });
 
+  test('what a run does not come to may divide by zero', () => {
+    const scheduler = UniPCMultistepScheduler.fromConfig({ predict_x0: false });
+    scheduler.setTimesteps(10);
+    expect(() => scheduler.steps()).toThrow(ConfigError);
+    expect(scheduler.steps({ beginIndex: 2, count: 5 })).toHaveLength(5);
+  });
+
   test.each([-0.1, 1.1, Number.NaN])('eta %d is refused', (eta) => {
     const scheduler = DDIMScheduler.fromConfig({});
     scheduler.setTimesteps(10);

@@ -68,6 +68,7 @@ export async function controlNetFromModel(
     const weights = await openWeights(source, place, {
       ...(signal && { signal }),
       ...(variant !== undefined && { variant }),
+      onNotice,
     });
     return { config, file, weights };
   }

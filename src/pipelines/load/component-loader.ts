@@ -71,6 +71,7 @@ export class ComponentLoader {
     const weights = await openWeights(this.source, subfolder, {
       ...(variant && { variant }),
       ...(signal && { signal }),
+      onNotice: (notice) => this.notices.push(notice),
     });
     this.closeLater(weights);
     return weights;
