@@ -1,30 +1,23 @@
 /** @file A sum with channels weighted by batch row. */
 
 import source from '../../shaders/add-gated.wgsl';
-import { channelsOf, defineKernel, elementCount, fold } from './kernel.ts';
+import { channelPass } from './channel-pass.ts';
+import { channelsOf, defineKernel } from './kernel.ts';
 
 export const addGated = defineKernel({
   id: 'add-gated',
   ops: ['addGated'],
   inPlace: () => 'x',
   launches(node, context) {
-    const shape = context.shapeOf(node.output);
-    const channels = channelsOf(context, node.output);
-    const width = channels % 4 === 0 ? 4 : 1;
-    const count = elementCount(shape) / width;
+    const { width, constants, dims, workgroups } = channelPass(node, context);
+    const columns = channelsOf(context, node.inputs.modulation);
     return [
       {
         name: 'add-gated',
         source,
-        constants: {
-          WIDE: width === 4,
-          IN_PLACE: context.inPlace === 'x',
-          CHANNELS: channels / width,
-          COLUMNS: channelsOf(context, node.inputs.modulation) / width,
-          GATE: node.attrs.gate / width,
-        },
-        dims: { count, image: count / shape[0] },
-        workgroups: fold(Math.ceil(count / 64), context.traits),
+        constants: { ...constants, COLUMNS: columns / width, GATE: node.attrs.gate / width },
+        dims,
+        workgroups,
       },
     ];
   },

@@ -2,7 +2,7 @@
 
 import source from '../../shaders/attention-plain.wgsl';
 import { biasOf, headSizes } from './attention.ts';
-import { defineKernel, fold } from './kernel.ts';
+import { defineKernel, foldLanes } from './kernel.ts';
 
 export const attentionPlain = defineKernel({
   id: 'attention-plain',
@@ -26,7 +26,7 @@ export const attentionPlain = defineKernel({
           CAUSAL: causal,
         },
         dims: { count, queries, keys, channels: headDim, ...bias.dims },
-        workgroups: fold(Math.ceil(count / 64), context.traits),
+        workgroups: foldLanes(count, context.traits),
       },
     ];
   },

@@ -2,7 +2,7 @@
 
 import source from '../../shaders/attention-register.wgsl';
 import { biasOf, HEAD_SIZES, headSizes, readsVectors } from './attention.ts';
-import { defineKernel, fold } from './kernel.ts';
+import { defineKernel, foldLanes } from './kernel.ts';
 
 /** The widest head of a GPU's thread: NVIDIA's Vulkan driver refuses the 16 KiB that a VAE's head of 512 takes. */
 const WIDEST = 160;
@@ -33,7 +33,7 @@ export const attentionRegister = defineKernel({
         },
         ...(context.traits.software ? { uniforms: HEAD_SIZES } : {}),
         dims: { count, tiles, queries, keys, vectors: headDim / 4, ...bias.dims },
-        workgroups: fold(Math.ceil(count / 64), context.traits),
+        workgroups: foldLanes(count, context.traits),
       },
     ];
   },

@@ -1,7 +1,7 @@
 /** @file Concatenation along channels, where its reader cannot read two sources. */
 
 import source from '../../shaders/concat.wgsl';
-import { channelsOf, defineKernel, elementCount, fold } from './kernel.ts';
+import { channelsOf, defineKernel, elementCount, foldLanes } from './kernel.ts';
 
 export const concat = defineKernel({
   id: 'concat',
@@ -17,7 +17,7 @@ export const concat = defineKernel({
           CHANNELS_B: channelsOf(context, node.inputs.b),
         },
         dims: { count },
-        workgroups: fold(Math.ceil(count / 64), context.traits),
+        workgroups: foldLanes(count, context.traits),
       },
     ];
   },

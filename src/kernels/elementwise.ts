@@ -1,7 +1,7 @@
 /** @file The element-wise ops that no pass could fuse: activate, add, addBias, addRows, affine, multiply. */
 
 import source from '../../shaders/elementwise.wgsl';
-import { channelsOf, defineKernel, elementCount, fold, type NodesOf } from './kernel.ts';
+import { channelsOf, defineKernel, elementCount, type NodesOf, foldLanes } from './kernel.ts';
 
 type ElementwiseNode = NodesOf<'activate' | 'add' | 'addBias' | 'addRows' | 'affine' | 'multiply'>;
 
@@ -37,7 +37,7 @@ export const elementwise = defineKernel({
           SHIFT: { float: affine.shift },
         },
         dims: { count, image: count / shape[0] },
-        workgroups: fold(Math.ceil(count / 64), context.traits),
+        workgroups: foldLanes(count, context.traits),
         aliases: { x: mainInput(node) },
       },
     ];

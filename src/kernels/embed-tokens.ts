@@ -2,7 +2,7 @@
 
 import source from '../../shaders/embed-tokens.wgsl';
 import { DEVICE_DTYPE_BYTES } from '../tensor/dtype.ts';
-import { channelsOf, defineKernel, elementCount, fold, isUnpacked, type Launch } from './kernel.ts';
+import { channelsOf, defineKernel, elementCount, foldLanes, isUnpacked, type Launch } from './kernel.ts';
 
 /** Parts of the table begin at multiples of this many rows, which aligns them for any number of channels. */
 const ROW_STEP = 256;
@@ -32,7 +32,7 @@ export const embedTokens = defineKernel({
         },
         uniforms: ['CHANNELS', 'ROWS'],
         dims: { count, tokens, firstRow, rows: partRows },
-        workgroups: fold(Math.ceil(count / 64), context.traits),
+        workgroups: foldLanes(count, context.traits),
         ranges: { table: { offset: firstRow * rowBytes, bytes: partRows * rowBytes } },
       };
     });

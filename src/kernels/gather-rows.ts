@@ -1,7 +1,7 @@
 /** @file Rows picked by index: of a table that all share, or of each batch row's own tokens. */
 
 import source from '../../shaders/gather-rows.wgsl';
-import { channelsOf, defineKernel, elementCount, fold } from './kernel.ts';
+import { channelsOf, defineKernel, elementCount, foldLanes } from './kernel.ts';
 
 export const gatherRows = defineKernel({
   id: 'gather-rows',
@@ -17,7 +17,7 @@ export const gatherRows = defineKernel({
         constants: { CHANNELS: channelsOf(context, node.output) },
         uniforms: ['CHANNELS'],
         dims: { count, rows, stride: node.kind === 'gatherRows' ? 0 : rows },
-        workgroups: fold(Math.ceil(count / 64), context.traits),
+        workgroups: foldLanes(count, context.traits),
         ...(node.kind === 'gatherRows' ? { aliases: { x: 'table' } } : {}),
       },
     ];

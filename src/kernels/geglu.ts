@@ -1,7 +1,7 @@
 /** @file Gated GELU that could not be fused into a linear layer. */
 
 import source from '../../shaders/geglu.wgsl';
-import { channelsOf, defineKernel, elementCount, fold } from './kernel.ts';
+import { channelsOf, defineKernel, elementCount, foldLanes } from './kernel.ts';
 
 export const geglu = defineKernel({
   id: 'geglu',
@@ -14,7 +14,7 @@ export const geglu = defineKernel({
         source,
         constants: { CHANNELS: channelsOf(context, node.output), ACTIVATION: 'none' },
         dims: { count },
-        workgroups: fold(Math.ceil(count / 64), context.traits),
+        workgroups: foldLanes(count, context.traits),
       },
     ];
   },

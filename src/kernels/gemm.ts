@@ -5,7 +5,7 @@
  */
 
 import reduceSource from '../../shaders/gemm-reduce.wgsl';
-import { channelsOf, fold, rowsOf, type KernelContext, type Launch, type NodesOf } from './kernel.ts';
+import { channelsOf, foldLanes, rowsOf, type KernelContext, type Launch, type NodesOf } from './kernel.ts';
 import { packedColumns } from './packing.ts';
 import type { Price } from './cost.ts';
 import type { Constants } from './wgsl.ts';
@@ -160,7 +160,7 @@ export function reduceLaunches(node: GemmNode, context: KernelContext, parts: Pa
         GATE: Math.max(parts.gate, 1),
       },
       dims: { rows, imageRows, splits: parts.splits, partRows: parts.rows },
-      workgroups: fold(Math.ceil((rows * vectors) / 64), context.traits),
+      workgroups: foldLanes(rows * vectors, context.traits),
     },
   ];
 }

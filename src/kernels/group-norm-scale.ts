@@ -2,7 +2,7 @@
 
 import source from '../../shaders/group-norm-scale.wgsl';
 import { applyLaunch, scalesBytes } from './group-norm.ts';
-import { channelsOf, defineKernel, fold } from './kernel.ts';
+import { channelsOf, defineKernel, foldLanes } from './kernel.ts';
 
 export const groupNormScale = defineKernel({
   id: 'group-norm-scale',
@@ -23,7 +23,7 @@ export const groupNormScale = defineKernel({
           EPS: { float: eps },
         },
         dims: { count },
-        workgroups: fold(Math.ceil(count / 64), context.traits),
+        workgroups: foldLanes(count, context.traits),
       },
       applyLaunch(node, context, 'scratch0'),
     ];

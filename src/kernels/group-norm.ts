@@ -8,6 +8,7 @@ import {
   defineKernel,
   elementCount,
   fold,
+  foldLanes,
   reductionConstants,
   type KernelContext,
   type Launch,
@@ -99,7 +100,7 @@ export function statisticsLaunches(
       constants: sourceConstants(node, sizes),
       uniforms: SIZES,
       dims: { count: parts, positions, chunks, chunk },
-      workgroups: fold(Math.ceil(parts / 64), context.traits),
+      workgroups: foldLanes(parts, context.traits),
     },
     {
       name: 'group-norm-fold',
@@ -134,7 +135,7 @@ export function applyLaunch(
     constants: { ...sourceConstants(node, sizes), ACTIVATION: node.attrs.activation },
     uniforms: SIZES,
     dims: { count, positions: sizes.positions },
-    workgroups: fold(Math.ceil(count / 64), context.traits),
+    workgroups: foldLanes(count, context.traits),
     aliases: { scales },
   };
 }

@@ -3,7 +3,7 @@
 import source from '../../shaders/guidance.wgsl';
 import { coefficientColumns } from '../schedulers/coefficients.ts';
 import { factorLaunch } from './guidance-factor.ts';
-import { defineKernel, elementCount, fold } from './kernel.ts';
+import { defineKernel, elementCount, foldLanes } from './kernel.ts';
 
 export const guidance = defineKernel({
   id: 'guidance',
@@ -24,7 +24,7 @@ export const guidance = defineKernel({
           RESCALE: node.attrs.rescale,
         },
         dims: { count, image: count / images, rows },
-        workgroups: fold(Math.ceil(count / 64), context.traits),
+        workgroups: foldLanes(count, context.traits),
       },
     ];
   },

@@ -2,7 +2,7 @@
 
 import source from '../../shaders/guided-step.wgsl';
 import { coefficientColumns } from '../schedulers/coefficients.ts';
-import { defineKernel, elementCount, fold } from './kernel.ts';
+import { defineKernel, elementCount, foldLanes } from './kernel.ts';
 
 export const guidedStep = defineKernel({
   id: 'guided-step',
@@ -35,7 +35,7 @@ export const guidedStep = defineKernel({
           NEXT_NOISE: columns.nextNoise,
         },
         dims: { count, image: count / images, rows },
-        workgroups: fold(Math.ceil(count / 64), context.traits),
+        workgroups: foldLanes(count, context.traits),
       },
     ];
   },

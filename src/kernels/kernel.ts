@@ -149,3 +149,8 @@ export function fold(count: number, { maxWorkgroupsPerDimension }: DeviceTraits)
   const rows = Math.max(1, Math.ceil(count / maxWorkgroupsPerDimension));
   return [Math.max(1, Math.ceil(count / rows)), rows, 1];
 }
+
+/** Workgroups of 64 lanes each, folded likewise. */
+export function foldLanes(lanes: number, traits: DeviceTraits): [number, number, number] {
+  return fold(Math.ceil(lanes / 64), traits);
+}

@@ -2,7 +2,7 @@
 
 import source from '../../shaders/model-input.wgsl';
 import { coefficientColumns } from '../schedulers/coefficients.ts';
-import { defineKernel, elementCount, fold } from './kernel.ts';
+import { defineKernel, elementCount, foldLanes } from './kernel.ts';
 
 export const modelInput = defineKernel({
   id: 'model-input',
@@ -23,7 +23,7 @@ export const modelInput = defineKernel({
           image: elementCount(context.shapeOf(node.inputs.state)) / (slots * images),
           rows,
         },
-        workgroups: fold(Math.ceil(count / 64), context.traits),
+        workgroups: foldLanes(count, context.traits),
       },
     ];
   },

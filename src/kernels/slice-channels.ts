@@ -1,7 +1,7 @@
 /** @file A range of the channels. */
 
 import source from '../../shaders/slice-channels.wgsl';
-import { channelsOf, defineKernel, elementCount, fold } from './kernel.ts';
+import { channelsOf, defineKernel, elementCount, foldLanes } from './kernel.ts';
 
 export const sliceChannels = defineKernel({
   id: 'slice-channels',
@@ -15,7 +15,7 @@ export const sliceChannels = defineKernel({
         source,
         constants: { CHANNELS: channelsOf(context, node.inputs.x), START: start, LENGTH: length },
         dims: { count },
-        workgroups: fold(Math.ceil(count / 64), context.traits),
+        workgroups: foldLanes(count, context.traits),
       },
     ];
   },

@@ -2,7 +2,7 @@
 
 import source from '../../shaders/timestep-embedding.wgsl';
 import { timestepFrequencies } from '../graph/timestep-frequencies.ts';
-import { defineKernel, elementCount, fold } from './kernel.ts';
+import { defineKernel, elementCount, foldLanes } from './kernel.ts';
 
 export const timestepEmbedding = defineKernel({
   id: 'timestep-embedding',
@@ -19,7 +19,7 @@ export const timestepEmbedding = defineKernel({
           FREQUENCIES: timestepFrequencies(node.attrs),
         },
         dims: { count },
-        workgroups: fold(Math.ceil(count / 64), context.traits),
+        workgroups: foldLanes(count, context.traits),
       },
     ];
   },

@@ -1,7 +1,7 @@
 /** @file Nearest-neighbour resize, where it does not double the size in front of a convolution. */
 
 import source from '../../shaders/upsample-nearest.wgsl';
-import { channelsOf, defineKernel, elementCount, fold } from './kernel.ts';
+import { channelsOf, defineKernel, elementCount, foldLanes } from './kernel.ts';
 
 /** The bits of size / outSize as f32, for a `Dims` member. */
 function scaleBits(size: number, outSize: number): number {
@@ -29,7 +29,7 @@ export const upsampleNearest = defineKernel({
           scaleY: scaleBits(height, outHeight),
           scaleX: scaleBits(width, outWidth),
         },
-        workgroups: fold(Math.ceil(count / 64), context.traits),
+        workgroups: foldLanes(count, context.traits),
       },
     ];
   },
