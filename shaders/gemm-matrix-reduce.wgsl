@@ -6,6 +6,7 @@
 struct Dims { rows: u32, columns: u32, splits: u32, partRows: u32, partColumns: u32, imageRows: u32, biased: u32, rowed: u32, added: u32, activation: u32 }
 @group(0) @binding(0) var<uniform> dims: Dims;
 @group(0) @binding(9) var<storage, read_write> scratch0: array<vec4f>;
+const COLUMNS: u32 = 4u;
 #include "lib/gemm-finish.wgsl"
 
 fn activate(v: V) -> V {
@@ -61,11 +62,15 @@ fn main(
     gate = biasAt(dims.columns + column);
 #endif
   }
+#if ROWED
   if (dims.rowed != 0u) {
     sum += rowVector(row, column);
   }
-  if (dims.added != 0u) {
+#endif
+  if (dims.added == 1u) {
     last = residualAt(place);
+  } else if (dims.added == 2u) {
+    last = resultAt(place);
   }
   for (var split = 0u; split < dims.splits; split++) {
     let at = ((split * dims.partRows + row) * dims.partColumns + packed) / 4u;

@@ -18,7 +18,11 @@
 //   220, 254, 222  WHOLE: no division, comparison or selection where a step is loaded
 //   224, 260, 235  loads issued before the barrier, padding masked when stored and not when loaded
 // The epilogue loads all it adds before it stores anything, since no load passes a store: 8192x320x320 with a residual takes 15
-// us, 23 before; with tiles of 128x160 by eight subgroups. What is left (2048x10240x1280): matrices alone 450 TFLOP/s, with
+// us, 23 before; with tiles of 128x160 by eight subgroups. Biases come from memory that no dispatch has read for a step, 3 us away, so
+// they are asked for before all else and wait in workgroup memory; what is added to the next rows is loaded while some are stored, and
+// where all is f16 a lane finishes OCTETS, eight columns at a time: half the code, which a kernel begins without. An SD1.5 step
+// takes 10.51 ms so, 10.71 with quartets, biases and residuals loaded where they were added. Asking for the first rows' residual
+// during the last step of the sum costs registers: 10.77. What is left (2048x10240x1280): matrices alone 450 TFLOP/s, with
 // their loads from workgroup memory 400, with stores and barriers 320, with loads from memory 260.
 // GROUPS: groups of subgroups each multiply their share of what is staged, and add up in the end. A product that gives each
 // multiprocessor one workgroup then has two subgroups where it had one, and as large matrices of sums as before. Microseconds
@@ -95,15 +99,26 @@ const TILE: u32 = TILE_W + SUBGROUPS_N * SN * N * PITCH;
 // Columns after which values and gates alternate, and vectors of their sums.
 const GATE: u32 = N / 2u;
 const GATE_VECTORS: u32 = GATE / 4u;
-// Vectors of a row that a subgroup finishes, and between rows of its sums.
-#if GATED
-const WIDTH: u32 = SN * N / 8u;
+// What a lane finishes at a time are COLUMNS; so many are in a row, and vectors of sums between rows.
+#if OCTETS
+const COLUMNS: u32 = 8u;
 #else
-const WIDTH: u32 = SN * N / 4u;
+const COLUMNS: u32 = 4u;
+#endif
+#if GATED
+const WIDTH: u32 = SN * N / 2u / COLUMNS;
+#else
+const WIDTH: u32 = SN * N / COLUMNS;
 #endif
 const PITCH_Y: u32 = SN * N / 4u + 1u;
 // Tiles of x and of the weight; in the end, M rows of finished sums of each subgroup.
 var<workgroup> tile: array<vec4u, max(TILE, GROUPS * MEMBERS * M * PITCH_Y)>;
+
+#if !APART
+// Of the workgroup's columns; gates' are the second half.
+const BIASES: u32 = SUBGROUPS_N * SN * N / COLUMNS;
+var<workgroup> biases: array<Held, BIASES>;
+#endif
 
 // Four neighbouring sums.
 fn sumsAt(at: u32) -> vec4u {
@@ -246,6 +261,20 @@ fn main(
   var sum$i_$j = Sum();
 #endfor
 #endfor
+#if !APART
+  // Biases are asked for first of all, since they come from afar.
+#if GATED
+  let biasColumn = firstColumn / 2u + lane % (BIASES / 2u) * COLUMNS;
+  let biasPlace = biasColumn + select(0u, dims.columns, lane >= BIASES / 2u);
+#else
+  let biasColumn = firstColumn + lane * COLUMNS;
+  let biasPlace = biasColumn;
+#endif
+  var earlyBias = Held();
+  if (dims.biased != 0u && lane < BIASES && biasColumn < dims.columns) {
+    earlyBias = biasAt(biasPlace);
+  }
+#endif
   let firstStep = split * dims.steps / dims.splits;
   let lastStep = (split + 1u) * dims.steps / dims.splits;
 #for i LOADS_X
@@ -367,8 +396,98 @@ fn main(
 #else
   let firstColumnY = ownColumn;
 #endif
-  for (var i = 0u; i < SM; i++) {
-    if (working) {
+  let firstBias = own % SUBGROUPS_N * WIDTH;
+  if (lane < BIASES) {
+    biases[lane] = earlyBias;
+  }
+#for n FINISHED
+  let e$n = lane % LANES + LANES * ($nu * GROUPS + own / MEMBERS);
+  let row$n = ownRow + e$n / WIDTH;
+  let column$n = firstColumnY + e$n % WIDTH * COLUMNS;
+#if UNEVEN
+  let fits$n = column$n < dims.columns && e$n < M * WIDTH;
+#else
+  let fits$n = column$n < dims.columns;
+#endif
+  var at$n = 0u;
+  var held$n = Held();
+#endfor
+  // What is added to the next rows is loaded before these are stored: a load after a store would wait for it.
+  for (var i = 0u; i <= SM; i++) {
+#for n FINISHED
+    let last$n = at$n;
+    var next$n = Held();
+    at$n = select(0u, ((row$n + M * i) * dims.columns + column$n) / COLUMNS, fits$n && row$n + M * i < dims.rows);
+#endfor
+#if !NARROW
+    if (i < SM) {
+      if (dims.added == 1u) {
+#for n FINISHED
+        next$n = residualAt(at$n);
+#endfor
+      } else if (dims.added == 2u) {
+#for n FINISHED
+        next$n = resultAt(at$n);
+#endfor
+      }
+    }
+#endif
+    if (i > 0u) {
+#if ROWED
+#for n FINISHED
+      var shift$n = Held();
+#endfor
+      if (dims.rowed != 0u) {
+#for n FINISHED
+        shift$n = rowVector(select(0u, row$n + M * (i - 1u), row$n + M * (i - 1u) < dims.rows), select(0u, column$n, fits$n));
+#endfor
+      }
+#endif
+#for n FINISHED
+      if (fits$n && row$n + M * (i - 1u) < dims.rows) {
+#for h HALVES
+#if GATED
+        let vector$h = e$n % WIDTH * HALVES + $hu;
+        let first$h = base + e$n / WIDTH * PITCH_Y + vector$h / GATE_VECTORS * (2u * GATE_VECTORS) + vector$h % GATE_VECTORS;
+#if ELEMENTS == i8
+        let packed$h = (column$n + 4u * $hu) / GATE * N + (column$n + 4u * $hu) % GATE;
+        let sum$h = scaled(sumsAt(first$h), row$n + M * (i - 1u), packed$h);
+        let open$h = scaled(sumsAt(first$h + GATE_VECTORS), row$n + M * (i - 1u), packed$h + GATE);
+#else
+        let sum$h = bitcast<vec4f>(sumsAt(first$h));
+        let open$h = bitcast<vec4f>(sumsAt(first$h + GATE_VECTORS));
+#endif
+        let value$h = activate((sum$h + part$h(biases[firstBias + e$n % WIDTH])) * gelu(open$h + part$h(biases[firstBias + e$n % WIDTH + BIASES / 2u])) + part$h(held$n));
+#else
+        let sums$h = sumsAt(base + e$n / WIDTH * PITCH_Y + e$n % WIDTH * HALVES + $hu);
+#if ELEMENTS == i8
+        let sum$h = scaled(sums$h, row$n + M * (i - 1u), column$n + 4u * $hu);
+#else
+        let sum$h = bitcast<vec4f>(sums$h);
+#endif
+#if ROWED
+        let value$h = activate(sum$h + part$h(biases[firstBias + e$n % WIDTH]) + part$h(shift$n) + part$h(held$n));
+#else
+        let value$h = activate(sum$h + part$h(biases[firstBias + e$n % WIDTH]) + part$h(held$n));
+#endif
+#endif
+#endfor
+#if NARROW
+#for c 4
+        if (column$n + $cu < dims.columns) {
+          y[(row$n + M * (i - 1u)) * dims.columns + column$n + $cu] = y_t(value0[$c]);
+        }
+#endfor
+#elif OCTETS
+        y[last$n] = vec4u(bitcast<vec2u>(vec4h(value0)), bitcast<vec2u>(vec4h(value1)));
+#else
+        y[last$n] = vec4<y_t>(value0);
+#endif
+      }
+#endfor
+    }
+    workgroupBarrier();
+    if (i < SM && working) {
       switch (i) {
 #for i SM
         case $i: {
@@ -381,78 +500,10 @@ fn main(
         }
       }
     }
-    // All that is added is loaded before anything is stored: a load after a store would wait for it.
-#for n FINISHED
-    let e$n = lane % LANES + LANES * ($nu * GROUPS + own / MEMBERS);
-    let row$n = ownRow + M * i + e$n / WIDTH;
-    let column$n = firstColumnY + e$n % WIDTH * 4u;
-    let inside$n = row$n < dims.rows && column$n < dims.columns;
-    let at$n = select(0u, (row$n * dims.columns + column$n) / 4u, inside$n);
-    var added$n = vec4f();
-#if GATED
-    var gate$n = vec4f();
-    var residual$n = vec4f();
-#endif
-#endfor
-    if (dims.biased != 0u) {
-#for n FINISHED
-      added$n = biasAt(select(0u, column$n, inside$n));
-#if GATED
-      gate$n = biasAt(select(0u, dims.columns + column$n, inside$n));
-#endif
-#endfor
-    }
-#if !NARROW
-    if (dims.rowed != 0u) {
-#for n FINISHED
-      added$n += rowVector(select(0u, row$n, inside$n), select(0u, column$n, inside$n));
-#endfor
-    }
-    if (dims.added != 0u) {
-#for n FINISHED
-#if GATED
-      residual$n = residualAt(at$n);
-#else
-      added$n += residualAt(at$n);
-#endif
-#endfor
-    }
-#endif
     workgroupBarrier();
 #for n FINISHED
-    if (inside$n) {
-#if GATED
-      let first = base + e$n / WIDTH * PITCH_Y + e$n % WIDTH / GATE_VECTORS * (2u * GATE_VECTORS) + e$n % GATE_VECTORS;
-#if ELEMENTS == i8
-      let packed = column$n / GATE * N + column$n % GATE;
-      let sum = scaled(sumsAt(first), row$n, packed);
-      let gate = scaled(sumsAt(first + GATE_VECTORS), row$n, packed + GATE);
-#else
-      let sum = bitcast<vec4f>(sumsAt(first));
-      let gate = bitcast<vec4f>(sumsAt(first + GATE_VECTORS));
-#endif
-      let value = (sum + added$n) * gelu(gate + gate$n) + residual$n;
-#else
-      let sums = sumsAt(base + e$n / WIDTH * PITCH_Y + e$n % WIDTH);
-#if ELEMENTS == i8
-      let value = scaled(sums, row$n, column$n) + added$n;
-#else
-      let value = bitcast<vec4f>(sums) + added$n;
-#endif
-#endif
-#if NARROW
-      let finished = activate(value);
-#for c 4
-      if (column$n + $cu < dims.columns) {
-        y[row$n * dims.columns + column$n + $cu] = y_t(finished[$c]);
-      }
+    held$n = next$n;
 #endfor
-#else
-      y[at$n] = vec4<y_t>(activate(value));
-#endif
-    }
-#endfor
-    workgroupBarrier();
   }
 #endif
 }

@@ -129,7 +129,9 @@ function storageBytes(
   const { rows, columns } = matrix;
   const pitch = (depth * matrix.depth) / inTileVector(matrix) + 1;
   const staged = (subgroupsM * sm * rows + subgroupsN * sn * columns) * pitch * 16;
-  return Math.max(staged, groups * subgroupsM * subgroupsN * rows * ((sn * columns) / 4 + 1) * 16);
+  const finished = groups * subgroupsM * subgroupsN * rows * ((sn * columns) / 4 + 1) * 16;
+  const biases = ((subgroupsN * sn * columns) / 4) * 16;
+  return Math.max(staged, finished) + biases;
 }
 
 /** Microseconds that starting and finishing a workgroup takes: a lane adds up its groups' sums, loads what is added, and stores. */

@@ -26,6 +26,7 @@ import {
   variantNames,
   type Tiling,
 } from './gemm-matrix-tiling.ts';
+import type { Constants } from './wgsl.ts';
 import { inVector, MATRIX_LANES, matrixConstants, matrixShapeFor, type MatrixShape } from './matrix-shape.ts';
 
 export const gemmMatrix = defineKernel({
@@ -134,16 +135,15 @@ export function matrixLaunches(
         PART: part,
         LOADS_X: (rowsTile * part) / threads,
         LOADS_W: Math.ceil((columnsTile * part) / threads),
-        FINISHED:
-          (matrix.rows * sn * matrix.columns) / (size.gated && !apart ? 8 : 4) / MATRIX_LANES / groups,
         RAGGED: (columnsTile * part) % threads !== 0,
         CONV: conv,
         APART: apart,
         ...matrixConstants(matrix, dtype, context.traits),
         ...(apart
-          ? { GATED: false }
+          ? { GATED: false, OCTETS: false }
           : {
               ...finishConstants(node, context),
+              ...finishedConstants(node, context, tiling, matrix),
               ACTIVATION: isActivated(node) ? node.attrs.activation : 'none',
             }),
       },
@@ -163,8 +163,40 @@ export function matrixLaunches(
 }
 
 /** Constants of lib/gemm-finish.wgsl. */
-function finishConstants(node: GemmNode, context: KernelContext): { GATED: boolean; NARROW: boolean } {
-  return { GATED: node.attrs.activation === 'geglu', NARROW: isNarrow(node, context) };
+function finishConstants(node: GemmNode, context: KernelContext): Constants {
+  return {
+    GATED: node.attrs.activation === 'geglu',
+    NARROW: isNarrow(node, context),
+    // Linear layers add no vector a row of the batch; less code is loaded sooner.
+    ROWED: node.kind === 'conv2d' && !isNarrow(node, context),
+    OCTETS: false,
+  };
+}
+
+/** Constants that say how a lane finishes sums: in vectors of 8 columns where all is f16, else of 4. */
+function finishedConstants(
+  node: GemmNode,
+  context: KernelContext,
+  { sn, groups }: Tiling,
+  matrix: MatrixShape,
+): Constants {
+  const gated = node.attrs.activation === 'geglu';
+  const added = [
+    node.output,
+    ...inputsOf(node)
+      .filter(([name]) => ['bias', 'rows', 'residual'].includes(name))
+      .map(([, value]) => value),
+  ];
+  const octets =
+    channelsOf(context, node.output) % 8 === 0 && added.every((value) => context.dtypeOf(value) === 'f16');
+  const items = (matrix.rows * sn * matrix.columns) / (gated ? 2 : 1) / (octets ? 8 : 4);
+  const finished = items / MATRIX_LANES / groups;
+  return {
+    OCTETS: octets,
+    HALVES: octets ? 2 : 1,
+    FINISHED: Math.ceil(finished),
+    UNEVEN: !Number.isInteger(finished),
+  };
 }
 
 /** Activations as `Dims` names them, by number. */
@@ -185,7 +217,7 @@ function reduceLaunch(node: GemmNode, context: KernelContext, { parts }: Tiling,
   return {
     name: 'gemm-matrix-reduce',
     source: reduceSource,
-    constants: { ...finishConstants(node, context), ACTIVATION: 'any', GATE: gate },
+    constants: { ...finishConstants(node, context), ROWED: true, ACTIVATION: 'any', GATE: gate },
     dims: {
       rows,
       imageRows,

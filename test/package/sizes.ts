@@ -10,7 +10,7 @@ const DRAWING = 'text to image on WebGPU, all that is loaded';
 /** The most bytes, gzip, that each part may take. */
 export const LIMITS = {
   [DRAWING]: 120_000,
-  'kernels on matrices, on bytes, of software adapters': 18_000,
+  'kernels on matrices, on bytes, of software adapters': 19_000,
   'the CPU backend besides, without WebAssembly': 14_000,
   'WebAssembly kernels (one of two builds is loaded)': 22_000,
   'prompts in webui syntax': 3_000,
