@@ -1,9 +1,11 @@
 /**
  * @file Matrix product and implicit-GEMM convolution of f32 on Hopper's tensor cores.
  *
- * A number is split into a bf16 and the bf16 nearest to what is left, 16 bits in all with f32's range; of the four products of
- * two split numbers the three larger ones are summed, in f32. An output's NMSE is 2e-11 (TF32: 9e-8, f32: 7e-14), whatever
- * the depth: products of 64 channels are summed by the tensor cores, which cut sums off, and these sums by ordinary additions.
+ * A number is split into a half and the half nearest to what is left, 22 bits in all; of the four products of two split
+ * numbers the three larger ones are summed, in f32. So that f32's range is kept, rows of the weight are scaled by powers of two
+ * when they are packed, and rows of the left operand stage by stage: products of 64 channels are summed by the tensor cores,
+ * which cut sums off, and these sums are scaled back as ordinary additions add them up. NMSE of a product: 1e-14, as f32's own
+ * (of pairs of bf16, which need no scales: 2e-11; of TF32: 9e-8).
  *
  * A block is a producer and two warp groups of consumers. The producer keeps a ring of stages filled, each of 64
  * channels: two f32 tiles [128, 32] of the left operand, by the copy engine's im2col mode for convolutions, and the packed
@@ -11,6 +13,9 @@
  * activations take no more memory and no more launches than before. A lane reads four neighbouring channels at once: they are
  * two pairs of the instruction's 16, which calotype_pack_f32 puts in that order; and lanes' rows are chosen so that eight
  * lanes read different banks.
+ *
+ * Ladder (H100; SD 1.5's decoder at 512x512 / SDXL's at 1024x1024 in f32, ms): CUDA cores (gemm-tiled.cu) 134 / 708; pairs of bf16
+ * without scales, an epilogue that asked for its inputs one after the other, 20 us a tile: 15.8 / 63.4.
  */
 #include "product_f32.cuh"
 
@@ -125,7 +130,7 @@ __device__ __forceinline__ void multiply(float (&d)[N / 2], const uint32_t (&x)[
   template <>                                                                                                       \
   __device__ __forceinline__ void multiply<N>(float (&d)[N / 2], const uint32_t (&x)[4], uint64_t y, int keep) {    \
     asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %" #g ", 0;\n"                                                   \
-                 "wgmma.mma_async.sync.aligned.m64n" #N "k16.f32.bf16.bf16 {" LIST##N "}, {%" #a ",%" #b ",%" #c    \
+                 "wgmma.mma_async.sync.aligned.m64n" #N "k16.f32.f16.f16 {" LIST##N "}, {%" #a ",%" #b ",%" #c    \
                  ",%" #e "}, %" #f ", p, 1, 1, 0;\n}"                                                               \
                  : __VA_ARGS__                                                                                      \
                  : "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3]), "l"(y), "r"(keep));                                  \
@@ -153,10 +158,15 @@ __device__ __forceinline__ void multiply_tile(float (&sum)[T::Columns / 2], int 
     const uint32_t weight = shared_address(x) + T::XBytes, rest = weight + T::WeightBytes;
     barrier_wait(full + stage * 8, count / T::Stages & 1);
     pin(part);
+    LeftOperand<kSteps> left;
+#pragma unroll
+    for (int step = 0; step < kSteps; step++)
+      left.load(step, x + (step / 2 * kRows + firstRow) * kRowBytes, step % 2);
+    const RowScale scales[2] = {left.scale(0), left.scale(1)};
     uint32_t high[kSteps][4], low[kSteps][4];
 #pragma unroll
     for (int step = 0; step < kSteps; step++) {
-      load_split(x + (step / 2 * kRows + firstRow) * kRowBytes, step % 2, high[step], low[step]);
+      left.split_step(step, scales, high[step], low[step]);
       products_begin();
       multiply<T::Columns>(part, low[step], operand(weight + step * 32), step > 0);
       multiply<T::Columns>(part, high[step], operand(rest + step * 32), 1);
@@ -171,26 +181,29 @@ __device__ __forceinline__ void multiply_tile(float (&sum)[T::Columns / 2], int 
     __syncwarp();
     if (threadIdx.x % 32 == 0) barrier_arrive(empty + stage * 8);
 #pragma unroll
-    for (int i = 0; i < T::Columns / 2; i++) sum[i] += part[i];
+    for (int i = 0; i < T::Columns / 2; i++) sum[i] = fmaf(part[i], scales[i / 2 % 2].inverse, sum[i]);
   }
 }
 
 template <class T>
 __device__ __forceinline__ void finish_tile(const Epilogue<float> &e, float (&sum)[T::Columns / 2], const TilePlace &place) {
-  const Finish finish(e, place.m + threadIdx.x / 32 * 16 + lane_row(), place.phase);
-  if (e.activation == CALOTYPE_NONE) {
-    constexpr int Blocks = T::Columns % 64 ? (T::Columns % 80 ? 2 : 5) : 8;
+  unscale<T::Columns / 8>(e, sum, place.n, place.phase);
+  with_finish(e, place.m + threadIdx.x / 32 * 16 + lane_row(), place.phase, [&](const auto &finish) {
+    if (e.activation == CALOTYPE_NONE) {
+      constexpr int Blocks = T::Columns % 64 ? (T::Columns % 80 ? 2 : 10) : 8;
 #pragma unroll
-    for (int i = 0; i < T::Columns / 8; i += Blocks) finish.finish<Blocks>(sum + 4 * i, place.n + 8 * i);
-    return;
-  }
-  // Not unrolled, so that the code stays in the instruction cache: each round takes the first sums and moves the others down.
+      for (int i = 0; i < T::Columns / 8; i += Blocks)
+        finish.template finish<Blocks, false>(sum + 4 * i, place.n + 8 * i);
+      return;
+    }
+    // Not unrolled, so that the code stays in the instruction cache: each round takes the first sums and moves the others down.
 #pragma unroll 1
-  for (int n = place.n; n < place.n + T::Columns; n += 16) {
-    finish.finish_sixteen(sum, n);
+    for (int n = place.n; n < place.n + T::Columns; n += 16) {
+      finish.finish_sixteen(sum, n);
 #pragma unroll
-    for (int i = 0; i + 8 < T::Columns / 2; i++) sum[i] = sum[i + 8];
-  }
+      for (int i = 0; i + 8 < T::Columns / 2; i++) sum[i] = sum[i + 8];
+    }
+  });
 }
 
 template <class T>
@@ -287,6 +300,7 @@ int launch_tile(const MatrixProblem &problem, const CalotypeProductF32Args &a, c
   Parameters p;
   p.epilogue = epilogue_of<float>(problem);
   p.epilogue.outColumns = a.outPitch;
+  p.epilogue.columnScale = scales_of(problem);
   p.tilesN = ceil_div(problem.n, T::Columns);
   p.tiles = ceil_div(problem.m, kRows) * p.tilesN * problem.phases;
   p.chunks = ceil_div(problem.channels, kStageChannels);
@@ -301,7 +315,7 @@ int launch_tile(const MatrixProblem &problem, const CalotypeProductF32Args &a, c
   p.padTop = problem.padTop;
   p.padLeft = problem.padLeft;
   const uint64_t weightRows = uint64_t(2) * problem.phases * problem.n;
-  if (!encode_matrix<__nv_bfloat16>(&p.weight, problem.weight, weightRows, uint64_t(p.taps) * p.packedBoth, T::Columns) ||
+  if (!encode_matrix<__half>(&p.weight, problem.weight, weightRows, uint64_t(p.taps) * p.packedBoth, T::Columns) ||
       !encode_source(&p.x, problem, problem.x, problem.channels, a.xPitch) ||
       (problem.x2 && !encode_source(&p.x2, problem, problem.x2, problem.channels2, problem.channels2)))
     return CALOTYPE_UNSUPPORTED;
@@ -341,7 +355,7 @@ int best_tile(const MatrixProblem &p) {
 struct Packing {
   CalotypePackF32Args args;
   int packed, packedBoth, taps;
-  int64_t count;
+  int64_t rows;
 };
 
 /** The channel at a place in the packed order: of each 16, lanes' first pairs and then their second ones. */
@@ -361,26 +375,37 @@ __device__ float tap_of_phase(const float *from, int phase, int tap) {
   return sum;
 }
 
-__global__ void pack_f32_kernel(Packing p) {
-  const int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (i >= p.count) return;
+/** The i-th number of a packed row. */
+__device__ float packed_number(const Packing &p, int64_t packedRow, int i) {
   const CalotypePackF32Args &a = p.args;
-  const int place = i % p.packedBoth, tap = i / p.packedBoth % p.taps;
-  const int64_t block = i / p.packedBoth / p.taps;
-  int row = block % a.rows;
-  const int phase = block / a.rows;
+  const int place = i % p.packedBoth, tap = i / p.packedBoth, phase = packedRow / a.rows;
+  int64_t row = packedRow % a.rows;
   if (a.gated) row = row / 8 % 2 * (a.rows / 2) + row / 16 * 8 + row % 8;
   const bool second = place >= p.packed;
   const int within = channel_at(second ? place - p.packed : place);
-  float value = 0.0f;
-  if (within < (second ? a.channels2 : a.channels)) {
-    const float *from = a.in + row * a.rowPitch + (second ? a.channels + within : within) * a.channelPitch;
-    value = a.upsample ? tap_of_phase(from, phase, tap) : from[tap];
+  if (within >= (second ? a.channels2 : a.channels)) return 0.0f;
+  const float *from = a.in + row * a.rowPitch + (second ? a.channels + within : within) * a.channelPitch;
+  return a.upsample ? tap_of_phase(from, phase, tap) : from[tap];
+}
+
+/** A warp packs a row: its largest number first, then all of them. */
+__global__ void pack_f32_kernel(Packing p) {
+  const int64_t row = int64_t(blockIdx.x) * (blockDim.x / 32) + threadIdx.x / 32;
+  if (row >= p.rows) return;
+  const int count = p.taps * p.packedBoth, lane = threadIdx.x % 32;
+  float largest = 0.0f;
+  for (int i = lane; i < count; i += 32) largest = fmaxf(largest, fabsf(packed_number(p, row, i)));
+  for (int other = 16; other > 0; other /= 2) largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, other));
+  const RowScale scale(largest);
+  __half *out = static_cast<__half *>(p.args.out) + row * count;
+  const int64_t all = packed_elements(p.rows, p.taps, p.packedBoth);
+  for (int i = lane; i < count; i += 32) {
+    const float value = packed_number(p, row, i) * scale.factor;
+    const __half high = __float2half_rn(value);
+    out[i] = high;
+    out[all + i] = __float2half_rn(value - __half2float(high));
   }
-  __nv_bfloat16 *out = static_cast<__nv_bfloat16 *>(a.out);
-  const __nv_bfloat16 high = __float2bfloat16_rn(value);
-  out[i] = high;
-  out[p.count + i] = __float2bfloat16_rn(value - __bfloat162float(high));
+  if (lane == 0) reinterpret_cast<float *>(static_cast<__half *>(p.args.out) + 2 * all)[row] = scale.inverse;
 }
 
 }  // namespace
@@ -403,9 +428,9 @@ extern "C" int calotype_pack_f32(const CalotypePackF32Args *args, cudaStream_t s
     return CALOTYPE_INVALID;
   Packing p = {a, packed_channels(a.channels), 0, a.upsample ? 4 : a.taps, 0};
   p.packedBoth = p.packed + packed_channels(a.channels2);
-  p.count = int64_t(a.upsample ? 4 : 1) * a.rows * p.taps * p.packedBoth;
+  p.rows = int64_t(a.upsample ? 4 : 1) * a.rows;
   LaunchShape shape;
-  shape.blocks = int((p.count + 255) / 256);
+  shape.blocks = int((p.rows + 7) / 8);
   shape.threads = 256;
   return launch(pack_f32_kernel, shape, 0, stream, p);
 }

@@ -51,8 +51,8 @@ typedef struct CalotypePackF32Args {
   /** f32: element [row][channel][tap] at row * rowPitch + channel * channelPitch + tap. */
   const float *in;
   /**
-   * [2, phases, rows, taps, packed channels] bf16: numbers rounded, and then what is left of them. Channels of each source
-   * are filled up with zeros to a multiple of 16.
+   * [2, phases, rows, taps, packed channels] f16: scaled numbers rounded, and then what is left of them; and behind them
+   * [phases, rows] f32: what undoes the scaling of a row. Channels of each source are filled up with zeros to a multiple of 16.
    */
   void *out;
   int64_t rowPitch, channelPitch;

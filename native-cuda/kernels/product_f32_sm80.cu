@@ -13,7 +13,7 @@
 namespace calotype {
 namespace {
 
-constexpr int kRows = 128, kColumns = 64, kThreads = 256, kStages = 3;
+constexpr int kRows = 128, kColumns = 64, kThreads = 256, kStages = 3, kSteps = kBoxChannels / kStepChannels;
 constexpr int kXRowBytes = kBoxChannels * 4, kWeightRowBytes = kBoxChannels * 2;
 constexpr int kXBytes = kRows * kXRowBytes, kWeightBytes = kColumns * kWeightRowBytes;
 constexpr int kStageBytes = kXBytes + 2 * kWeightBytes;
@@ -84,7 +84,7 @@ __global__ void __launch_bounds__(kThreads) product_f32_small_kernel(const __gri
     for (int half = 0; half < 2; half++) {
       const int64_t from = isInside ? at + half * int64_t(p.phases) * p.n * depth : 0;
       copy_async(weight_unit(weight + half * kWeightBytes, row, thread % 4),
-                 static_cast<const __nv_bfloat16 *>(p.weight) + from, isInside);
+                 static_cast<const __half *>(p.weight) + from, isInside);
     }
     if (++loadChunk == chunksOfTap) {
       loadChunk = 0;
@@ -106,12 +106,17 @@ __global__ void __launch_bounds__(kThreads) product_f32_small_kernel(const __gri
     const char *x = ring + step % kStages * kStageBytes;
     const uint32_t weight = shared_address(x) + kXBytes;
     float part[kSlabs][4 * kBlocks] = {};
+    LeftOperand<kSteps> left[kSlabs];
 #pragma unroll
-    for (int k = 0; k < kBoxChannels / kStepChannels; k++) {
+    for (int slab = 0; slab < kSlabs; slab++)
+#pragma unroll
+      for (int k = 0; k < kSteps; k++) left[slab].load(k, x + (warpM + slab * 16 + lane_row()) * kXRowBytes, k);
+    const RowScale scales[kSlabs][2] = {{left[0].scale(0), left[0].scale(1)}, {left[1].scale(0), left[1].scale(1)}};
+#pragma unroll
+    for (int k = 0; k < kSteps; k++) {
       uint32_t high[kSlabs][4], low[kSlabs][4], weights[2][kBlocks / 2][4];
 #pragma unroll
-      for (int slab = 0; slab < kSlabs; slab++)
-        load_split(x + (warpM + slab * 16 + lane_row()) * kXRowBytes, k, high[slab], low[slab]);
+      for (int slab = 0; slab < kSlabs; slab++) left[slab].split_step(k, scales[slab], high[slab], low[slab]);
 #pragma unroll
       for (int i = 0; i < kBlocks; i++)
         load_blocks(weights[i % 2][i / 2], weight_unit(weight + i % 2 * kWeightBytes,
@@ -121,22 +126,24 @@ __global__ void __launch_bounds__(kThreads) product_f32_small_kernel(const __gri
 #pragma unroll
         for (int i = 0; i < kBlocks; i++) {
           const uint32_t *rounded = weights[0][i / 2] + i % 2 * 2, *left = weights[1][i / 2] + i % 2 * 2;
-          multiply_16x8<__nv_bfloat16>(part[slab] + 4 * i, low[slab], rounded);
-          multiply_16x8<__nv_bfloat16>(part[slab] + 4 * i, high[slab], left);
-          multiply_16x8<__nv_bfloat16>(part[slab] + 4 * i, high[slab], rounded);
+          multiply_16x8<__half>(part[slab] + 4 * i, low[slab], rounded);
+          multiply_16x8<__half>(part[slab] + 4 * i, high[slab], left);
+          multiply_16x8<__half>(part[slab] + 4 * i, high[slab], rounded);
         }
     }
 #pragma unroll
     for (int slab = 0; slab < kSlabs; slab++)
 #pragma unroll
-      for (int i = 0; i < 4 * kBlocks; i++) sum[slab][i] += part[slab][i];
+      for (int i = 0; i < 4 * kBlocks; i++) sum[slab][i] = fmaf(part[slab][i], scales[slab][i / 2 % 2].inverse, sum[slab][i]);
   }
   copies_wait<0>();
 #pragma unroll
   for (int slab = 0; slab < kSlabs; slab++) {
-    const Finish finish(e, tileM * kRows + warpM + slab * 16 + lane_row(), phase);
+    unscale<kBlocks>(e, sum[slab], tileN * kColumns + warpN, phase);
+    with_finish(e, tileM * kRows + warpM + slab * 16 + lane_row(), phase, [&](const auto &finish) {
 #pragma unroll
-    for (int i = 0; i < kBlocks; i += 2) finish.finish_sixteen(sum[slab] + 4 * i, tileN * kColumns + warpN + 8 * i);
+      for (int i = 0; i < kBlocks; i += 2) finish.finish_sixteen(sum[slab] + 4 * i, tileN * kColumns + warpN + 8 * i);
+    });
   }
 }
 
@@ -147,6 +154,7 @@ int product_f32_sm80(const MatrixProblem &problem, const CalotypeProductF32Args 
   p.problem = problem;
   p.epilogue = epilogue_of<float>(problem);
   p.epilogue.outColumns = args.outPitch;
+  p.epilogue.columnScale = scales_of(problem);
   p.xPitch = args.xPitch;
   p.tilesM = ceil_div(problem.m, kRows);
   p.tilesN = ceil_div(problem.n, kColumns);

@@ -1,31 +1,54 @@
 /**
  * @file The arithmetic of native-cuda/kernels/product_f32.cu, without a card: what an f32 product loses that is computed on
- * pairs of bf16, beside TF32, and whether it keeps f32's range.
+ * scaled pairs of halves, beside TF32, and whether it keeps f32's range.
  */
 import { expect, test } from 'vitest';
-import { bf16ToF32, encodeBF16 } from '../../src/tensor/float16.ts';
+import { encodeF16, f16ToF32 } from '../../src/tensor/float16.ts';
 import { ACCUMULATION, seededRandom } from '../cases/case.ts';
 import { nmse } from '../support/nmse.ts';
 
 /** Outputs of a test, and channels whose products a card's matrix units sum up before they are added to an f32. */
-const OUTPUTS = 64;
+const OUTPUTS = 16;
 const STAGE = 64;
 
 /** Channels of one matrix instruction. */
 const STEP = 16;
 
+/** Bound of NMSE for what is to be as exact as f32. */
+const EXACT = 1e-12;
+
+/** Numbers that were scaled by powers of two and then split. */
 interface Split {
   readonly high: Float32Array;
   readonly low: Float32Array;
+  /** What undoes the scaling of each block of neighbouring numbers. */
+  readonly inverse: Float32Array;
+  readonly block: number;
 }
 
 function rounded(values: Float32Array): Float32Array {
-  return Float32Array.from(encodeBF16(values), bf16ToF32);
+  return Float32Array.from(encodeF16(values), f16ToF32);
 }
 
-function split(values: Float32Array): Split {
-  const high = rounded(values);
-  return { high, low: rounded(values.map((value, i) => value - high[i])) };
+/** A power of two that brings the largest number of a block between 2^14 and 2^15. */
+function factorOf(values: Float32Array): number {
+  const largest = values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  const exponent = largest === 0 ? -100 : Math.max(-100, Math.floor(Math.log2(largest)));
+  return 2 ** (14 - exponent);
+}
+
+/** Blocks of `block` numbers are scaled alike: rows of a weight, stages of a row of the left operand. */
+function split(values: Float32Array, block: number): Split {
+  const scaled = values.slice();
+  const inverse = new Float32Array(Math.ceil(values.length / block));
+  for (let i = 0; i < inverse.length; i++) {
+    const part = scaled.subarray(i * block, (i + 1) * block);
+    const factor = factorOf(part);
+    part.forEach((value, j) => (part[j] = value * factor));
+    inverse[i] = 1 / factor;
+  }
+  const high = rounded(scaled);
+  return { high, low: rounded(scaled.map((value, i) => value - high[i])), inverse, block };
 }
 
 /** f32 with TF32's 10 bits, as the hardware cuts them. */
@@ -36,13 +59,14 @@ function tf32(values: Float32Array): Float32Array {
   return cut;
 }
 
+const number = new Float32Array(1);
+const word = new Uint32Array(number.buffer);
+
 /** The f32 that is next towards zero. */
 function truncated(value: number): number {
-  const nearest = Math.fround(value);
-  if (Math.abs(nearest) <= Math.abs(value)) return nearest;
-  const word = new Uint32Array(new Float32Array([nearest]).buffer);
-  word[0]--;
-  return new Float32Array(word.buffer)[0];
+  number[0] = value;
+  if (Math.abs(number[0]) > Math.abs(value)) word[0]--;
+  return number[0];
 }
 
 /** Rows [OUTPUTS, depth] of numbers around zero that need all bits of an f32. */
@@ -62,7 +86,7 @@ function dots(a: Float32Array, b: Float32Array, depth: number): number[] {
 
 /**
  * The three larger products of the kernel, summed as matrix units do: each step's sixteen products exactly, and cut to an
- * f32 when they are added to the sums so far. After `stage` channels these go to an ordinary f32.
+ * f32 when they are added to the sums so far. After `stage` channels these are scaled back and go to an ordinary f32.
  */
 function splitDots(a: Split, b: Split, depth: number, stage: number): number[] {
   return Array.from({ length: OUTPUTS }, (_, row) => {
@@ -80,9 +104,9 @@ function splitDots(a: Split, b: Split, depth: number, stage: number): number[] {
             step += x[row * depth + i] * y[row * depth + i];
           part = truncated(part + step);
         }
-      total = Math.fround(total + part);
+      total = Math.fround(total + part * a.inverse[Math.floor((row * depth + first) / a.block)]);
     }
-    return total;
+    return total * b.inverse[row];
   });
 }
 
@@ -99,8 +123,8 @@ test.each([
     const a = rowsOf(`a of ${name}`, depth, scale);
     const b = rowsOf(`b of ${name}`, depth, scale);
     const exact = dots(a, b, depth);
-    const ours = nmse(splitDots(split(a), split(b), depth, STAGE), exact);
-    expect(ours).toBeLessThan(ACCUMULATION.f32 / 2);
+    const ours = nmse(splitDots(split(a, STAGE), split(b, depth), depth, STAGE), exact);
+    expect(ours).toBeLessThan(EXACT);
     expect(nmse(dots(tf32(a), tf32(b), depth), exact)).toBeGreaterThan(100 * ACCUMULATION.f32);
   },
 );
@@ -110,15 +134,22 @@ test('matrix units cut sums off: those of a deep product are added up in between
   // All of one sign, as weights and outputs of a softmax are: what is cut off adds up.
   const [a, b] = ['a', 'b'].map((name) => rowsOf(name, depth, 1).map(Math.abs));
   const exact = dots(a, b, depth);
-  const inStages = nmse(splitDots(split(a), split(b), depth, STAGE), exact);
-  const atOnce = nmse(splitDots(split(a), split(b), depth, depth), exact);
-  expect(inStages).toBeLessThan(ACCUMULATION.f32 / 2);
-  expect(atOnce).toBeGreaterThan(2 * ACCUMULATION.f32);
+  const inStages = nmse(splitDots(split(a, STAGE), split(b, depth), depth, STAGE), exact);
+  const atOnce = nmse(splitDots(split(a, depth), split(b, depth), depth, depth), exact);
+  expect(inStages).toBeLessThan(EXACT);
+  expect(atOnce).toBeGreaterThan(100 * EXACT);
 });
 
-test('a number is split into what 16 bits hold of it', () => {
-  const values = Float32Array.of(1, -1 / 3, 3.38e38, 1e-30, 0, 65519.5, 2 ** 127);
-  const { high, low } = split(values);
-  for (const [i, value] of values.entries())
-    expect(Math.abs(high[i] + low[i] - value)).toBeLessThanOrEqual(2 ** -17 * Math.abs(value));
+test('a number is split into what 22 bits hold of it, and small ones beside large ones into nearly as much', () => {
+  const values = Float32Array.of(1, -1 / 3, 3.4e38, 1e-30, 2 ** 127, -7e-20);
+  for (const value of values) {
+    const { high, low, inverse } = split(Float32Array.of(value), 1);
+    expect(Math.abs((high[0] + low[0]) * inverse[0] - value)).toBeLessThanOrEqual(2 ** -22 * Math.abs(value));
+  }
+  const beside = Float32Array.of(3e4, 1 / 3, 0, -1e-3);
+  const { high, low, inverse } = split(beside, 4);
+  for (const [i, value] of beside.entries())
+    expect(Math.abs((high[i] + low[i]) * inverse[0] - value)).toBeLessThanOrEqual(
+      Math.max(2 ** -22 * Math.abs(value), 2 ** -39 * 3e4),
+    );
 });

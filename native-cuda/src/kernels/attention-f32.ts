@@ -47,7 +47,7 @@ export const attentionF32 = defineCudaKernel({
   scratchBytes(node, context) {
     const { keys, headDim, pitch, together } = sizesOf(node, context);
     const scores = together * pitch * DEVICE_DTYPE_BYTES.f32;
-    return [splitBytes(keys, headDim), splitBytes(headDim, keys), scores];
+    return [splitBytes(keys, [headDim]), splitBytes(headDim, [keys]), scores];
   },
   launches(node, context) {
     const { batch, queries, keys, headDim, pitch, together } = sizesOf(node, context);

@@ -1,5 +1,6 @@
-/** @file Convolutions and linear layers of f32 on tensor cores, which multiply numbers split into two bf16. */
+/** @file Convolutions and linear layers of f32 on tensor cores, which multiply numbers split into two halves. */
 
+import { sum } from 'calotype/backend-kit';
 import { channelsOf, defineCudaKernel, elementCount, rowsOf, type WeightPacking } from '../kernel.ts';
 import { defineLaunch } from '../launch.ts';
 import { activationCode } from './activation.ts';
@@ -56,10 +57,10 @@ export const VECTOR = 4;
 /** Channels of the matrix instruction. */
 const STEP = 16;
 
-/** Bytes of a packed [rows, channels], or of several such with `taps`. */
-export function splitBytes(rows: number, channels: number, taps = 1): number {
-  // Two numbers of two bytes each.
-  return rows * taps * Math.ceil(channels / STEP) * STEP * 4;
+/** Bytes of a packed [rows, channels] with `taps`: two numbers of two bytes each, and a scale a row. */
+export function splitBytes(rows: number, channels: readonly number[], taps = 1): number {
+  const packed = channels.map((count) => Math.ceil(count / STEP) * STEP);
+  return rows * (taps * sum(packed) * 4 + 4);
 }
 
 /** What a product of a matrix has of a convolution's arguments. */
@@ -82,15 +83,14 @@ export const MATRIX = {
   config: -1,
 } as const;
 
-/** A weight [out, in, ...taps] as pairs of bf16; of `channels2` the second source's channels come last. */
+/** A weight [out, in, ...taps] as pairs of halves; of `channels2` the second source's channels come last. */
 function splitWeight(options: { channels2?: number; upsample?: boolean; gated?: boolean }): WeightPacking {
   const { channels2 = 0, upsample = false, gated = false } = options;
   return {
     key: `split ${channels2} ${upsample} ${gated}`,
-    bytes([rows, channels, ...taps]) {
-      const packed = (count: number): number =>
-        splitBytes(rows, count, upsample ? 4 * 4 : elementCount(taps));
-      return packed(channels - channels2) + packed(channels2);
+    bytes([rows, channels, ...kernel]) {
+      const sources = [channels - channels2, channels2];
+      return upsample ? splitBytes(4 * rows, sources, 4) : splitBytes(rows, sources, elementCount(kernel));
     },
     launch([rows, channels, ...kernel]) {
       const taps = elementCount(kernel);
