@@ -22,7 +22,15 @@ export interface ConfigArguments {
 }
 
 /** Entries that are read otherwise, or only tell something. */
-const OTHERS = new Set(['calotype', 'width', 'height', 'scheduler', 'sampler', 'useKarrasSigmas']);
+const OTHERS = new Set([
+  'webuiSettings',
+  'calotype',
+  'width',
+  'height',
+  'scheduler',
+  'sampler',
+  'useKarrasSigmas',
+]);
 
 /**
  * Reads a recipe, or the options in a picture.

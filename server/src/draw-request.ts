@@ -1,5 +1,5 @@
 /** @file What every API turns its requests into: one kind of job, which queues hold and runners draw. */
-import type { SchedulerPreset, Seed } from 'calotype';
+import type { HiresOptions, SchedulerPreset, Seed } from 'calotype';
 import type { Phases } from './phases.ts';
 import { pngSize } from './limits/png-size.ts';
 import { schedulerKind } from './scheduler-kind.ts';
@@ -30,6 +30,10 @@ export interface DrawRequest {
   readonly strength?: number;
   /** Paint the part around the mask, with so many pixels more, at the size of the request. */
   readonly paddingMaskCrop?: number;
+  /** A second pass at a larger size; of a text with a size of its own only. */
+  readonly hires?: HiresOptions;
+  /** More to say of its pictures, by stable-diffusion-webui's names. */
+  readonly webuiSettings?: Readonly<Record<string, string | number>>;
   /** ControlNets that take part, each once. */
   readonly controls?: readonly ControlRequest[];
   /** ControlNets take part in the prompt's half of the guidance only. */
@@ -118,8 +122,9 @@ const LORA_TAG = /<lora:[^>]*>/g;
  */
 export function batchKey(request: DrawRequest): string | undefined {
   const { model, prompt, promptSyntax, width, height, guidanceScale, guidanceRescale, scheduler } = request;
-  const { image, mask, controls = [], imagePrompts = [] } = request;
-  if (mask !== undefined || controls.length > 0 || imagePrompts.length > 0) return undefined;
+  const { image, mask, hires, controls = [], imagePrompts = [] } = request;
+  if (hires !== undefined || mask !== undefined || controls.length > 0 || imagePrompts.length > 0)
+    return undefined;
   const size =
     width === undefined && height === undefined && image ? pngSize(image, 'image') : { width, height };
   return JSON.stringify([

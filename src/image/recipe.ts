@@ -32,6 +32,8 @@ const recipeSchema = v.looseObject({
   image: v.optional(v.string()),
   maskImage: v.optional(v.string()),
   strength: v.optional(v.number()),
+  /** More that stable-diffusion-webui says of such a picture, by its names. */
+  webuiSettings: v.optional(v.record(v.string(), v.union([v.string(), v.number()]))),
 });
 
 /** The options behind one picture. Other options of the call may be added under their own names. */
@@ -74,6 +76,7 @@ function webuiParameters(recipe: Recipe): string {
     // It counts layers from 1, the last.
     ['Clip skip', recipe.clipSkip ? recipe.clipSkip + 1 : undefined],
     ['Guidance rescale', recipe.guidanceRescale || undefined],
+    ...Object.entries(recipe.webuiSettings ?? {}),
     ['Version', `calotype ${recipe.calotype}`],
   ];
   const line = settings

@@ -47,6 +47,18 @@ it('streams previews and then the picture', async () => {
   expect([preview.width, picture.width]).toEqual([8, 64]);
 });
 
+it('takes what has no effect here, and says so', async () => {
+  const answer = await client.images.generate({
+    prompt: 'a fox',
+    quality: 'high',
+    style: 'vivid',
+    moderation: 'low',
+    user: 'me',
+    ...SMALL,
+  });
+  expect(answer).toMatchObject({ notices: ['quality has no effect here', 'style has no effect here'] });
+});
+
 it('answers errors in the form that the client reads', async () => {
   const ask = (options: object) => client.images.generate({ prompt: 'a fox', ...SMALL, ...options });
   await expect(ask({ size: '60x64' })).rejects.toMatchObject({ status: 400, code: 'option', param: 'width' });

@@ -1,8 +1,15 @@
 /** @file stable-diffusion-webui's API, asked as its clients ask: all fields of their version, most of them at rest. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import * as v from 'valibot';
-import { decodePng, encodePng, parseWebuiParameters } from '../../src/index.ts';
-import { startServer } from './support.ts';
+import {
+  cpu,
+  decodePng,
+  DiffusionPipeline,
+  encodePng,
+  EulerAncestralDiscreteScheduler,
+  parseWebuiParameters,
+} from '../../src/index.ts';
+import { MODELS, startServer } from './support.ts';
 
 let server: Awaited<ReturnType<typeof startServer>>;
 beforeAll(async () => {
@@ -112,6 +119,47 @@ it('changes a picture, and paints into one', async () => {
   expect(url).toMatchObject({ status: 400, body: { error: 'option' } });
 });
 
+it('draws over a larger picture, and says so as stable-diffusion-webui does', async () => {
+  const hires = { enable_hr: true, hr_scale: 1.5, hr_second_pass_steps: 3, denoising_strength: 0.6 };
+  const { files } = await draw('/txt2img', { ...hires, hr_upscaler: 'Latent (nearest)', hr_resize_x: 0 });
+  expect([files[0].image.width, files[0].image.height]).toEqual([96, 96]);
+  expect(files[0].text.get('parameters')).toMatch(
+    /Seed: 5, Size: 64x64, Model: tiny-sd, Denoising strength: 0.6, Hires upscale: 1.5, Hires steps: 3, Hires upscaler: Latent \(nearest\), Version: /,
+  );
+  const again = await DiffusionPipeline.fromPretrained(MODELS[0].source, { backends: [cpu({ threads: 2 })] });
+  again.scheduler = EulerAncestralDiscreteScheduler.fromConfig(again.scheduler.config);
+  const { images } = await again({
+    prompt: ['a (fox:1.2)'],
+    negativePrompt: ['blue'],
+    promptSyntax: 'webui',
+    seed: [{ seed: 5, device: 'cuda' }],
+    numInferenceSteps: 2,
+    guidanceScale: 7,
+    width: 64,
+    height: 64,
+    // Of 5 steps, 3 are run.
+    hires: { scale: 1.5, upscaler: 'latent-nearest', numInferenceSteps: 5, strength: 0.7 },
+  });
+  await again.dispose();
+  expect(files[0].image.data).toEqual(images[0].data);
+});
+
+it('is asked what clients ask when they start, and given back its own options', async () => {
+  expect((await ask('/upscalers')).body).toMatchObject([{ name: 'Lanczos' }]);
+  expect((await ask('/latent-upscale-modes')).body).toContainEqual({ name: 'Latent (bicubic)' });
+  for (const route of ['sd-vae', 'prompt-styles', 'embeddings', 'cmd-flags', 'memory', 'extensions'])
+    expect((await ask(`/${route}`)).status, route).toBe(200);
+  const { body: options } = await ask('/options');
+  const again = { ...(options as object), sd_model_checkpoint: 'tiny-sd.safetensors [0123abcd]' };
+  expect((await ask('/options', again)).status).toBe(200);
+  const { files } = await draw('/txt2img', { override_settings: { sd_vae: 'Automatic' } });
+  expect(files).toHaveLength(1);
+  await expect(ask('/extra-single-image', { image: '' })).resolves.toMatchObject({
+    status: 400,
+    body: { error: 'option' },
+  });
+});
+
 it('tells progress, and stops', async () => {
   const drawing = draw('/txt2img', { steps: 150 });
   const state = async () => (await ask('/progress')).body;
@@ -145,10 +193,13 @@ it('lists what there is, and keeps options', async () => {
 });
 
 it.each([
-  [{ enable_hr: true }, 'enable_hr'],
+  [{ enable_hr: true, hr_upscaler: 'R-ESRGAN 4x+' }, 'Lanczos'],
+  [{ enable_hr: true, hr_prompt: 'a cat' }, 'hr_prompt'],
+  [{ enable_hr: true, hr_scale: 16, width: 4096, height: 4096 }, 'size'],
+  [{ override_settings: { sd_vae: 'x.vae.pt' } }, 'sd_vae'],
   [{ alwayson_scripts: { ADetailer: { args: [true] } } }, 'alwayson_scripts'],
   [{ sampler_name: 'Restart' }, 'sampler_name'],
-  [{ override_settings: { sd_vae: 'x' } }, 'override_settings'],
+  [{ override_settings: { colour: 'x' } }, 'override_settings'],
   [{ steps: 0 }, 'steps'],
   [{ prompt: 'a <lora:none:1> fox' }, 'LoRA'],
 ])('refuses %j', async (options, word) => {

@@ -43,6 +43,17 @@ api.util_set_model("tiny")
 assert api.util_get_current_model() == "tiny"
 assert "DPM++ 2M" in api.util_get_sampler_names()
 assert api.get_loras() == []
+assert [mode["name"] for mode in api.get_latent_upscale_modes()][0] == "Latent"
+assert [upscaler["name"] for upscaler in api.get_upscalers()] == ["Lanczos"]
+assert api.get_sd_vae() == api.get_prompt_styles() == api.get_face_restorers() == []
+assert api.get_embeddings() == {"loaded": {}, "skipped": {}}
+api.get_cmd_flags(), api.get_memory(), api.refresh_checkpoints()
+api.set_options(api.get_options())
+enlarged = api.txt2img(
+    prompt="a fox", enable_hr=True, hr_resize_x=64, denoising_strength=0.5, **{**small, "width": 32, "height": 32}
+)
+assert enlarged.image.size == (64, 64)
+assert "Hires resize: 64x64, Hires upscaler: Latent" in enlarged.info["infotexts"][0], enlarged.info
 
 assert api.controlnet_version() == 3
 assert api.controlnet_model_list() == ["canny", "shuffle", "face", "plus"]

@@ -96,7 +96,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     });
     await limitRate(api, limits);
     await api.register(multipart, {
-      limits: { fileSize: limits.bodyBytes, fieldSize: limits.bodyBytes, files: 2, fields: 32, parts: 34 },
+      limits: { fileSize: limits.bodyBytes, fieldSize: limits.bodyBytes, files: 17, fields: 32, parts: 49 },
     });
     await api.register(openaiApi, { prefix: '/v1', desk, models, additions, links, limits });
     await api.register(webuiApi, { prefix: '/sdapi/v1', desk, models, loras, additions, limits });

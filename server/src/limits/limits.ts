@@ -44,7 +44,8 @@ export const DEFAULT_LIMITS: Limits = {
  */
 export function checkLimits(request: DrawRequest, limits: Limits): void {
   const { width, height, numInferenceSteps = 1, seeds, image, mask } = request;
-  const { controls = [], imagePrompts = [] } = request;
+  const { controls = [], imagePrompts = [], hires = {} } = request;
+  const { scale = 1, width: largeWidth = 0, height: largeHeight = 0, numInferenceSteps: large = 1 } = hires;
   const pixels = (width ?? 0) * (height ?? 0);
   const atMost = (field: string, value: number, most: number): void => {
     if (value > most)
@@ -53,10 +54,13 @@ export function checkLimits(request: DrawRequest, limits: Limits): void {
         remedy: `Ask for at most ${most}`,
       });
   };
-  atMost('size', pixels, limits.pixels);
+  atMost('size', pixels * scale ** 2, limits.pixels);
+  atMost('size', largeWidth * largeHeight, limits.pixels);
   // One side without the other is multiplied by the model's own, which is never larger than the limit's square.
   atMost('width', width ?? 0, limits.pixels);
   atMost('steps', numInferenceSteps, limits.steps);
+  // Of a schedule that is longer only a part is run.
+  atMost('steps', Math.floor(large * (hires.strength ?? 1)), limits.steps);
   atMost('n', seeds.length, limits.pictures);
   if (image) checkPng(image, 'image', limits);
   if (mask) checkPng(mask.png, 'mask', limits);

@@ -1,5 +1,5 @@
 /** @file Jobs as Redis holds them: JSON, with pictures by their names in the storage. Both ends check what they read. */
-import { CalotypeError, rebuildError, SCHEDULER_PRESET_NAMES, sendError } from 'calotype';
+import { CalotypeError, HIRES_UPSCALERS, rebuildError, SCHEDULER_PRESET_NAMES, sendError } from 'calotype';
 import * as v from 'valibot';
 import {
   type DrawRequest,
@@ -37,6 +37,17 @@ const requestEntries = {
   previews: v.number(),
   output: v.exactOptional(v.object({ format: v.picklist(OUTPUT_FORMATS), quality: v.number() })),
   guessMode: v.exactOptional(v.boolean()),
+  webuiSettings: v.exactOptional(v.record(v.string(), v.union([v.string(), v.number()]))),
+  hires: v.exactOptional(
+    v.strictObject({
+      scale: v.exactOptional(v.number()),
+      height: v.exactOptional(v.number()),
+      width: v.exactOptional(v.number()),
+      upscaler: v.exactOptional(v.picklist(HIRES_UPSCALERS)),
+      strength: v.exactOptional(v.number()),
+      numInferenceSteps: v.exactOptional(v.number()),
+    }),
+  ),
 };
 const promptEntries = { name: v.string(), image: v.string(), scale: v.number() };
 const storedSchema = v.strictObject({

@@ -30,6 +30,7 @@ export function callOptions(
     controls: _controls,
     imagePrompts: _imagePrompts,
     guessMode: _guessMode,
+    webuiSettings: _webuiSettings,
     ...settings
   } = request;
   // The size that a model recommends is not that of a picture to begin with.

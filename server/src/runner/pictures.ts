@@ -1,5 +1,5 @@
 /** @file PNG files in and out of a pipeline. */
-import { type CalotypeImage, decodePng, recipeTexts } from 'calotype';
+import { type CalotypeImage, decodePng, type HiresOptions, recipeTexts } from 'calotype';
 import { type DrawRequest, type MaskFile, type Picture, PNG, type PngFile } from '../draw-request.ts';
 import type { PictureEncoder } from './encode.ts';
 import { version } from '../version.ts';
@@ -20,11 +20,13 @@ export function readMask({ png, paint }: MaskFile): CalotypeImage {
 
 /** Pictures of a call, each with its recipe in the file. */
 export async function encodePictures(
-  { prompt, negativePrompt, scheduler, promptSyntax, seeds, output = PNG }: DrawRequest,
+  request: DrawRequest,
   images: readonly CalotypeImage[],
   settings: SharedSettings,
   encode: PictureEncoder,
 ): Promise<Picture[]> {
+  const { prompt, negativePrompt, scheduler, promptSyntax, seeds, output = PNG } = request;
+  const { hires, webuiSettings } = request;
   const pictures = seeds.map(async (seed, i) => {
     const { width, height } = images[i];
     const number = typeof seed === 'number' ? seed : seed.seed;
@@ -37,8 +39,10 @@ export async function encodePictures(
       ...(promptSyntax === 'webui' && { promptSyntax: 'webui' }),
       seed: number,
       ...(typeof seed === 'object' && { seedDevice: seed.device }),
-      width,
-      height,
+      width: hires ? (request.width ?? width) : width,
+      height: hires ? (request.height ?? height) : height,
+      ...(hires && hiresEntries(hires)),
+      ...(webuiSettings && { webuiSettings }),
     });
     return {
       file: await encode(images[i], output, text),
@@ -50,6 +54,28 @@ export async function encodePictures(
     };
   });
   return Promise.all(pictures);
+}
+
+/** The second pass, as arguments of the command. */
+function hiresEntries({
+  scale,
+  width,
+  height,
+  upscaler,
+  strength,
+  numInferenceSteps,
+}: HiresOptions): Record<string, string> {
+  const size = width === undefined || height === undefined ? undefined : `${width}x${height}`;
+  const entries = {
+    hiresScale: scale,
+    hiresSize: size,
+    hiresUpscaler: upscaler,
+    hiresStrength: strength,
+    hiresSteps: numInferenceSteps,
+  };
+  return Object.fromEntries(
+    Object.entries(entries).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]])),
+  );
 }
 
 /** Previews as files. */

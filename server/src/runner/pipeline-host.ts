@@ -144,7 +144,7 @@ export class PipelineHost {
         ...added,
         signal,
       };
-      const reporter = new StepReporter(request.previews, onStep, this.#encode);
+      const reporter = new StepReporter(request, onStep, this.#encode);
       const drawing = held.batch.draw(options, { onStep: (step) => reporter.report(step) });
       // It is awaited a moment later.
       drawing.catch(() => undefined);
@@ -204,19 +204,28 @@ export class PipelineHost {
 /** Tells of steps in their order, as the device finishes them, while later ones are being queued and previews encoded. */
 class StepReporter {
   readonly #count: number;
+  /** Steps of the second pass, where there is one. */
+  readonly #second: number;
+  /** Steps of the first pass, when it is done. */
+  #before = 0;
+  #last = -1;
   readonly #onStep: RunnerJob['onStep'];
   readonly #encode: PictureEncoder;
   /** Resolves when all steps so far have been told of. */
   told: Promise<void> = Promise.resolve();
 
-  /** @param count of previews */
-  constructor(count: number, onStep: RunnerJob['onStep'], encode: PictureEncoder) {
-    this.#count = count;
+  constructor({ previews, hires }: DrawRequest, onStep: RunnerJob['onStep'], encode: PictureEncoder) {
+    this.#count = previews;
+    this.#second = Math.floor((hires?.numInferenceSteps ?? 0) * (hires?.strength ?? 0));
     this.#onStep = onStep;
     this.#encode = encode;
   }
 
-  async report({ index, total, finished, preview }: DenoisingStep): Promise<void> {
+  async report({ index: ofPass, total: inPass, finished, preview }: DenoisingStep): Promise<void> {
+    if (ofPass <= this.#last) this.#before = this.#last + 1;
+    this.#last = ofPass;
+    const index = this.#before + ofPass;
+    const total = this.#before > 0 ? this.#before + inPass : inPass + this.#second;
     const images = isPreviewed(this.#count, index, total) ? await preview() : [];
     this.told = this.#tell(this.told, { done: index + 1, total }, images, finished);
     // A backend that computes on this thread would otherwise keep cancelling from being heard between steps.

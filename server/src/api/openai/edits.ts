@@ -48,7 +48,12 @@ export async function readForm(request: FastifyRequest, { bodyBytes }: Limits): 
     // Clients write lists of files as image[].
     const name = part.fieldname.replace(/\[\]$/, '');
     if (Object.hasOwn(fields, name) || files.has(name))
-      throw new OptionError('is there twice', { field: name, remedy: 'Send one' });
+      throw new OptionError('is there twice', {
+        field: name,
+        remedy: FILES.has(name)
+          ? 'Send one picture: edits of several at a time are not supported'
+          : 'Send one',
+      });
     if (part.type === 'field') {
       // Fields are in memory when they are seen; one is as large as a whole body at most.
       left -= typeof part.value === 'string' ? part.value.length : 0;

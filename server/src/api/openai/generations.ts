@@ -61,6 +61,19 @@ export function readGeneration(
   };
 }
 
+/** Fields that are taken though nothing here answers to them, with the values that ask for nothing. */
+const WITHOUT_EFFECT: Readonly<Record<string, readonly unknown[]>> = {
+  quality: ['auto', 'standard'],
+  style: [],
+  input_fidelity: ['low'],
+};
+
+function noticesOf(body: Readonly<Record<string, unknown>>): string[] {
+  return Object.entries(WITHOUT_EFFECT).flatMap(([field, neutral]) =>
+    body[field] === undefined || neutral.includes(body[field]) ? [] : [`${field} has no effect here`],
+  );
+}
+
 function addedOf({ controlnet = [], guess_mode = false, ip_adapter = [] }: Generation): AddedRequest {
   const named = (field: string, { name, image, scale = 1 }: (typeof ip_adapter)[number]) => ({
     name,
@@ -82,12 +95,13 @@ function addedOf({ controlnet = [], guess_mode = false, ip_adapter = [] }: Gener
 export async function answer(
   desk: Desk,
   job: DrawRequest,
-  { stream = false, response_format }: Pick<Generation, 'stream' | 'response_format'>,
+  body: Generation,
   links: PictureLinks | undefined,
   kind: 'image_generation' | 'image_edit',
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<FastifyReply> {
+  const { stream = false, response_format } = body;
   const { caller, log } = request;
   const origin = `${request.protocol}://${request.host}`;
   const share = readShare(response_format, stream, links, origin);
@@ -96,7 +110,9 @@ export async function answer(
   const errand = { caller, log, idempotencyKey, signal: clientSignal(reply), answered: answered(reply) };
   if (!stream) {
     const drawn = await desk.draw(job, errand);
-    return reply.header('server-timing', serverTiming(drawn.phases)).send(await imagesOf(drawn, share));
+    return reply
+      .header('server-timing', serverTiming(drawn.phases))
+      .send(await imagesOf(drawn, [...noticesOf(body), ...drawn.notices], share));
   }
   const events = new EventStream(reply);
   let count = 0;
@@ -107,10 +123,11 @@ export async function answer(
     for (const png of previews) events.send(type, { type, ...index, ...described(png, 'png', job) });
   };
   try {
-    const { pictures } = await desk.draw(job, { ...errand, onStep });
+    const { pictures, notices } = await desk.draw(job, { ...errand, onStep });
     const type = `${kind}.completed`;
+    const told = tellNotices([...noticesOf(body), ...notices]);
     for (const { file, format, seed, ...size } of pictures)
-      events.send(type, { type, seed, ...described(file, format, size), usage: NO_USAGE });
+      events.send(type, { type, seed, ...described(file, format, size), usage: NO_USAGE, ...told });
   } catch (error) {
     if (!events.begun) throw error;
     const problem = problemOf(error);
@@ -168,6 +185,7 @@ function described(
  */
 async function imagesOf(
   { pictures }: DrawResult,
+  notices: readonly string[],
   share: ((picture: Picture) => Promise<string>) | undefined,
 ): Promise<object> {
   const [{ width, height, format }] = pictures;
@@ -181,7 +199,12 @@ async function imagesOf(
     background: 'opaque',
     output_format: format,
     size: `${width}x${height}`,
+    ...tellNotices(notices),
   };
+}
+
+function tellNotices(notices: readonly string[]): { readonly notices?: readonly string[] } {
+  return notices.length > 0 ? { notices } : {};
 }
 
 /** Unix time in seconds. */

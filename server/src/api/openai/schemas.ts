@@ -32,7 +32,12 @@ const shared = {
     Type.Integer({ minimum: 0, maximum: 100, description: 'Quality of JPEG and WebP' }),
   ),
   background: Type.Optional(Type.Enum(['auto', 'opaque'])),
-  quality: Type.Optional(Type.Enum(['auto', 'standard'])),
+  quality: Type.Optional(
+    Type.Enum(['auto', 'standard', 'low', 'medium', 'high', 'hd'], {
+      description: 'Without effect, which the answer says in notices: steps tell how much work a picture is',
+    }),
+  ),
+  style: Type.Optional(Type.Enum(['vivid', 'natural'], { description: 'Without effect, likewise' })),
   moderation: Type.Optional(Type.Enum(['auto', 'low'])),
   stream: Type.Optional(Type.Boolean({ description: 'Server-sent events with partial images' })),
   partial_images: Type.Optional(
@@ -83,7 +88,9 @@ export type Generation = Static<typeof generationSchema>;
 
 const editFields = {
   ...shared,
-  input_fidelity: Type.Optional(Type.Enum(['low', 'high'])),
+  input_fidelity: Type.Optional(
+    Type.Enum(['low', 'high'], { description: 'Without effect, likewise: strength tells it' }),
+  ),
   strength: Type.Optional(
     Type.Number({ minimum: 0, maximum: 1, description: 'Of calotype: how much to change the picture' }),
   ),
@@ -113,6 +120,9 @@ export const imagesSchema = Type.Object({
   background: Type.Literal('opaque'),
   output_format: Type.Enum(OUTPUT_FORMATS),
   size: Type.String(),
+  notices: Type.Optional(
+    Type.Array(Type.String(), { description: 'Of calotype: what had no effect or was cut off' }),
+  ),
 });
 
 const modelSchema = Type.Object({

@@ -11,6 +11,8 @@ import type { Additions } from '../additions.ts';
 import { answerErrors } from '../app-errors.ts';
 import { progressOf, resultOf, webuiError } from './answers.ts';
 import { readBase64 } from '../base64.ts';
+import { catalogueApi } from './catalogue.ts';
+import { withoutHash } from './fields.ts';
 import { readJob } from './request.ts';
 import {
   errorSchema,
@@ -128,7 +130,7 @@ export const webuiApi: FastifyPluginAsyncTypebox<WebuiApiOptions> = async (
     '/options',
     { schema: { summary: "Changes the caller's options", body: optionsSchema, response: done } },
     async ({ caller, body }) => {
-      if (body.sd_model_checkpoint !== undefined) findModel(models, body.sd_model_checkpoint);
+      if (body.sd_model_checkpoint !== undefined) findModel(models, withoutHash(body.sd_model_checkpoint));
       const session = sessions.of(caller);
       session.options = { ...session.options, ...body };
       return {};
@@ -161,10 +163,11 @@ export const webuiApi: FastifyPluginAsyncTypebox<WebuiApiOptions> = async (
     })),
   );
   app.get('/scripts', { schema: { summary: 'What alwayson_scripts may have' } }, async () => ({
-    txt2img: ['controlnet'],
-    img2img: ['controlnet'],
+    // Some clients know the extension by the second.
+    txt2img: ['controlnet', 'controlnet m2m'],
+    img2img: ['controlnet', 'controlnet m2m'],
   }));
-  app.post('/refresh-checkpoints', { schema: { summary: 'Does nothing', response: done } }, async () => ({}));
+  await app.register(catalogueApi);
   app.post(
     '/png-info',
     {

@@ -7,6 +7,7 @@ import type { Additions } from '../additions.ts';
 import { readBase64 } from '../base64.ts';
 import { withoutHash } from './fields.ts';
 import { readUnits } from './controlnet.ts';
+import { readHires } from './hires.ts';
 import type { Img2img, Txt2img, WebuiOptions } from './schemas.ts';
 import { readUnsupported } from './unsupported.ts';
 
@@ -60,6 +61,7 @@ export function readJob(
     ...(CLIP_stop_at_last_layers > 1 && { clipSkip: CLIP_stop_at_last_layers - 1 }),
     ...readSampler(body),
     ...picture,
+    ...('init_images' in body ? {} : readHires(body)),
     ...readUnits(body.alwayson_scripts, { model, additions, image: picture.image, size }),
   };
   return { request, notices };

@@ -10,6 +10,10 @@ const overrides = Type.Object(
     sd_model_checkpoint: text(),
     CLIP_stop_at_last_layers: whole(1, 12),
     randn_source: maybe(Type.Enum(['GPU', 'CPU'])),
+    samples_format: maybe(Type.Literal('png')),
+    sd_vae: anything(),
+    eta_noise_seed_delta: anything(),
+    filter_nsfw: anything(),
   },
   { additionalProperties: false },
 );
@@ -63,14 +67,15 @@ const shared = {
 export const txt2imgSchema = Type.Object(
   {
     ...shared,
-    enable_hr: anything(),
+    enable_hr: maybe(Type.Boolean()),
     firstphase_width: anything(),
     firstphase_height: anything(),
-    hr_scale: anything(),
-    hr_upscaler: anything(),
-    hr_second_pass_steps: anything(),
-    hr_resize_x: anything(),
-    hr_resize_y: anything(),
+    hr_scale: maybe(Type.Number({ minimum: 1, maximum: 16 })),
+    hr_upscaler: text(),
+    hr_second_pass_steps: whole(0, 10_000),
+    hr_resize_x: whole(0, 65_536),
+    hr_resize_y: whole(0, 65_536),
+    hr_additional_modules: anything(),
     hr_checkpoint_name: anything(),
     hr_sampler_name: anything(),
     hr_scheduler: anything(),
@@ -134,6 +139,8 @@ export const optionsSchema = Type.Object(
     sd_model_checkpoint: Type.Optional(Type.String({ maxLength: 256 })),
     CLIP_stop_at_last_layers: Type.Optional(Type.Integer({ minimum: 1, maximum: 12 })),
     randn_source: Type.Optional(Type.Enum(['GPU', 'CPU'])),
+    // Clients send back all that they were given.
+    samples_format: Type.Optional(Type.Literal('png')),
   },
   { additionalProperties: false },
 );

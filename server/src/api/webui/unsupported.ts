@@ -23,7 +23,6 @@ function areScriptsOff(value: unknown): boolean {
 const NEUTRAL: Readonly<Record<string, IsNeutral>> = {
   alwayson_scripts: areScriptsOff,
   disable_extra_networks: isOff,
-  enable_hr: isOff,
   firstpass_image: isOff,
   include_init_images: isOff,
   initial_noise_multiplier: is(1),
@@ -43,6 +42,13 @@ const NEUTRAL: Readonly<Record<string, IsNeutral>> = {
   tiling: isOff,
 };
 
+/** The same of `override_settings`. */
+const NEUTRAL_SETTINGS: Readonly<Record<string, IsNeutral>> = {
+  sd_vae: is('', 'Automatic', 'None'),
+  eta_noise_seed_delta: isOff,
+  filter_nsfw: isOff,
+};
+
 /** Values at which a field changes nothing; others are told in the answer's notices. */
 const NOTED: Readonly<Record<string, IsNeutral>> = {
   inpainting_fill: is(1),
@@ -57,6 +63,9 @@ const NOTED: Readonly<Record<string, IsNeutral>> = {
  */
 export function readUnsupported(body: Readonly<Record<string, unknown>>, hasMask: boolean): string[] {
   refuseUnlessNeutral(body, NEUTRAL);
+  const { override_settings } = body;
+  if (typeof override_settings === 'object' && override_settings !== null)
+    refuseUnlessNeutral({ ...override_settings }, NEUTRAL_SETTINGS, 'override_settings');
   if (!hasMask) return [];
   return Object.entries(body).flatMap(([field, value]) => {
     const neutral = Object.hasOwn(NOTED, field) ? NOTED[field] : undefined;
