@@ -68,6 +68,7 @@ const MORE_CASES = [
   'conv2d/64 to 3 channels (decoder out)',
   'conv2d/stride 2, asymmetric padding',
   'conv2d/upsample',
+  'conv2d/negative padding (a band of a larger image)',
   'attention/head of 8',
   'attention/head of 40',
   'attention/head of 160',

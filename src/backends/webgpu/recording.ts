@@ -1,6 +1,10 @@
 /**
  * @file A plan's dispatches as flat arrays, made once when a plan is compiled. Replaying them allocates nothing but the
  * encoder, the pass and the command buffer.
+ *
+ * A dispatch takes the host 5 us beside an H100, nearly all of it in Node's binding of Dawn: at least 1.6 us for the call that
+ * dispatches, 1.9 for a bind group, 1.1 for a pipeline. Sizes as immediates instead of uniforms take 2.9 us more, and leave SD1.5's
+ * step as long as it was (10.65 ms for 10.64).
  */
 
 import { KernelError } from '../../errors.ts';
