@@ -1,7 +1,7 @@
 /** @file `@calotype/server/runner`: the program of a runner's process. It loads nothing of the web server. */
 import { sendError } from 'calotype';
 import type { DrawRequest } from './draw-request.ts';
-import { encodeInThread } from './runner/encoding-thread.ts';
+import { encodeInThreads } from './runner/encoding-thread.ts';
 import { type HostOptions, PipelineHost } from './runner/pipeline-host.ts';
 import type { FromRunner, ToRunner } from './runner/protocol.ts';
 
@@ -15,7 +15,7 @@ export type { IpAdapterSource } from './runner/addition-options.ts';
  */
 export function runRunner(options: HostOptions): void {
   // Both are built into one folder.
-  const encode = encodeInThread(new URL('./encode-thread.js', import.meta.url));
+  const encode = encodeInThreads(new URL('./encode-thread.js', import.meta.url));
   const host = new PipelineHost({ encode, ...options });
   const aborts = new Map<number, AbortController>();
 

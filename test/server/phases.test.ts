@@ -2,10 +2,13 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { expect, it, onTestFinished } from 'vitest';
 import { heaviestFunctions } from '../../bench/profiles.ts';
 import { phaseTable, readServerTiming } from '../../bench/server-timing.ts';
 import { PHASES } from '../../server/src/phases.ts';
+import { encodeInThreads } from '../../server/src/runner/encoding-thread.ts';
+import { fixturePath } from '../support/fixtures.ts';
 import { startServer } from './support.ts';
 
 it('tells each phase of a job, in the answer of either API and in the metrics', async () => {
@@ -78,4 +81,20 @@ it('tells the functions of a profile that were heaviest in a span, without idlin
     'runner.js.12, beginning: main thread busy for 100 %',
     '1.0 ms  draw runner.js:7',
   ]);
+});
+
+it('makes files of several pictures at once in several threads, of one after the other in one', async () => {
+  const script = pathToFileURL(fixturePath('server/fake-encoder.js'));
+  const encode = encodeInThreads(script, 2);
+  // Its files are the numbers of threads.
+  const draw = async (): Promise<number> => {
+    const data = new Uint8ClampedArray(4);
+    const [thread] = await encode({ width: 1, height: 1, data }, { format: 'png', quality: 100 }, {});
+    return thread;
+  };
+  const first = await draw();
+  expect(await draw()).toBe(first);
+  const several = await Promise.all([draw(), draw(), draw(), draw()]);
+  expect(new Set(several).size).toBe(2);
+  expect(several).toContain(first);
 });

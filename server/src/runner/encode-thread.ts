@@ -1,4 +1,4 @@
-/** @file The thread of `EncodingThread`: pictures in, files out. */
+/** @file A thread of `encodeInThreads`: pictures in, files out. */
 import { parentPort } from 'node:worker_threads';
 import { sendError } from 'calotype';
 import { encodePicture } from './encode.ts';
