@@ -17,7 +17,7 @@ CALOTYPE_ATTENTION_BROAD(EXTERN)
 
 namespace {
 
-constexpr int kConfigs = 3;
+constexpr int kConfigs = 2;
 constexpr int kWidest = 512;
 
 struct Choice {
@@ -37,8 +37,8 @@ constexpr Choice kChoices[] = {
 int best_config(const CalotypeAttentionArgs &a) {
   const int64_t blocks = int64_t(a.batch) * a.heads * ceil_div(a.queries, 128);
   const int places = multiprocessors(), rounds = int((blocks + places - 1) / places);
-  if (a.keys <= 160 || blocks * 2 <= places) return 2;
-  return a.headDim <= 64 && blocks < 0.85 * rounds * places ? 2 : 0;
+  if (a.keys <= 160 || blocks * 2 <= places) return 1;
+  return a.headDim <= 64 && blocks < 0.85 * rounds * places ? 1 : 0;
 }
 
 template <class E>
@@ -54,8 +54,6 @@ int launch_hopper(const CalotypeAttentionArgs &a, cudaStream_t stream) {
 }  // namespace calotype
 
 using namespace calotype;
-
-extern "C" int calotype_attention_configs(void) { return kConfigs; }
 
 extern "C" int calotype_attention(const CalotypeAttentionArgs *args, cudaStream_t stream) {
   const CalotypeAttentionArgs &a = *args;

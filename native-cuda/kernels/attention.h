@@ -25,15 +25,12 @@ typedef struct CalotypeAttentionArgs {
   int32_t element;
   /** CalotypeFlags. */
   int32_t flags;
-  /** -1: the measured choice; otherwise one of 0 .. calotype_attention_configs() - 1, for tuning. */
+  /** -1: the measured choice; 0: large blocks; 1: small ones. */
   int32_t config;
 } CalotypeAttentionArgs;
 
 /** Launches one kernel. CALOTYPE_UNSUPPORTED for other head sizes. */
 int calotype_attention(const CalotypeAttentionArgs *args, cudaStream_t stream);
-
-/** Number of configurations. */
-int calotype_attention_configs(void);
 
 #ifdef __cplusplus
 }

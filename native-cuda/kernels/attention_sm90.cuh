@@ -15,6 +15,8 @@
  *   with turns that is faster; left to it.
  * - 64 queries a block, 80 keys a tile, three blocks a multiprocessor: 330 and 242, but the fastest for 77 keys, for few
  *   queries, and where large blocks leave a round half empty (SDXL's 32x32: 34 to 36).
+ * - tiles copied once for two blocks: heads of 40, whose rows lie across sectors, 151 from 165, and 14 from 18 for 77 keys;
+ *   those of 64 no faster, nor with four stages, nor with small blocks.
  */
 #pragma once
 #include "attention.h"
@@ -26,11 +28,13 @@
 
 namespace calotype {
 
-template <int Width_, int Groups_, int Keys_, int Stages_, int Resident_, int Sharing_ = 1>
+template <int Width_, int Groups_, int Keys_, int Stages_, int Resident_, int Sharing_, int Cluster_>
 struct AttentionTile {
   static constexpr int Width = Width_, Groups = Groups_, Keys = Keys_, Stages = Stages_, Resident = Resident_;
   /** Groups that take the same queries and a part of the columns each, for heads too wide for one's registers. */
   static constexpr int Sharing = Sharing_;
+  /** Blocks with queries of the same head that copy a part of each tile of keys and values, for all of them. */
+  static constexpr int Cluster = Cluster_;
   static constexpr int Columns = Width / Sharing;
   static constexpr int Queries = Groups / Sharing * 64;
   static constexpr int Chunks = ceil_div(Width, 64);
@@ -39,6 +43,7 @@ struct AttentionTile {
   /** Whole warp groups, so that the producers can hand registers to the consumers. */
   static constexpr bool Wide = Groups > 1;
   static_assert(Groups <= 2, "registers are handed out for two groups");
+  static_assert(Keys / Cluster % 8 == 0, "shared copies are whole atoms");
   static constexpr int Threads = Groups * 128 + (Wide ? 128 : 32);
   /** Two groups take turns at the matrix units, so that one's softmax runs beside the other's products. */
   static constexpr bool TakesTurns = Groups == 2 && Sharing == 1;
@@ -60,7 +65,9 @@ struct AttentionPlace {
 template <class T>
 __device__ __forceinline__ AttentionPlace attention_place(const AttentionParameters &p) {
   const int pair = blockIdx.x / p.tiles, tile = blockIdx.x - pair * p.tiles, image = pair / p.heads;
-  const int query = tile * T::Queries, seen = p.causal ? min(p.keys, query + T::Queries) : p.keys;
+  const int query = tile * T::Queries;
+  // Blocks of a cluster go through the same tiles: those that its last one sees.
+  const int end = (tile / T::Cluster + 1) * T::Cluster * T::Queries, seen = p.causal ? min(p.keys, end) : p.keys;
   return {pair - image * p.heads, image, query, ceil_div(seen, T::Keys)};
 }
 
@@ -83,20 +90,42 @@ __device__ __forceinline__ void copy_heads(uint32_t to, const CUtensorMap *map, 
     copy_4d(to + chunk * rows * 128, map, barrier, chunk * 64, place.head, token, place.image);
 }
 
+/** A tile of keys or values; of a cluster's blocks each copies its part, into all of them. */
+template <class T>
+__device__ __forceinline__ void copy_tile(uint32_t to, const CUtensorMap *map, uint32_t barrier, int token,
+                                          const AttentionPlace &place, uint32_t rank) {
+  barrier_expect(barrier, T::TileBytes);
+  if constexpr (T::Cluster == 1) return copy_heads<T>(to, map, barrier, T::Keys, token, place);
+  const int first = rank * (T::Keys / T::Cluster);
+#pragma unroll
+  for (int chunk = 0; chunk < T::Chunks; chunk++)
+    copy_4d(to + (chunk * T::Keys + first) * 128, map, barrier, chunk * 64, place.head, token + first, place.image,
+            (1 << T::Cluster) - 1);
+}
+
+/** Tells all that copy into this block that one of its groups is done with a tile. */
+template <class T>
+__device__ __forceinline__ void release_tile(uint32_t empty) {
+  const uint32_t thread = threadIdx.x % 128;
+  if constexpr (T::Cluster == 1) {
+    if (thread == 0) barrier_arrive(empty);
+  } else if (thread < T::Cluster) {
+    barrier_arrive_at(empty, thread);
+  }
+}
+
 template <class T>
 __device__ void produce_attention(const AttentionParameters &p, const AttentionPlace &place, uint32_t queries,
-                                  uint32_t ring, AttentionBarriers<T::Stages> barriers) {
+                                  uint32_t ring, AttentionBarriers<T::Stages> barriers, uint32_t rank) {
   barrier_expect(barriers.queries(), T::QueryBytes);
   copy_heads<T>(queries, &p.q, barriers.queries(), T::Queries, place.query, place);
   for (int tile = 0; tile < place.keyTiles; tile++) {
     const int stage = tile % T::Stages, token = tile * T::Keys;
     const uint32_t parity = tile / T::Stages % 2 ^ 1, keys = ring + stage * 2 * T::TileBytes;
     barrier_wait(barriers.keysEmpty(stage), parity);
-    barrier_expect(barriers.keysFull(stage), T::TileBytes);
-    copy_heads<T>(keys, &p.k, barriers.keysFull(stage), T::Keys, token, place);
+    copy_tile<T>(keys, &p.k, barriers.keysFull(stage), token, place, rank);
     barrier_wait(barriers.valuesEmpty(stage), parity);
-    barrier_expect(barriers.valuesFull(stage), T::TileBytes);
-    copy_heads<T>(keys + T::TileBytes, &p.v, barriers.valuesFull(stage), T::Keys, token, place);
+    copy_tile<T>(keys + T::TileBytes, &p.v, barriers.valuesFull(stage), token, place, rank);
   }
 }
 
@@ -154,7 +183,6 @@ __device__ __forceinline__ void consume_attention(const AttentionParameters &p, 
                                                   AttentionBarriers<T::Stages> barriers) {
   // With Sharing, groups 0 and 1 take the same rows; else each has its own 64.
   const int firstRow = place.query + threadIdx.x / 32 * 16 % T::Queries;
-  const bool signals = threadIdx.x % 128 == 0;
   const uint32_t queries = shared_address(queryBytes) + threadIdx.x / 128 * 64 % T::Queries * 128;
   const uint32_t values = ring + T::TileBytes + threadIdx.x / 128 % T::Sharing * (T::Columns / 64) * T::Keys * 128;
   float out[T::Columns / 2], score[T::Keys / 2], factor[2];
@@ -192,14 +220,14 @@ __device__ __forceinline__ void consume_attention(const AttentionParameters &p, 
       products_wait<0>();
     }
     pin(score);
-    if (signals) barrier_arrive(barriers.keysEmpty(stage));
+    release_tile<T>(barriers.keysEmpty(stage));
     const int key = tile * T::Keys;
     if (key + T::Keys > p.keys || (p.causal && key + T::Keys > firstRow)) 
       mask_scores<T::Keys>(score, p.keys, p.causal, firstRow, key);
     softmax_step<T::Keys>(score, rows, p.scale, factor);
     products_wait<0>();
     pin(out);
-    if (tile > 0 && signals) barrier_arrive(barriers.valuesEmpty(last));
+    if (tile > 0) release_tile<T>(barriers.valuesEmpty(last));
 #pragma unroll
     for (int i = 0; i < T::Columns / 2; i++) out[i] *= factor[i / 2 % 2];
     to_operand<E, T::Keys>(score, weight);
@@ -229,6 +257,7 @@ __global__ void __launch_bounds__(T::Threads, T::Resident)
   const AttentionBarriers<T::Stages> barriers = {shared_address(barrierWords)};
   constexpr int ProducerThread = T::Groups * 128;
   const AttentionPlace place = attention_place<T>(p);
+  const uint32_t rank = T::Cluster > 1 ? cluster_rank() : 0;
 
   if (threadIdx.x == ProducerThread) {
     prefetch_map(&p.q);
@@ -238,10 +267,15 @@ __global__ void __launch_bounds__(T::Threads, T::Resident)
     for (int stage = 0; stage < T::Stages; stage++) {
       barrier_init(barriers.keysFull(stage), 1);
       barrier_init(barriers.valuesFull(stage), 1);
-      barrier_init(barriers.keysEmpty(stage), T::Groups);
-      barrier_init(barriers.valuesEmpty(stage), T::Groups);
+      barrier_init(barriers.keysEmpty(stage), T::Groups * T::Cluster);
+      barrier_init(barriers.valuesEmpty(stage), T::Groups * T::Cluster);
     }
     barrier_init_fence();
+  }
+  if constexpr (T::Cluster > 1) {
+    __syncwarp();
+    cluster_arrive_relaxed();
+    cluster_wait();
   }
   __syncthreads();
   wait_for_previous_kernel();
@@ -249,10 +283,16 @@ __global__ void __launch_bounds__(T::Threads, T::Resident)
 
   if (threadIdx.x >= ProducerThread) {
     if constexpr (T::Wide) asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
-    if (threadIdx.x == ProducerThread) produce_attention<T>(p, place, queries, ring, barriers);
+    if (threadIdx.x == ProducerThread) produce_attention<T>(p, place, queries, ring, barriers, rank);
   } else {
     if constexpr (T::Wide) asm volatile("setmaxnreg.inc.sync.aligned.u32 232;");
     consume_attention<T, E>(p, place, queryBytes, ring, barriers);
+  }
+  // No block may end while another may still tell it that a tile is free.
+  if constexpr (T::Cluster > 1) {
+    __syncwarp();
+    cluster_arrive_relaxed();
+    cluster_wait();
   }
 #endif
 }
@@ -266,8 +306,9 @@ int launch_attention(const CalotypeAttentionArgs &a, cudaStream_t stream) {
     const uint32_t box[] = {64, 1, uint32_t(boxTokens), 1};
     return encode_tiled<E>(map, base, 4, size, stride, box);
   };
-  if (!encode(&p.q, a.q, a.qStride, a.queries, T::Queries) || !encode(&p.k, a.k, a.kStride, a.keys, T::Keys) ||
-      !encode(&p.v, a.v, a.vStride, a.keys, T::Keys))
+  if (!encode(&p.q, a.q, a.qStride, a.queries, T::Queries) ||
+      !encode(&p.k, a.k, a.kStride, a.keys, T::Keys / T::Cluster) ||
+      !encode(&p.v, a.v, a.vStride, a.keys, T::Keys / T::Cluster))
     return CALOTYPE_UNSUPPORTED;
   p.out = a.out;
   p.heads = a.heads;
@@ -275,12 +316,13 @@ int launch_attention(const CalotypeAttentionArgs &a, cudaStream_t stream) {
   p.queries = a.queries;
   p.keys = a.keys;
   p.causal = a.causal;
-  p.tiles = ceil_div(a.queries, T::Queries);
+  p.tiles = ceil_div(ceil_div(a.queries, T::Queries), T::Cluster) * T::Cluster;
   p.scale = a.scale * 1.44269504f;
   LaunchShape shape;
   shape.blocks = p.tiles * a.heads * a.batch;
   shape.threads = T::Threads;
   shape.sharedBytes = T::SharedBytes;
+  shape.cluster = T::Cluster;
   return launch(attention_kernel<T, E>, shape, a.flags, stream, p);
 }
 

@@ -94,7 +94,7 @@ __global__ void geglu_kernel(GegluArgs args) {
   const int64_t row = at / args.channels;
   auto value = load_pack<T, N>(args.x, at + row * args.channels);
   const auto gate = load_pack<T, N>(args.x, at + (row + 1) * args.channels);
-  for (int i = 0; i < N; i++) value.at[i] = from_float<T>(to_float(value.at[i]) * gelu(to_float(gate.at[i])));
+  for (int i = 0; i < N; i++) value.at[i] = from_float<T>(to_float(value.at[i]) * Exact::gelu(to_float(gate.at[i])));
   store_pack(args.y, at, value);
 }
 

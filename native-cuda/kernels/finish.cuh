@@ -127,7 +127,7 @@ struct RegisterFinish {
           float2 v = biased(pair, rowScale, block, i * Step, inputs.bias[i * Step]);
           if constexpr (Step == 2) {
             const float2 gate = biased(pair + 4, rowScale, block, i * 2 + 1, inputs.bias[i * 2 + 1]);
-            v = make_float2(v.x * gelu(gate.x), v.y * gelu(gate.y));
+            v = make_float2(v.x * Quick::gelu(gate.x), v.y * Quick::gelu(gate.y));
           } else {
             const float2 other = unpack2<T>(extra[i]);
             v = make_float2(v.x + other.x, v.y + other.y);

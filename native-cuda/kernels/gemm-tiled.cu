@@ -120,7 +120,7 @@ __global__ void __launch_bounds__(THREADS) gemm_tiled_kernel(const __grid_consta
       float value = epilogue<T>(args, sums[i][j], row, column);
       const int64_t to = row * out_columns + column;
       if (args.gated) {
-        value *= gelu(epilogue<T>(args, sums[i][j + 2], row, column + out_columns));
+        value *= Exact::gelu(epilogue<T>(args, sums[i][j + 2], row, column + out_columns));
       } else {
         if (args.residual) value += load_float<T>(args.residual, to);
         value = activate<Exact>(value, args.activation);

@@ -16,6 +16,16 @@ template <class T, int Vectors>
 __global__ void __launch_bounds__(kWarps * 32) layer_norm_kernel(const uint4 *x, const uint4 *weight, const uint4 *bias,
                                                                 uint4 *out, int rows, int channels, float eps) {
   const int lane = threadIdx.x % 32, row = blockIdx.x * kWarps + threadIdx.x / 32, count = channels / 8;
+  // Factors and terms come before the kernel ahead has ended, which does not write them, where registers allow.
+  constexpr bool IsEarly = Vectors <= 5;
+  uint4 factors[IsEarly ? Vectors : 1], terms[IsEarly ? Vectors : 1];
+  if constexpr (IsEarly)
+#pragma unroll
+    for (int i = 0; i < Vectors; i++) {
+      const int at = i * 32 + lane;
+      factors[i] = at < count ? __ldg(weight + at) : make_uint4(0, 0, 0, 0);
+      terms[i] = at < count ? __ldg(bias + at) : make_uint4(0, 0, 0, 0);
+    }
   wait_for_previous_kernel();
   allow_next_kernel();
   if (row >= rows) return;
@@ -46,8 +56,8 @@ __global__ void __launch_bounds__(kWarps * 32) layer_norm_kernel(const uint4 *x,
     const int at = i * 32 + lane;
     if (at >= count) continue;
     float w[8], b[8];
-    unpack<T>(__ldg(weight + at), w);
-    unpack<T>(__ldg(bias + at), b);
+    unpack<T>(IsEarly ? factors[IsEarly ? i : 0] : __ldg(weight + at), w);
+    unpack<T>(IsEarly ? terms[IsEarly ? i : 0] : __ldg(bias + at), b);
 #pragma unroll
     for (int j = 0; j < 8; j++) w[j] = fmaf((v[i][j] - mean) * scale, w[j], b[j]);
     out[size_t(row) * count + at] = pack<T>(w);

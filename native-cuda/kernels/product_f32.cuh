@@ -188,7 +188,7 @@ struct Finish {
     add_bias<1>(gate, e.bias ? e.bias + columns : nullptr, column);
 #pragma unroll
     for (int half = 0; half < 2; half++)
-      v[0][half] = make_float2(v[0][half].x * gelu(gate[0][half].x), v[0][half].y * gelu(gate[0][half].y));
+      v[0][half] = make_float2(v[0][half].x * Exact::gelu(gate[0][half].x), v[0][half].y * Exact::gelu(gate[0][half].y));
     store<1>(v, column);
   }
 

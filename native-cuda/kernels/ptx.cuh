@@ -90,6 +90,16 @@ __device__ __forceinline__ void copy_4d(uint32_t to, const CUtensorMap *map, uin
       : "memory");
 }
 
+/** The same into every block of the cluster that `blocks` has a bit for, at the same address. */
+__device__ __forceinline__ void copy_4d(uint32_t to, const CUtensorMap *map, uint32_t barrier, int x, int y, int z,
+                                        int w, uint16_t blocks) {
+  asm volatile(
+      "cp.async.bulk.tensor.4d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster"
+      " [%0], [%1, {%3, %4, %5, %6}], [%2], %7;" ::"r"(to),
+      "l"(map), "r"(barrier), "r"(x), "r"(y), "r"(z), "r"(w), "h"(blocks)
+      : "memory");
+}
+
 /** Where a column of pixels begins in an NHWC image, and the tap it is read through. */
 struct Im2col {
   int channel, x, y, image;
@@ -143,16 +153,14 @@ __device__ __forceinline__ float4 load_from_block(uint32_t address, uint32_t blo
   return v;
 }
 
-__device__ __forceinline__ float2 load_pair_from_block(uint32_t address, uint32_t block) {
-  float2 v;
+/** To the shared memory of another block of the cluster. */
+__device__ __forceinline__ void store_pair_at(uint32_t address, uint32_t block, float2 v) {
   asm volatile(
       "{\n.reg .b32 remote;\n"
-      "mapa.shared::cluster.u32 remote, %2, %3;\n"
-      "ld.shared::cluster.v2.f32 {%0, %1}, [remote];\n}"
-      : "=f"(v.x), "=f"(v.y)
-      : "r"(address), "r"(block)
+      "mapa.shared::cluster.u32 remote, %0, %1;\n"
+      "st.shared::cluster.v2.f32 [remote], {%2, %3};\n}" ::"r"(address),
+      "r"(block), "f"(v.x), "f"(v.y)
       : "memory");
-  return v;
 }
 
 /** Waits for the kernel ahead in the stream, if this one was launched with CALOTYPE_OVERLAP. */

@@ -59,20 +59,25 @@ function sizesOf(node: NodesOf<'groupNorm'>, context: CudaContext) {
   return { batch, pixels: rowsOf(context, x) / batch, channels: channelsOf(context, x), channels2 };
 }
 
-/** Vectors that a slice should have at least: where an image is done in one launch, and in two. */
-const WANTED_VECTORS = [4, 16];
+/** Vectors that a slice should have at least. */
+const WANTED_VECTORS = 8;
 
-/** Whether channels can be cut into slices of whole groups and whole vectors, as `slice_vectors` in kernels/group_norm.cu does. */
+/**
+ * Whether channels can be cut into slices of whole groups and whole vectors, none with channels of three groups, as `divide` in
+ * kernels/group_norm.cu does.
+ */
 function hasSlices(channels: number, groups: number): boolean {
   const vectors = channels / 8;
   const width = channels / groups;
   let unit = 1;
   while ((unit * 8) % width !== 0) unit++;
+  const common = width / unit;
+  if (width + common < 8) return false;
   const most = Math.min(vectors, MAX_SLICE_VECTORS);
   const slices: number[] = [];
   for (let slice = unit; slice <= most; slice += unit) if (vectors % slice === 0) slices.push(slice);
-  return WANTED_VECTORS.every((wanted) =>
-    slices.some((slice) => slice >= wanted || slice === vectors || slice + unit > MAX_SLICE_VECTORS),
+  return slices.some(
+    (slice) => slice >= WANTED_VECTORS || slice === vectors || slice + unit > MAX_SLICE_VECTORS,
   );
 }
 
