@@ -23,15 +23,16 @@ import type { UNet2DConditionConfig } from '../loaders/configs/unet.ts';
 import type { FreeUScales } from '../models/blocks/unet-blocks.ts';
 import { later } from '../later.ts';
 import type { EncodePromptOptions } from './prompt/encode-prompt.ts';
-import type { AddedFileSource } from './load/added-file.ts';
 import type { Platform } from './load/from-pretrained.ts';
-import { checkIsOptions, checkOptionNames } from '../option-names.ts';
+import { checkIsOptions } from '../option-names.ts';
 import type { LoadedPipeline } from './load/loaded-pipeline.ts';
 import type { ComponentName } from './load/placement.ts';
 import { freeUScales, type FreeUOptions } from './guidance/freeu.ts';
 import { IpAdapters } from './ip-adapter/ip-adapters.ts';
 import { promptLoras } from './lora/prompt-loras.ts';
 import { LoraAdapters } from './lora/lora-adapters.ts';
+import type { InversionHost } from './prompt/textual-inversions.ts';
+import type { AddedFileSource } from './load/added-file.ts';
 import type { ProgramOptions } from './network.ts';
 import type { ProgressListener } from './progress.ts';
 import type { PromptSyntax } from '../text/prompt-tokens.ts';
@@ -45,15 +46,6 @@ import { draw, type DenoisingStep, type PipelineOutput, type TextToImageParts } 
 import type { MemoryReport } from './memory/memory-report.ts';
 import { usedMemory } from './memory/used-memory.ts';
 import { PIXART } from './families/pixart-part.ts';
-
-const INVERSION_OPTIONS = [
-  'token',
-  'textEncoder',
-  'weightName',
-  'subfolder',
-  'revision',
-  'signal',
-] as const satisfies readonly (keyof LoadTextualInversionOptions)[];
 
 /** Throws OptionError for what is no scheduler: a name, or a class in place of what its `fromConfig` makes. */
 function checkScheduler(value: unknown): void {
@@ -181,22 +173,6 @@ export function makePipeline(
     return withFirstPass(second, first, options);
   }
 
-  const loadTextualInversion = async (
-    source: AddedFileSource,
-    options: LoadTextualInversionOptions = {},
-  ): Promise<string[]> => {
-    checkOptionNames('loadTextualInversion', options, INVERSION_OPTIONS);
-    const { EMBEDDING_FILE, learnTokens, openAddedFile } = await loadInversions();
-    const file = await openAddedFile(platform, EMBEDDING_FILE, source, options, (notice) =>
-      notices.push(notice),
-    );
-    try {
-      return await queue.run(() => learnTokens(conditioner.encoders, file, options), options.signal);
-    } finally {
-      await file.close();
-    }
-  };
-
   const memoryPlan = (options: CallOptions): MemoryReport => {
     const { residency } = loaded;
     if (!residency)
@@ -213,6 +189,14 @@ export function makePipeline(
   const tell = (component: ComponentName): PipelineBackend => {
     const { name, description, lacks, memory } = placement.of(component);
     return { name, description, ...(lacks && { lacks }), ...(memory && { memory }) };
+  };
+  const inversionHost: InversionHost = {
+    platform,
+    get encoders() {
+      return conditioner.encoders;
+    },
+    onNotice: (notice) => void notices.push(notice),
+    enqueue: (work, signal) => queue.run(work, signal),
   };
   const properties = {
     stream: (options: CallOptions) => withOutput(run(options)),
@@ -246,12 +230,6 @@ export function makePipeline(
       const { countPromptTokens } = await later('counts of tokens', () => import('./prompt/count-tokens.ts'));
       return countPromptTokens(conditioner.reader, prompt, syntax);
     },
-    loadTextualInversion,
-    unloadTextualInversion: (tokens?: string | readonly string[]) =>
-      queue.run(async () => {
-        const { forgetTokens } = await loadInversions();
-        forgetTokens(conditioner.encoders, tokens === undefined ? undefined : [tokens].flat());
-      }),
     vae,
     className,
     notices,
@@ -278,6 +256,10 @@ export function makePipeline(
       freeU = undefined;
     },
     scheduler,
+    loadTextualInversion: async (source: AddedFileSource, options?: LoadTextualInversionOptions) =>
+      (await loadInversions()).loadInversion(inversionHost, source, options),
+    unloadTextualInversion: async (tokens?: string | readonly string[]) =>
+      (await loadInversions()).unloadInversion(inversionHost, tokens),
     ...adapters.methods(),
     ...imageAdapters.methods(),
   };

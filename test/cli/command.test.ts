@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { runProgram } from '../../cli/src/command.ts';
+import { messageForCommand } from '../../cli/src/option-names.ts';
 import { program } from '../../cli/src/program.ts';
+import { ConfigError, OptionError } from '../../src/index.ts';
 
 let folder: string;
 let out: string;
@@ -43,6 +45,23 @@ describe('help and version', () => {
   it('prints the version', async () => {
     expect(await calotype('--version')).toBe(0);
     expect(out).toMatch(/^\d+\.\d+\.\d+\n$/);
+  });
+});
+
+describe('errors of the library', () => {
+  it.each([
+    { field: 'memory.componentBudgets.vae', as: '--component-budget: ' },
+    { field: 'clipSkip', as: '--clip-skip: ' },
+    { field: 'numInferenceSteps', as: '--steps: ' },
+    { field: 'somethingElse', as: 'somethingElse: ' },
+  ])('name $field as the command does', ({ field, as }) => {
+    const error = new OptionError('it is wrong', { field, remedy: 'Use another one of `backends`' });
+    expect(messageForCommand(error)).toBe(`${as}it is wrong. Use another one of --backend`);
+  });
+
+  it('name fields of files as the files do', () => {
+    const error = new ConfigError('is missing', { file: 'recipe.json', field: 'seed', remedy: 'Add it' });
+    expect(messageForCommand(error)).toBe(error.message);
   });
 });
 

@@ -6,13 +6,7 @@
 import { OutOfMemoryError } from '../../errors.ts';
 import { fold } from '../../kernels/kernel.ts';
 import { MergePlans, type MergePlan } from '../../kernels/merge-low-rank.ts';
-import {
-  headVectors,
-  layOutFactors,
-  layOutHead,
-  placeFactors,
-  type FactorsPlace,
-} from '../../kernels/merge-terms.ts';
+import { headVectors, layOutFactors, layOutHead, placeFactors, type FactorsPlace } from './merge-terms.ts';
 import type { LowRankFactors, LowRankSum } from '../backend.ts';
 import { weightName } from '../weight-loading.ts';
 import type { ByteGate } from './byte-gate.ts';

@@ -1,14 +1,57 @@
-/** @file `pipe.loadTextualInversion`: learned words, added to the text encoders of a loaded pipeline and removed. */
+/** @file Textual inversions: learned words, added to the text encoders of a loaded pipeline and removed. */
 
 import { FileFormatError, OptionError } from '../../errors.ts';
 import type { WeightSource } from '../../loaders/weight-source.ts';
 import { readTextualInversion, type LearnedVectors } from '../../loaders/textual-inversion.ts';
+import { checkOptionNames } from '../../option-names.ts';
 import { vectorName } from '../../text/inverted-tokens.ts';
+import type { LoadTextualInversionOptions } from '../diffusion-pipeline.ts';
+import { type AddedFileSource, openAddedFile } from '../load/added-file.ts';
+import type { Platform } from '../load/from-pretrained.ts';
 import type { LearnedToken } from './added-vectors.ts';
+import { EMBEDDING_FILE } from './embedding-file.ts';
 import type { PromptEncoder } from './text-encoder.ts';
 
-export { openAddedFile } from '../load/added-file.ts';
-export { EMBEDDING_FILE } from './embedding-file.ts';
+/** What loading and unloading know of their pipeline. */
+export interface InversionHost {
+  readonly platform: Platform;
+  readonly encoders: readonly PromptEncoder[];
+  onNotice(notice: string): void;
+  /** Runs work when the calls before it are done. */
+  enqueue<T>(work: () => T | Promise<T>, signal?: AbortSignal): Promise<T>;
+}
+
+const OPTIONS = [
+  'token',
+  'textEncoder',
+  'weightName',
+  'subfolder',
+  'revision',
+  'signal',
+] as const satisfies readonly (keyof LoadTextualInversionOptions)[];
+
+/** `pipe.loadTextualInversion`. */
+export async function loadInversion(
+  { platform, encoders, onNotice, enqueue }: InversionHost,
+  source: AddedFileSource,
+  options: LoadTextualInversionOptions = {},
+): Promise<string[]> {
+  checkOptionNames('loadTextualInversion', options, OPTIONS);
+  const file = await openAddedFile(platform, EMBEDDING_FILE, source, options, onNotice);
+  try {
+    return await enqueue(() => learnTokens(encoders, file, options), options.signal);
+  } finally {
+    await file.close();
+  }
+}
+
+/** `pipe.unloadTextualInversion`. */
+export function unloadInversion(
+  { encoders, enqueue }: InversionHost,
+  tokens?: string | readonly string[],
+): Promise<void> {
+  return enqueue(() => forgetTokens(encoders, tokens === undefined ? undefined : [tokens].flat()));
+}
 
 /** How words are added. */
 export interface LearnOptions {
@@ -35,7 +78,7 @@ interface Lesson {
  * @throws FileFormatError for files of another form and vectors of another width; OptionError for a word that is missing,
  * or known already
  */
-export async function learnTokens(
+async function learnTokens(
   encoders: readonly PromptEncoder[],
   file: WeightSource,
   { token, textEncoder = 'text_encoder', signal }: LearnOptions,
@@ -123,10 +166,7 @@ function checkFree({ tokenizer }: PromptEncoder, { token, vectors }: LearnedToke
  * Removes words from all encoders, all of them if none is named.
  * @throws OptionError for a word that was not added
  */
-export function forgetTokens(
-  encoders: readonly PromptEncoder[],
-  tokens: readonly string[] | undefined,
-): void {
+function forgetTokens(encoders: readonly PromptEncoder[], tokens: readonly string[] | undefined): void {
   const known = encoders.flatMap(({ learned }) => learned.map(({ token }) => token));
   const strange = tokens?.find((token) => !known.includes(token));
   if (strange !== undefined)

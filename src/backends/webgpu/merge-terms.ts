@@ -1,7 +1,7 @@
 /** @file What `merge-low-rank` is told of adapters: their factors in the order of a packed weight, and which of them count how much. */
 
-import type { LowRankFactors, LowRankSum } from '../backends/backend.ts';
-import { NONE, type MergePlan } from './merge-low-rank.ts';
+import type { LowRankFactors, LowRankSum } from '../backend.ts';
+import { NONE, type MergePlan } from '../../kernels/merge-low-rank.ts';
 
 /** Words of a vector of four, of which the shader's `terms` are made. */
 const VECTOR = 4;
