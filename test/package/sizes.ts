@@ -28,7 +28,10 @@ type Part = keyof typeof LIMITS;
 
 /** Modules of the library that a page loads only when it asks for them, by the beginnings of their chunks' names. */
 const LATER: readonly (readonly [RegExp, Part])[] = [
-  [/^(matrix|int8|software)-kernels|^lacks/, 'kernels on matrices, on bytes, of software adapters'],
+  [
+    /^(matrix|int8|software)-kernels|^lacks|^launch-parts/,
+    'kernels on matrices, on bytes, of software adapters',
+  ],
   [/^_wasm_/, 'WebAssembly kernels (one of two builds is loaded)'],
   [/^prompts/, 'prompts in webui syntax'],
   [/^lora-files|^weight-refresh/, 'LoRA files'],

@@ -8,7 +8,6 @@ import { later } from '../../later.ts';
 import { loadRequests } from '../weight-loading.ts';
 import type { OpenDevice } from './device.ts';
 import { BUFFER_USAGE } from './flags.ts';
-import { splitLaunches } from './launch-parts.ts';
 import { compilePipeline, type CompiledPipeline, type PipelineRequest } from './pipelines.ts';
 import { WebGpuProgram } from './program.ts';
 import { planLaunches, record, type PlannedLaunch, type Recording, type WeightRange } from './recording.ts';
@@ -37,7 +36,7 @@ export async function compileProgram(
   device.check();
   const planned = planLaunches(plan, device);
   // Before anything was measured nothing is known to be slow, and parts take pipelines of their own.
-  const launches = device.pace.rate === undefined ? planned : splitLaunches(planned, device.pace.limit);
+  const launches = device.pace.rate === undefined ? planned : await inParts(planned, device.pace.limit);
   const outputRequests = plainOutputs(plan);
   const uses = weightUses(plan, planned);
   for (const { request } of uses.values()) weights.checkRequest(request);
@@ -121,6 +120,13 @@ export async function compileProgram(
     for (const tensor of ownTensors) tensor.dispose();
     throw error;
   }
+}
+
+/** Launches of no more work than a limit; what cuts them is loaded for slow devices. */
+async function inParts(launches: readonly PlannedLaunch[], limit: number): Promise<readonly PlannedLaunch[]> {
+  if (launches.every(({ work }) => work <= limit)) return launches;
+  const { splitLaunches } = await later('slow GPUs', () => import('./launch-parts.ts'));
+  return splitLaunches(launches, limit);
 }
 
 /** Loads weights while the driver compiles; progress is that of one and then of the other. */
