@@ -22,6 +22,12 @@ export const BUDGET_ARGS = {
     valueHint: 'component=bytes',
     description: 'Another budget where that component is: vae=16GB (what --budget says, for each device)',
   },
+  'host-budget': {
+    type: 'string',
+    valueHint: 'bytes',
+    description:
+      'Within a budget, memory of this computer for what is not on the device (half of what is free)',
+  },
   lossy: {
     type: 'boolean',
     description: 'Within a budget, let weights be held as float8, which changes pictures a little',
@@ -38,11 +44,15 @@ export function readBudget(args: Readonly<Record<string, unknown>>): MemoryOptio
     typeof text === 'string' ? text : undefined,
     'vae=16GB',
   );
-  const others = componentBudgets.size > 0 && { componentBudgets: Object.fromEntries(componentBudgets) };
+  const hostBudget = args['host-budget'];
+  const others = {
+    ...(componentBudgets.size > 0 && { componentBudgets: Object.fromEntries(componentBudgets) }),
+    ...(typeof hostBudget === 'string' && { hostBudget }),
+  };
   if (typeof budget === 'string') return { budget, ...others, lossy };
-  if (lossy || others)
+  if (lossy || Object.keys(others).length > 0)
     throw new OptionError('there is no budget that it could belong to', {
-      field: lossy ? '--lossy' : '--component-budget',
+      field: lossy ? '--lossy' : 'componentBudgets' in others ? '--component-budget' : '--host-budget',
       remedy: 'Give one, such as --budget 4GB.',
     });
   return undefined;
@@ -80,7 +90,7 @@ export function formatPlan({ others, ...plan }: MemoryReport, slowdown: number |
 }
 
 function formatDevice(
-  { backend, budget, peakBytes, phases }: DeviceMemoryReport,
+  { backend, budget, peakBytes, hostBytes, phases }: DeviceMemoryReport,
   slowdown: number | undefined,
 ): string {
   const rows = phases.flatMap(({ phase, peakBytes: bytes, components }) =>
@@ -100,11 +110,11 @@ function formatDevice(
   const header = ['phase', 'component', 'weights', 'bytes', 'work', 'moved a run', 'peak'];
   const how = phases.flatMap(({ kind, how: label }) => (kind === 'exact' ? [] : [`${label} (${kind})`]));
   return [
-    `\nmemory of ${backend}: at most ${binaryBytes(peakBytes)} of ${binaryBytes(budget)}`,
+    `\nmemory of ${backend}: at most ${binaryBytes(peakBytes)} of ${binaryBytes(budget)}${hostBytes > 0 ? `, and ${binaryBytes(hostBytes)} of the host's` : ''}`,
     table([header, ...rows], [0, 1, 2]).replaceAll(/^/gm, '  '),
     '  attention: its kernels hold no scores, so there is nothing to slice',
     ...how.map((line) => `  not as it would be without a budget: ${line}`),
-    ...(again > 0 ? [`  each call loads ${binaryBytes(again)} of weights again`] : []),
+    ...(again > 0 ? [`  each call brings ${binaryBytes(again)} of weights to the device again`] : []),
     ...(slowdown === undefined ? [] : [`  a step takes about ${slowdown.toPrecision(2)} times as long`]),
   ].join('\n');
 }

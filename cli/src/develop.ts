@@ -245,10 +245,16 @@ function loadingOf({
   };
 }
 
-function budgetEntries({ budget, componentBudgets, lossy }: MemoryOption): Record<string, string> {
+function budgetEntries({
+  budget,
+  componentBudgets,
+  hostBudget,
+  lossy,
+}: MemoryOption): Record<string, string> {
   return {
     budget: String(budget),
     ...(componentBudgets && { componentBudgets: formatByComponent(componentBudgets) }),
+    ...(hostBudget !== undefined && { hostBudget: String(hostBudget) }),
     ...(lossy === true && { lossy: 'true' }),
   };
 }

@@ -11,6 +11,7 @@ export const ARGUMENTS: Readonly<Record<string, string>> = {
   vaeUpcast: 'vae-upcast',
   budget: 'budget',
   componentBudgets: 'component-budget',
+  hostBudget: 'host-budget',
   lossy: 'lossy',
   prompt: 'prompt',
   prompt2: 'prompt-2',

@@ -35,6 +35,8 @@ export interface WeightReader {
    * `info` and `read` tell of the sum in any case. Absent where tensors never change.
    */
   lowRank?(name: string): LowRankSum | undefined;
+  /** Tells that a tensor is held elsewhere now, as it is wanted: its bytes need not be kept for the next `read`. */
+  letGo?(name: string): void;
 }
 
 /** A tensor as rows x columns (axis 0 x all others): base + sum of scale * up * down, summed in f32. */
@@ -77,6 +79,8 @@ export interface WeightStore {
   refresh(names: ReadonlySet<string>, options?: RefreshOptions): Promise<void>;
   /** Frees all weights; programs that use them must have been disposed of. What is compiled later loads them again. */
   dispose(): void;
+  /** The same for what is on the device: what the host holds for `CompileOptions.keepHeld` stays. Absent where that is nothing. */
+  vacate?(): void;
 }
 
 /** Bytes that a backend holds, from buffers that it made and not destroyed; drivers may take more for themselves. */
@@ -122,6 +126,11 @@ export interface CompileOptions {
   readonly tensors?: ReadonlyMap<string, DeviceTensor>;
   /** Which weights stay on the device as kernels read them; default all. One of `Backend.holds`. */
   readonly placement?: WeightPlacement;
+  /**
+   * Whether what the host holds of weights that move stays when programs are disposed of, for those that come after them with
+   * the same placement; until the store is disposed of. Default false.
+   */
+  readonly keepHeld?: boolean;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: CompileProgress) => void;
 }
@@ -206,6 +215,8 @@ export interface Backend {
   measureMemory?(): Promise<void>;
   /** How it can hold weights otherwise than kernels read them; nothing if absent. */
   readonly holds?: ReadonlySet<WeightHold>;
+  /** Whether its memory is the host's own: what the host kept for it would be there twice. Default false. */
+  readonly isHost?: boolean;
   /** Absent where bytes are not counted. */
   readonly memory?: MemoryMeter;
   /** Resolves when all queued work is done. */

@@ -34,32 +34,16 @@ export interface MergePlan {
   /** The shader's `tables`. */
   readonly tables: Uint32Array<ArrayBuffer>;
   readonly baseBytes: number;
-  readonly parts: readonly MergePart[];
 }
 
-/** A part of a weight: columns of its own. */
-export interface MergePart {
-  /** Its first four columns, and how many fours they are. */
-  readonly first: number;
-  readonly blocks: number;
-  /** Its first row among those of the whole weight. */
-  readonly firstRow: number;
-}
-
-/** Plans that are made once for all weights that are alike; see `planMerge`. */
-export class MergePlans {
-  readonly #adapted: boolean;
-  readonly #plans = new Map<string, MergePlan | undefined>();
-
-  constructor(adapted: boolean) {
-    this.#adapted = adapted;
-  }
-
-  planFor(weight: MergeableWeight): MergePlan | undefined {
+/** Makes plans, once for all weights that are alike; see `planMerge`. */
+export function mergePlans(adapted: boolean): (weight: MergeableWeight) => MergePlan | undefined {
+  const plans = new Map<string, MergePlan | undefined>();
+  return (weight) => {
     const key = JSON.stringify(weight);
-    if (!this.#plans.has(key)) this.#plans.set(key, planMerge(weight, this.#adapted));
-    return this.#plans.get(key);
-  }
+    if (!plans.has(key)) plans.set(key, planMerge(weight, adapted));
+    return plans.get(key);
+  };
 }
 
 /**
@@ -91,14 +75,12 @@ function planMerge(
     order.columns.map((row) => (row < 0 ? NONE : row)),
     0,
   );
-  const ends = rows.map((_count, part) => rows.slice(0, part + 1).reduce((a, b) => a + b, 0));
-  // Padding behind the last part is its own.
-  const parts = rows.map((count, part): MergePart => {
-    const first = part === 0 ? 0 : ends[part - 1] / 4;
-    const end = part + 1 === rows.length ? columnBlocks : ends[part] / 4;
-    tables.fill(part, columnBlocks * 4 + first, columnBlocks * 4 + end);
-    return { first, blocks: end - first, firstRow: ends[part] - count };
-  });
+  let part = 0;
+  let end = rows[0];
+  for (let block = 0; block < columnBlocks; block++) {
+    if (block * 4 >= end && part + 1 < rows.length) end += rows[++part];
+    tables[columnBlocks * 4 + block] = part;
+  }
   tables.set(
     order.depth.map((position) => (position < 0 ? NONE : position)),
     columnBlocks * 5,
@@ -124,6 +106,5 @@ function planMerge(
     },
     tables,
     baseBytes: elementCount(shape) * STORED_DTYPES[type],
-    parts,
   };
 }

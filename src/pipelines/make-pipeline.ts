@@ -142,7 +142,7 @@ export function makePipeline(
         ...output,
         options: { ...output.options, height, width },
         adapters: adapters.used(adapted),
-        ...usedMemory(backend, [...conditioner.components, denoiser, vae]),
+        ...usedMemory(backend, [...conditioner.components, denoiser, vae], loaded.residency?.cachedBytes),
       }),
     };
   };

@@ -12,8 +12,8 @@ import { laterPart } from '../later.ts';
 import type { Modules } from '../loaders/lora/layer-parts.ts';
 import type { FloatDType, StoredDType } from '../tensor/dtype.ts';
 import type { Bindings } from '../tensor/shape.ts';
-import type { Float8Reader } from './memory/float8-reader.ts';
-import type { AdaptedReader, ComponentLayers } from './lora/adapted-reader.ts';
+import type { ReaderSlot, TensorReader } from './memory/tensor-reader.ts';
+import type { LayerChanges } from './lora/adapted-reader.ts';
 import type { ProgressListener } from './progress.ts';
 
 /** What compiling a program needs besides its graph. */
@@ -34,9 +34,9 @@ export interface NetworkTraits {
 
 /** A network's tensors, as adapters change them. */
 export interface AdaptableTensors {
-  readonly reader: AdaptedReader;
-  /** What the reader reads: stored tensors, or their float8. */
-  readonly float8: Float8Reader;
+  readonly reader: ReaderSlot;
+  /** What the reader reads. */
+  readonly stored: TensorReader;
   /** Stored shapes by name. */
   readonly shapes: ReadonlyMap<string, readonly number[]>;
 }
@@ -47,6 +47,8 @@ export interface NetworkMemory {
   readonly placement: WeightPlacement | undefined;
   /** See `RefreshOptions.keepBytes`. */
   readonly keepBytes: number;
+  /** See `CompileOptions.keepHeld`. */
+  readonly keepHeld: boolean;
 }
 
 /** Whoever plans within a budget loads it, for backends that do not tell what they take. */
@@ -62,7 +64,8 @@ export class Network {
   /** Storage type; see `Backend.target`. */
   readonly dtype: FloatDType;
   readonly #weights: WeightStore;
-  readonly #tensors: AdaptableTensors | undefined;
+  /** Undefined where nothing changes them. */
+  readonly tensors: AdaptableTensors | undefined;
   readonly #arithmetic: 'f32' | undefined;
   /** Tensors that are other ones than those on the device. */
   readonly #stale = new Set<string>();
@@ -83,7 +86,7 @@ export class Network {
     this.backend = backend;
     this.dtype = dtype;
     this.#weights = weights;
-    this.#tensors = tensors;
+    this.tensors = tensors;
     this.#arithmetic = arithmetic;
   }
 
@@ -93,7 +96,7 @@ export class Network {
   /** The modules that adapters can change. */
   get modules(): Modules {
     return new Map(
-      [...(this.#tensors?.shapes ?? [])].flatMap(([name, shape]): [string, readonly number[]][] =>
+      [...(this.tensors?.shapes ?? [])].flatMap(([name, shape]): [string, readonly number[]][] =>
         name.endsWith('.weight') && shape.length >= 2 && !EMBEDDING.test(name)
           ? [[name.slice(0, -'.weight'.length), shape]]
           : [],
@@ -102,16 +105,14 @@ export class Network {
   }
 
   /**
-   * Puts these layers of adapters in place of all others. Weights that are on the device are rewritten, once what runs
-   * is done; programs stay. If that fails, or is stopped, it is made up for by the next call. Within a budget they wait
-   * for `settle`: there may have to be room first.
+   * Tells that tensors are others now. Weights that are on the device are rewritten, once what runs is done; programs stay. If
+   * that fails, or is stopped, it is made up for by the next call. Within a budget they wait for `settle`: there may have to be
+   * room first.
    */
-  async adapt(layers: ComponentLayers, signal?: AbortSignal): Promise<void> {
-    const changes = this.#tensors?.reader.setLayers(layers);
-    if (!changes) return;
-    if (changes.tensors.size > 0) this.generation++;
-    for (const name of changes.tensors) this.#stale.add(name);
-    this.#isUnloading ||= changes.isUnloading;
+  async follow({ tensors, isUnloading }: LayerChanges, signal?: AbortSignal): Promise<void> {
+    if (tensors.size > 0) this.generation++;
+    for (const name of tensors) this.#stale.add(name);
+    this.#isUnloading ||= isUnloading;
     if (this.#memory === undefined) await this.settle(signal);
   }
 
@@ -134,7 +135,7 @@ export class Network {
     const placement = this.#memory?.placement;
     return this.backend.compile(planned, {
       weights: this.#weights,
-      ...(placement && { placement }),
+      ...(placement && { placement, keepHeld: this.#memory?.keepHeld ?? false }),
       ...(tensors && { tensors }),
       ...(signal && { signal }),
       ...(onProgress && { onProgress: (progress) => onProgress({ ...progress, item: this.name }) }),
@@ -149,24 +150,11 @@ export class Network {
   /**
    * What a graph's program would take. It is planned as it will be compiled, with what is known of kernels' speed now:
    * measuring more would take memory, too.
-   * @param lossy whether weights are float8; see `holdFloat8`
    */
-  demand(graph: Graph, bindings: Bindings, lossy = false): PlanDemand {
+  demand(graph: Graph, bindings: Bindings): PlanDemand {
     const planned = this.#planBefore(graph, bindings);
-    const storedType = (tensor: string): StoredDType => this.#tensors?.reader.info(tensor).dtype ?? 'F32';
-    const { float8 } = this.#tensors ?? {};
-    const was = float8?.isOn ?? false;
-    try {
-      if (float8) float8.isOn = lossy;
-      return this.backend.demand?.(planned, storedType) ?? ESTIMATE.loaded.estimateDemand(planned);
-    } finally {
-      if (float8) float8.isOn = was;
-    }
-  }
-
-  /** From now on weights are read as float8, or not. Those that were loaded otherwise must have been freed. */
-  holdFloat8(isOn: boolean): void {
-    if (this.#tensors) this.#tensors.float8.isOn = isOn;
+    const storedType = (tensor: string): StoredDType => this.tensors?.reader.info(tensor).dtype ?? 'F32';
+    return this.backend.demand?.(planned, storedType) ?? ESTIMATE.loaded.estimateDemand(planned);
   }
 
   /** Begins to compile the kernels of a graph's program, if the backend can; `compile` will wait for them. */
@@ -198,7 +186,13 @@ export class Network {
     this.#weights.forget(tensor);
   }
 
-  /** Frees the weights; programs must have been disposed of. Those that are compiled later load them again. */
+  /** Frees what weights take on the device; programs must have been disposed of. Those that are compiled later load them again. */
+  vacate(): void {
+    if (this.#weights.vacate) this.#weights.vacate();
+    else this.dispose();
+  }
+
+  /** Frees the weights, and what the host holds of them. */
   dispose(): void {
     this.#weights.dispose();
     this.#stale.clear();

@@ -10,6 +10,7 @@
 import { OutOfMemoryError } from '../errors.ts';
 import { sum, weightsOf, workOf, type PlanDemand } from './demand.ts';
 import {
+  hostHeldBytes,
   leastWeightBytes,
   movedBytes,
   placedBytes,
@@ -64,6 +65,8 @@ export interface ComponentPlan {
   readonly placement?: WeightPlacement;
   /** What goes through the slots each time that the last program runs. */
   readonly movedBytes: number;
+  /** What the host may hold of the weights that move, as it is wanted, while the component is off the device. */
+  readonly heldBytes: number;
 }
 
 /** A phase as it will be done. */
@@ -210,7 +213,12 @@ function placeComponents(candidate: Candidate, capacity: number): Map<string, Co
     const workBytes = workOf(programs);
     const least = hold && leastWeightBytes(programs, hold);
     if (hold === undefined || least === undefined) {
-      plans.set(component, { weightBytes: wholeBytes(programs), workBytes, movedBytes: 0 });
+      plans.set(component, {
+        weightBytes: wholeBytes(programs),
+        workBytes,
+        movedBytes: 0,
+        heldBytes: 0,
+      });
       continue;
     }
     const placement = placeWeights(programs, hold, least + spare);
@@ -218,7 +226,8 @@ function placeComponents(candidate: Candidate, capacity: number): Map<string, Co
     spare -= weightBytes - least;
     const last = programs.at(-1);
     const moved = last ? movedBytes(last, placement) : 0;
-    plans.set(component, { weightBytes, workBytes, placement, movedBytes: moved });
+    const heldBytes = hostHeldBytes(programs, placement);
+    plans.set(component, { weightBytes, workBytes, placement, movedBytes: moved, heldBytes });
   }
   return plans;
 }

@@ -156,6 +156,13 @@ export function segmentsOf(
   return segments;
 }
 
+/** What is held of the weights that move while a network is off the device: for each program where the host brings them, else once. */
+export function hostHeldBytes(programs: readonly PlanDemand[], placement: WeightPlacement): number {
+  if (placement.hold === 'host') return sum(programs.map((program) => movedBytes(program, placement)));
+  const moving = weightsOf(programs).filter(({ key }) => !placement.resident.has(key));
+  return sum(moving.map((weight) => heldBytes(weight, placement.hold)));
+}
+
 /** Bytes that go through the slots in one run of a program. */
 export function movedBytes({ weights }: PlanDemand, { resident }: WeightPlacement): number {
   return sum(weights.filter(({ key }) => !resident.has(key)).map(({ bytes }) => bytes));

@@ -62,4 +62,8 @@ async function openFile(
 }
 
 /** The part of a platform that does not say which backends there are. */
-export const modelFiles: Omit<Platform, 'defaultBackends'> = { resolveModel, openFile };
+export const modelFiles: Omit<Platform, 'defaultBackends'> = {
+  resolveModel,
+  openFile,
+  freeMemory: async () => (node ? (await node.models()).freeMemory() : 0),
+};

@@ -2,6 +2,7 @@
 
 import { isAbsolute } from 'node:path';
 import { stat } from 'node:fs/promises';
+import { freemem } from 'node:os';
 import type { ByteSource } from '../loaders/byte-source.ts';
 import { hubRepository, hubSettings } from '../loaders/hub.ts';
 import type { ModelSource } from '../loaders/model-source.ts';
@@ -38,4 +39,10 @@ export async function resolveNodeModel(
         onProgress({ phase, item: file, done: loaded, total: total ?? loaded }),
     }),
   });
+}
+
+/** Bytes of memory that this process can still have. */
+export function freeMemory(): number {
+  // What a container allows counts where the runtime knows of it: Deno does not.
+  return 'availableMemory' in process ? process.availableMemory() : freemem();
 }

@@ -9,7 +9,7 @@ import { BUFFER_USAGE, MAP_READ } from '../../src/backends/webgpu/flags.ts';
 import { WebGpuWeights, type WeightRequest } from '../../src/backends/webgpu/weights.ts';
 import type { Packing } from '../../src/kernels/packing.ts';
 import { LowRankLayer, type AdapterLayer } from '../../src/loaders/lora/adapter-layer.ts';
-import { AdaptedReader, NO_LAYERS } from '../../src/pipelines/lora/adapted-reader.ts';
+import { AdaptedReader } from '../../src/pipelines/lora/adapted-reader.ts';
 import { decodeToF32 } from '../../src/tensor/decode.ts';
 import '../support/nmse.ts';
 
@@ -91,9 +91,7 @@ async function open() {
     store,
     /** Loads the adapters that are named, and uses some of them. */
     async become(loaded: Parameters<typeof layersOf>[0], used = loaded, keepBytes = Infinity): Promise<void> {
-      const { tensors } = reader.setLayers(
-        Object.keys(loaded).length > 0 ? layersOf(loaded, used) : NO_LAYERS,
-      );
+      const { tensors } = reader.setLayers(layersOf(loaded, used));
       await store.refresh(tensors, { keepBytes });
     },
     bytes: () => Promise.all(buffers.map(bytesOf)),

@@ -105,6 +105,51 @@ describe.each(present)(
       expect(where === 'device' ? memory.peakDeviceBytes : memory.peakHostBytes).toBeGreaterThan(0);
     });
 
+    it('stay with the host while no program needs them, until they are others', async () => {
+      const planned = layOutGraph(GRAPH, backend.target('f32'));
+      await backend.measureMemory!();
+      const demand = backend.demand!(planned, () => 'F32');
+      const placement = placeWeights([demand], 'host', leastWeightBytes([demand], 'host'));
+      const stored = graphWeights(GRAPH);
+      const read: string[] = [];
+      let factor = 1;
+      const weights = backend.createWeights({
+        ...stored,
+        async read(name) {
+          read.push(name);
+          const values = new Float32Array((await stored.read(name)).buffer);
+          return new Uint8Array(values.map((value) => factor * value).buffer);
+        },
+      });
+      const before = backend.memory!.hostBytes;
+      const draw = async (): Promise<Float32Array> => {
+        read.length = 0;
+        const program = await backend.compile(planned, { weights, placement, keepHeld: true });
+        program.write('x', rows(1));
+        program.run();
+        const y = await program.read('y');
+        program.dispose();
+        weights.vacate!();
+        return y;
+      };
+      const first = await draw();
+      const names = GRAPH.weights.flatMap(({ parts }) => parts.map(({ name }) => name));
+      expect(read.toSorted()).toEqual(names.toSorted());
+      expect(await draw()).toEqual(first);
+      // Small ones stay on the device while there is a program, and moving ones with the host.
+      expect(read.toSorted()).toEqual(names.filter((name) => name.endsWith('bias')).toSorted());
+      factor = 2;
+      await weights.refresh(new Set(['layer2.weight']));
+      const changed = await draw();
+      expect(changed).not.toEqual(first);
+      expect(read).toContain('layer2.weight');
+      expect(read).not.toContain('layer5.weight');
+      expect(await draw()).toEqual(changed);
+      weights.dispose();
+      await backend.idle();
+      expect(backend.memory!.hostBytes).toBe(before);
+    });
+
     it('are let go while a run waits for them', async () => {
       const memory = backend.memory!;
       const before = memory.deviceBytes + memory.hostBytes;

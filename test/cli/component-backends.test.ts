@@ -53,6 +53,15 @@ it('--component-budget is a budget of its own', () => {
   expect(() => readBudget({ 'component-budget': 'vae=2GB' })).toThrow(/--component-budget.*--budget/);
 });
 
+it('--host-budget goes with a budget', () => {
+  expect(readBudget({ budget: '1GB', 'host-budget': '2GB' })).toEqual({
+    budget: '1GB',
+    hostBudget: '2GB',
+    lossy: false,
+  });
+  expect(() => readBudget({ 'host-budget': '2GB' })).toThrow(/--host-budget.*--budget/);
+});
+
 it('generate draws with a component elsewhere, and says where', { timeout: 120_000 }, async () => {
   const folder = await mkdtemp(join(tmpdir(), 'calotype-test-'));
   try {

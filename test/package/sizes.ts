@@ -20,7 +20,7 @@ export const LIMITS = {
   'single-file checkpoints, other VAEs, ControlNets': 22_000,
   'IP-Adapters, hires fix': 10_000,
   'PixArt, and tokenizers of other classes than CLIP’s': 22_000,
-  'budgets of memory, tiles, several backends': 12_500,
+  'budgets of memory, tiles, several backends': 14_000,
   'previews, embeddings, continuous batches, seeds of CUDA, shards, feature caching': 9_000,
   'calotype/worker on the page’s side': 2_000,
 };

@@ -1,6 +1,6 @@
 /** @file Budgets of memory: measured bytes stay within them, and pictures stay the same bit for bit. */
 
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import * as v from 'valibot';
 import {
   cpu,
@@ -11,7 +11,10 @@ import {
   type BackendFactory,
   type CallOptions,
   type MemoryOption,
+  type ModelSource,
 } from '../../src/index.ts';
+import { WebGpuWeights } from '../../src/backends/webgpu/weights.ts';
+import { nodeFolderSource } from '../../src/platform/node-file-source.ts';
 import { countingGpu } from '../support/counting-gpu.ts';
 import { guidanceCases } from '../support/drawn/guidance.ts';
 import { fixturePath, openTensorFixture, readFixtureJson } from '../support/fixtures.ts';
@@ -68,6 +71,9 @@ function attempt<T>(make: () => T): T | undefined {
   }
 }
 
+/** Software adapters are slow in compiling kernels. */
+const WEBGPU = sharedBackend(webgpu({ adapter: 'any' }));
+
 const lossy = readFixtureJson('pipelines/lossy.json', v.object({ call: v.record(v.string(), v.unknown()) }));
 const expected = await openTensorFixture('pipelines/lossy.safetensors');
 const LOSSY_CALL: CallOptions = {
@@ -77,8 +83,7 @@ const LOSSY_CALL: CallOptions = {
 
 describe.each([
   { name: 'cpu', factory: cpu(), model: 'tiny-sdxl' },
-  // Software adapters are slow in compiling kernels.
-  { name: 'webgpu', factory: sharedBackend(webgpu({ adapter: 'any' })), model: 'tiny-sd' },
+  { name: 'webgpu', factory: WEBGPU, model: 'tiny-sd' },
 ])('on $name', { timeout: 240_000 }, ({ name, factory, model: folder }) => {
   const model = fixturePath(`pipelines/${folder}`);
   const call = { ...LOSSY_CALL, outputType: name === 'cpu' ? 'np' : 'latent', returnLatents: true } as const;
@@ -154,6 +159,77 @@ describe.each([
     expect(pipe.notices).toEqual([expect.stringMatching(/float8/)]);
     await pipe.dispose();
   });
+});
+
+describe('the host', () => {
+  const call = { ...LOSSY_CALL, outputType: 'latent' } as const;
+  const lora = fixturePath('lora/kohya.safetensors');
+
+  /** A model whose reads are counted. */
+  async function counted(memory?: MemoryOption) {
+    const folder = await nodeFolderSource(SMALL_MODEL);
+    const read = { bytes: 0 };
+    const model: ModelSource = {
+      ...folder,
+      async open(path, signal) {
+        const file = await folder.open(path, signal);
+        if (!file) return undefined;
+        return {
+          name: file.name,
+          size: file.size,
+          close: async () => file.close?.(),
+          read(offset, length, stop) {
+            read.bytes += length;
+            return file.read(offset, length, stop);
+          },
+        };
+      },
+    };
+    const backends = [WEBGPU];
+    const pipe = await DiffusionPipeline.fromPretrained(model, { backends, ...(memory && { memory }) });
+    return { pipe, read };
+  }
+
+  it(
+    'holds what is not on the device, and nothing is read or packed twice',
+    { timeout: 240_000 },
+    async () => {
+      const whole = await counted();
+      const plain = await whole.pipe(call);
+      await whole.pipe.dispose();
+      const elsewhere = await open(cpu(), undefined, SMALL_MODEL);
+      await elsewhere.loadLoraWeights(lora);
+      const adapted = await elsewhere(call);
+      await elsewhere.dispose();
+      const tooLittle = await counted({ budget: 1 });
+      const budget = await smallestBudget(tooLittle.pipe, call);
+      await tooLittle.pipe.dispose();
+      const { pipe, read } = await counted({ budget, hostBudget: '1GB' });
+      const { hostBytes, phases } = pipe.memoryPlan(call);
+      expect(phases[1].components).toMatchObject([{ weights: 'streamed', isKept: false }]);
+      const packed = vi.spyOn(WebGpuWeights.prototype, 'packed');
+      const first = await pipe(call);
+      expect(packed).toHaveBeenCalled();
+      expect(first.latents!.data).toEqual(plain.latents!.data);
+      packed.mockClear();
+      read.bytes = 0;
+      const second = await pipe(call);
+      expect(second.latents!.data).toEqual(plain.latents!.data);
+      expect(read.bytes).toBe(0);
+      expect(packed).not.toHaveBeenCalled();
+      expect(second.memory!.peakHostBytes).toBeGreaterThan(0.8 * hostBytes);
+      expect(second.memory!.peakHostBytes).toBeLessThan(1.2 * hostBytes);
+      await pipe.loadLoraWeights(lora);
+      expect((await pipe(call)).latents!.data).toMatchNmse(adapted.latents!.data, 1e-6);
+      await pipe.unloadLoraWeights();
+      expect((await pipe(call)).latents!.data).toEqual(plain.latents!.data);
+      await pipe.dispose();
+      packed.mockRestore();
+      const frugal = await counted({ budget, hostBudget: 0 });
+      expect(frugal.pipe.memoryPlan(call).hostBytes).toBeLessThan(hostBytes);
+      await frugal.pipe.dispose();
+    },
+  );
 });
 
 describe('by the driver', () => {
@@ -264,6 +340,7 @@ describe('within a budget', () => {
       { budget: '4 elephants' },
       { budget: '1GB', lossy: 'yes' as unknown },
       { budget: '1GB', more: 1 },
+      { budget: '1GB', hostBudget: 'much' },
     ])
       await expect(
         // The options are wrong on purpose.

@@ -68,6 +68,7 @@ function createBackend(engine: Engine, build: SimdBuild, why?: string): Backend 
     description: `WebAssembly ${build}, ${where}`,
     dtypes: ['f32'],
     target: targetFor,
+    isHost: true,
     createWeights: (reader) => new CpuWeights(engine, reader),
     demand: demandOf,
     memory: engine.memory.meter,

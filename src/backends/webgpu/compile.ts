@@ -40,10 +40,10 @@ export async function compileProgram(
   const outputRequests = plainOutputs(plan);
   const uses = weightUses(plan, planned);
   for (const { request } of uses.values()) weights.checkRequest(request);
-  const { placement } = options;
+  const { placement, keepHeld = false } = options;
   const openStream = async (streamed: WeightPlacement) => {
     const { WeightStream } = await later('budgets of memory', () => import('./weight-stream.ts'));
-    return WeightStream.open({ device, plan, weights, uses, placement: streamed });
+    return WeightStream.open({ device, plan, weights, uses, placement: streamed, keepHeld });
   };
   const stream = placement && (await openStream(placement));
   const ownTensors: WebGpuTensor[] = [];

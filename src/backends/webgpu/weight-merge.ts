@@ -5,7 +5,7 @@
 
 import { OutOfMemoryError } from '../../errors.ts';
 import { fold } from '../../kernels/kernel.ts';
-import { MergePlans, type MergePlan } from '../../kernels/merge-low-rank.ts';
+import { mergePlans, type MergePlan } from '../../kernels/merge-low-rank.ts';
 import { headVectors, layOutFactors, layOutHead, placeFactors, type FactorsPlace } from './merge-terms.ts';
 import type { LowRankFactors, LowRankSum } from '../backend.ts';
 import { weightName } from '../weight-loading.ts';
@@ -57,7 +57,7 @@ export interface MergerOptions {
 /** The bases and adapters of a store's weights, and the work on them. */
 export class WeightMerger {
   readonly #options: MergerOptions;
-  readonly #plans = new MergePlans(true);
+  readonly #planOf = mergePlans(true);
   readonly #tables = new Map<MergePlan, Promise<PlanTables>>();
   readonly #kept = new Map<string, Kept>();
   /** By the weights' keys. */
@@ -166,7 +166,7 @@ export class WeightMerger {
   ): Promise<Kept | undefined> {
     const { device, gate, uploads } = this.#options;
     const stored = sums.map((sum) => sum.dtype);
-    const plan = this.#plans.planFor(mergeableWeight(request, stored));
+    const plan = this.#planOf(mergeableWeight(request, stored));
     if (plan === undefined) return undefined;
     const base = await this.#reserve(plan.baseBytes, keepBytes, `the base of ${nameOf(request)}`);
     if (base === undefined) return undefined;

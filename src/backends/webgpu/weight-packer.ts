@@ -4,7 +4,7 @@
  */
 
 import { elementCount, fold } from '../../kernels/kernel.ts';
-import { MergePlans, type MergeableWeight, type MergePlan } from '../../kernels/merge-low-rank.ts';
+import { mergePlans, type MergeableWeight, type MergePlan } from '../../kernels/merge-low-rank.ts';
 import type { Shader } from '../../kernels/wgsl.ts';
 import type { StoredDType } from '../../tensor/dtype.ts';
 import type { WeightReader } from '../backend.ts';
@@ -27,7 +27,7 @@ export class WeightPacker {
   readonly #device: OpenDevice;
   readonly #reader: WeightReader;
   readonly #uploads: UploadQueue;
-  readonly #plans = new MergePlans(false);
+  readonly #planOf = mergePlans(false);
   readonly #tables = new Map<MergePlan, Promise<PlanTables>>();
 
   constructor(device: OpenDevice, reader: WeightReader, uploads: UploadQueue) {
@@ -41,7 +41,7 @@ export class WeightPacker {
     const { weight, shape } = request;
     const stored = weight.parts.map(({ name }) => this.#reader.info(name).dtype);
     const mergeable = mergeableWeight(request, stored);
-    const plan = this.#plans.planFor(mergeable);
+    const plan = this.#planOf(mergeable);
     return plan &&
       plan.baseBytes >= LARGE_BYTES &&
       plan.baseBytes <= this.#device.limits.maxBindingBytes &&

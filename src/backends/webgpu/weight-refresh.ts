@@ -47,6 +47,7 @@ export async function refreshWeights(
     await Promise.all(rebuilding);
   });
   for (const stream of store.streams) await stream.refresh(names, signal);
+  store.stash?.forget(names);
   merger.flush();
   await store.loading(() =>
     merger.trim((key) => {

@@ -21,6 +21,7 @@ import { cutRun } from './pace.ts';
 import { compilePipeline, type CompiledPipeline } from './pipelines.ts';
 import type { Recording, WeightRange } from './recording.ts';
 import { padded } from './tensor.ts';
+import { StreamStash, type HostHeld } from './stream-stash.ts';
 import { UploadQueue } from './uploads.ts';
 import type { WeightUse } from './weight-uses.ts';
 import { requestKey, type WebGpuWeights, type WeightRequest } from './weights.ts';
@@ -35,16 +36,15 @@ interface Upcast {
 }
 
 /** Where a segment's weights are held. */
-type Held =
-  | { readonly kind: 'mapped'; readonly buffer: GPUBuffer }
-  | { readonly kind: 'array'; readonly bytes: Uint8Array }
-  | { readonly kind: 'float8'; readonly buffer: GPUBuffer; readonly upcast: Upcast };
+type Held = HostHeld | { readonly kind: 'float8'; readonly buffer: GPUBuffer; readonly upcast: Upcast };
 
 /** A segment with its weights. */
 interface HeldSegment extends Segment {
   readonly slot: GPUBuffer;
   /** Undefined where no weights move. */
   readonly held: Held | undefined;
+  /** Whether a stream before this one left the weights there. */
+  readonly isFilled: boolean;
 }
 
 /** What a stream is opened with. */
@@ -54,6 +54,8 @@ export interface StreamOptions {
   readonly weights: WebGpuWeights;
   readonly uses: ReadonlyMap<string, WeightUse>;
   readonly placement: WeightPlacement;
+  /** See `CompileOptions.keepHeld`. */
+  readonly keepHeld: boolean;
 }
 
 /** Launches that are submitted together, behind the weights that are brought into slots first. */
@@ -77,18 +79,25 @@ export class WeightStream {
   #uploads: UploadQueue | undefined;
   /** Lets go of the staging memory that is kept from run to run. */
   #leave: (() => void) | undefined;
+  #isComplete = false;
   #isDisposed = false;
 
   private constructor(segments: readonly HeldSegment[], options: StreamOptions) {
     this.segments = segments;
     this.#options = options;
-    for (const segment of segments) this.#unseal(segment);
+    for (const segment of segments) if (!segment.isFilled) this.#unseal(segment);
   }
 
   /** Makes the buffers; `put` every weight that moves, then `seal`. */
   static async open(options: StreamOptions): Promise<WeightStream> {
     const { device, plan, weights, uses, placement } = options;
     const slots = await slotsFor(weights, placement);
+    weights.stash ??= new StreamStash(
+      (held) => destroyHeld(device, held),
+      (bytes) => device.meter.add('host', bytes),
+    );
+    const { stash } = weights;
+    stash.begin(placement);
     const segments = segmentsOf([...uses.values()], plan.dispatches.length, placement);
     const upcasting = placement.hold === 'float8' ? await compileUpcast(device, uses, placement) : undefined;
     const made: HeldSegment[] = [];
@@ -96,18 +105,19 @@ export class WeightStream {
       return await device.scoped(`the weights that plan "${plan.name}" streams`, () => {
         for (const [i, segment] of segments.entries()) {
           const slot = slots[i % slots.length];
+          const left = upcasting ? undefined : stash.take(segment.offsets);
           const held =
             segment.bytes === 0
               ? undefined
               : upcasting
                 ? holdFloat8(device, upcasting, segment.bytes, slot)
-                : holdOnHost(device, segment.bytes);
-          made.push({ ...segment, slot, held });
+                : (left ?? holdOnHost(device, segment.bytes));
+          made.push({ ...segment, slot, held, isFilled: left !== undefined });
         }
         return new WeightStream(made, options);
       });
     } catch (error) {
-      for (const segment of made) destroy(device, segment);
+      for (const { held } of made) destroyHeld(device, held);
       throw error;
     }
   }
@@ -128,29 +138,39 @@ export class WeightStream {
       : undefined;
   }
 
-  /** Reads a weight to where it is held. */
+  /** Reads a weight to where it is held, unless it is there. */
   async put(request: WeightRequest, signal?: AbortSignal): Promise<void> {
-    const { weights, placement, device } = this.#options;
+    const { weights, placement, keepHeld } = this.#options;
     const key = requestKey(request);
     const isFloat8 = placement.hold === 'float8';
+    const segments = this.segments.filter(
+      (segment) => segment.offsets.has(key) && (isFloat8 || this.#open.has(segment)),
+    );
+    if (segments.length === 0) return;
     if (isFloat8 && request.weight.parts.some(({ name }) => weights.reader.info(name).dtype !== 'F8_E4M3'))
       throw new KernelError('weights that are stored otherwise are to be held as float8', {
         field: key,
         remedy: 'This is a bug in the memory plan',
       });
-    const bytes = await weights.packed(request, isFloat8 ? 'f8' : request.dtype, signal);
-    for (const segment of this.segments) {
-      const offset = segment.offsets.get(key);
-      if (offset === undefined) continue;
-      if (segment.held?.kind === 'float8') {
-        device.gpu.queue.writeBuffer(segment.held.buffer, offset / DEVICE_DTYPE_BYTES[request.dtype], bytes);
-        await weights.drain(bytes.byteLength);
-      } else this.#open.get(segment)?.set(bytes, offset);
+    const left = isFloat8 ? weights.stash?.codes(key) : undefined;
+    const bytes = left ?? (await weights.packed(request, isFloat8 ? 'f8' : request.dtype, signal));
+    if (isFloat8 && keepHeld && !left) weights.stash?.leaveCodes(key, bytes);
+    for (const segment of segments) {
+      const offset = segment.offsets.get(key) ?? 0;
+      if (segment.held?.kind === 'float8')
+        await weights.write(segment.held.buffer, offset / DEVICE_DTYPE_BYTES[request.dtype], bytes);
+      else this.#open.get(segment)?.set(bytes, offset);
     }
+    if (keepHeld) for (const { name } of request.weight.parts) weights.reader.letGo?.(name);
   }
 
-  /** Lets the device read what was put. */
+  /** Lets the device read what was put: all of it is there. */
   seal(): void {
+    this.#close();
+    this.#isComplete = true;
+  }
+
+  #close(): void {
     for (const { held } of this.#open.keys()) if (held?.kind === 'mapped') held.buffer.unmap();
     this.#open.clear();
   }
@@ -165,6 +185,7 @@ export class WeightStream {
   /** Reads weights again that have one of these tensors as a part. */
   async refresh(names: ReadonlySet<string>, signal?: AbortSignal): Promise<void> {
     const { uses } = this.#options;
+    this.#isComplete = false;
     const stale = [...uses.values()].filter(
       ({ key, request }) => this.moves(key) && isPartOf(request.weight, names),
     );
@@ -175,9 +196,11 @@ export class WeightStream {
     }
     try {
       for (const { request } of stale) await this.put(request, signal);
-    } finally {
-      this.seal();
+    } catch (error) {
+      this.#close();
+      throw error;
     }
+    this.seal();
   }
 
   /** The submits of a run: the next segment's weights go into their slot before the kernels of a segment are queued. */
@@ -235,10 +258,12 @@ export class WeightStream {
   }
 
   dispose(): void {
-    const { weights, device } = this.#options;
+    const { weights, device, keepHeld } = this.#options;
     this.#isDisposed = true;
     weights.streams.delete(this);
-    for (const segment of this.segments) destroy(device, segment);
+    for (const { held, offsets } of this.segments)
+      if (keepHeld && this.#isComplete && held && held.kind !== 'float8') weights.stash?.leave(offsets, held);
+      else destroyHeld(device, held);
     device.order.do(() => this.#leave?.());
   }
 }
@@ -279,7 +304,7 @@ function fill(encoder: GPUCommandEncoder, { held, slot, bytes }: HeldSegment): v
   pass.end();
 }
 
-function destroy({ meter }: OpenDevice, { held }: HeldSegment): void {
+function destroyHeld({ meter }: OpenDevice, held: Held | undefined): void {
   if (held?.kind === 'array') meter.remove('host', held.bytes.byteLength);
   else held?.buffer.destroy();
   if (held?.kind === 'float8') held.upcast.uniforms.destroy();
@@ -301,7 +326,7 @@ function keepOrder(device: OpenDevice): void {
   );
 }
 
-function holdOnHost(device: OpenDevice, size: number): Held {
+function holdOnHost(device: OpenDevice, size: number): HostHeld {
   const { gpu, meter, mappedMemory } = device;
   if (mappedMemory === 'device') {
     keepOrder(device);

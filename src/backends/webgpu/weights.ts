@@ -29,6 +29,7 @@ import { BUFFER_USAGE } from './flags.ts';
 import { LARGE_BYTES, UploadQueue } from './uploads.ts';
 import type { WeightMerger } from './weight-merge.ts';
 import { WeightPacker } from './weight-packer.ts';
+import type { StreamStash } from './stream-stash.ts';
 import type { WeightStream } from './weight-stream.ts';
 
 /** A weight in the layout that a kernel wants. */
@@ -72,6 +73,8 @@ export class WebGpuWeights implements WeightStore {
   readonly #gate = new ByteGate(MAX_HELD_BYTES);
   /** Weights that are held elsewhere, for programs that stream them. */
   readonly streams = new Set<WeightStream>();
+  /** What those that are gone left. */
+  stash: StreamStash | undefined;
   /** What they come through; see weight-stream.ts. */
   slots: readonly GPUBuffer[] = [];
   #bytes = 0;
@@ -151,6 +154,11 @@ export class WebGpuWeights implements WeightStore {
   }
 
   dispose(): void {
+    this.vacate();
+    this.stash?.clear();
+  }
+
+  vacate(): void {
     this.#uploads.submit();
     this.#buffers.clear((buffer) => buffer.destroy());
     this.#merger?.release();
@@ -191,7 +199,7 @@ export class WebGpuWeights implements WeightStore {
       const plan = this.#planToPack(request);
       if (plan) await this.#packer.pack(plan, request, buffer, signal);
       else if (this.#isStoredAsPacked(request)) await this.#copy(request, buffer, signal);
-      else await this.#write(buffer, 0, await this.#pack(request, request.dtype, buffer.size, signal));
+      else await this.write(buffer, 0, await this.#pack(request, request.dtype, buffer.size, signal));
     });
   }
 
@@ -202,11 +210,12 @@ export class WebGpuWeights implements WeightStore {
       : this.#packer.planFor(request);
   }
 
-  async #write(buffer: GPUBuffer, offset: number, bytes: Uint8Array): Promise<void> {
+  /** Copies bytes, a multiple of 4, to the device, where they are before any run that follows. */
+  async write(buffer: GPUBuffer, offset: number, bytes: Uint8Array): Promise<void> {
     if (bytes.byteLength >= LARGE_BYTES) return this.#uploads.write(buffer, offset, bytes);
     const { gpu } = this.device;
     gpu.queue.writeBuffer(buffer, offset, bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    return this.drain(bytes.byteLength);
+    return this.#drain(bytes.byteLength);
   }
 
   /** Whether a weight's bytes are in its files as they are to be on the device. */
@@ -227,7 +236,7 @@ export class WebGpuWeights implements WeightStore {
     for (const { name } of weight.parts) {
       signal?.throwIfAborted();
       const bytes = await this.reader.read(name, signal);
-      await this.#write(buffer, offset, bytes);
+      await this.write(buffer, offset, bytes);
       offset += bytes.byteLength;
     }
   }
@@ -253,7 +262,7 @@ export class WebGpuWeights implements WeightStore {
   }
 
   /** Waits, now and then, until the queue has taken what was written, so that staging memory stays small. */
-  async drain(bytes: number): Promise<void> {
+  async #drain(bytes: number): Promise<void> {
     this.#pendingBytes += bytes;
     if (this.#pendingBytes < MAX_PENDING_BYTES) return;
     this.#pendingBytes = 0;

@@ -67,17 +67,14 @@ export class Denoiser {
     for (const part of [prompt, step, latent]) if (part) this.network.warm(part.graph, part.bindings);
   }
 
-  /**
-   * What the programs of a shape take; the one that runs at every step comes last.
-   * @param lossy whether weights are float8
-   */
-  demands(shape: DenoiseShape, steps: number, lossy = false): PlanDemand[] {
+  /** What the programs of a shape take; the one that runs at every step comes last. */
+  demands(shape: DenoiseShape, steps: number): PlanDemand[] {
     const roles = shape.cacheInterval === undefined ? [undefined] : (['fill', 'use'] as const);
     const variants = roles.map((cache) => (cache ? { ...shape, cache } : shape));
     return variants.flatMap((variant) => {
       const { prompt, step, latent } = this.#parts(variant, tableSteps(steps));
       return [prompt, step, latent].flatMap((part) =>
-        part ? [this.network.demand(part.graph, part.bindings, lossy)] : [],
+        part ? [this.network.demand(part.graph, part.bindings)] : [],
       );
     });
   }
@@ -85,7 +82,7 @@ export class Denoiser {
   /** Frees programs and weights; the next use makes them again. */
   release(): void {
     this.#disposePrograms();
-    this.network.dispose();
+    this.network.vacate();
   }
 
   /** Frees all programs, and these tensors of the network on the device: others are to take their place. */
@@ -96,6 +93,7 @@ export class Denoiser {
 
   dispose(): void {
     this.release();
+    this.network.dispose();
   }
 
   #disposePrograms(): void {

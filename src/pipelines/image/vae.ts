@@ -362,11 +362,12 @@ export class Vae implements VaeSettings {
   release(): void {
     this.#encoders.dispose();
     this.#programs.dispose();
-    this.network.dispose();
+    this.network.vacate();
   }
 
   dispose(): void {
     this.release();
+    this.network.dispose();
   }
 }
 

@@ -67,11 +67,12 @@ export class ImageEncoder {
   /** Frees programs and weights; the next use makes them again. */
   release(): void {
     this.#programs.dispose();
-    this.network.dispose();
+    this.network.vacate();
   }
 
   dispose(): void {
     this.release();
+    this.network.dispose();
     void this.#weights.close();
   }
 }

@@ -91,6 +91,8 @@ export interface Platform {
     options: FromPretrainedOptions,
     onNotice: (notice: string) => void,
   ): Promise<ByteSource>;
+  /** Bytes of the host's memory that are free; 0 where that is not known. */
+  freeMemory(): Promise<number>;
   /** Backends to try where the user names none. */
   defaultBackends(): readonly BackendFactory[];
 }
@@ -114,9 +116,9 @@ async function placeComponents(
   return new Placement(() => backend);
 }
 
-async function readMemory(option: MemoryOption): Promise<MemoryBudget | undefined> {
+async function readMemory(platform: Platform, option: MemoryOption): Promise<MemoryBudget> {
   const { readMemoryOption } = await later('budgets of memory', () => import('../memory/memory-option.ts'));
-  return readMemoryOption(option);
+  return readMemoryOption(option, await platform.freeMemory());
 }
 
 /** Opens backends and loads a model onto them. */
@@ -127,7 +129,7 @@ export async function startPipeline(
   notices: string[],
 ): Promise<Pipeline> {
   const { signal, variant, dtype, vaeUpcast, onProgress } = options;
-  const memory = options.memory === undefined ? undefined : await readMemory(options.memory);
+  const memory = options.memory === undefined ? undefined : await readMemory(platform, options.memory);
   const onNotice = (notice: string): void => void notices.push(notice);
   const vae =
     options.vae &&

@@ -4,8 +4,7 @@ import type { Backend } from '../../backends/backend.ts';
 import type { Graph } from '../../graph/graph.ts';
 import { expectTensor, type WeightSource } from '../../loaders/weight-source.ts';
 import { STORED_DTYPES, type FloatDType } from '../../tensor/dtype.ts';
-import { Float8Reader } from '../memory/float8-reader.ts';
-import { AdaptedReader } from '../lora/adapted-reader.ts';
+import { ReaderSlot, TensorReader } from '../memory/tensor-reader.ts';
 import { Network } from '../network.ts';
 
 /**
@@ -70,14 +69,13 @@ export function loadNetwork(
   const storage = storageOf(backend, options, widest);
   // Refuses what it cannot hold before anything is read.
   backend.target(storage);
-  const stored = {
+  const stored = new TensorReader({
     info: (tensor: string) => source.info(storedName(source, tensor, aliases)),
     read: (tensor: string, signal?: AbortSignal) => source.read(storedName(source, tensor, aliases), signal),
-  };
-  const float8 = new Float8Reader(stored, shapes);
-  const reader = new AdaptedReader(float8);
+  });
+  const reader = new ReaderSlot(stored);
   return new Network(name, backend, storage, backend.createWeights(reader), {
-    tensors: { reader, float8, shapes },
+    tensors: { reader, stored, shapes },
     arithmetic,
   });
 }

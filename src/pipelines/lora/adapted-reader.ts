@@ -20,9 +20,6 @@ export interface ComponentLayers {
   readonly loaded: ReadonlyMap<string, readonly AdapterLayer[]>;
 }
 
-/** No adapters. */
-export const NO_LAYERS: ComponentLayers = { active: new Map(), loaded: new Map() };
-
 /** What a change of adapters means for tensors. */
 export interface LayerChanges {
   /** Those that are other ones now. */
@@ -34,8 +31,8 @@ export interface LayerChanges {
 /** Reads stored tensors and adds what adapters add, in f32. Tensors without adapters are read as they are stored. */
 export class AdaptedReader implements WeightReader {
   readonly #stored: WeightReader;
-  #layers: LayersByTensor = NO_LAYERS.active;
-  #loaded = NO_LAYERS.loaded;
+  #layers: ComponentLayers['active'] = new Map();
+  #loaded: ComponentLayers['loaded'] = new Map();
 
   constructor(stored: WeightReader) {
     this.#stored = stored;
@@ -69,6 +66,10 @@ export class AdaptedReader implements WeightReader {
     const sum = base.slice();
     for (const { layer, weight } of layers) layer.addTo(sum, base, weight);
     return new Uint8Array(sum.buffer);
+  }
+
+  letGo(name: string): void {
+    this.#stored.letGo?.(name);
   }
 
   lowRank(name: string): LowRankSum | undefined {

@@ -1,7 +1,8 @@
 /** @file How the adapters of a pipeline change, and what they add to its tensors; loaded with the first. */
 import { LORA_COMPONENTS, type LoraComponent } from '../../loaders/lora/layer-parts.ts';
 import type { AdapterLayer } from '../../loaders/lora/adapter-layer.ts';
-import type { ComponentLayers, WeightedLayer } from './adapted-reader.ts';
+import type { Network } from '../network.ts';
+import { AdaptedReader, type ComponentLayers, type WeightedLayer } from './adapted-reader.ts';
 import type { Adapter, AdapterState } from './adapter-state.ts';
 
 /** With one adapter more, which alone is active in the components that it changes. */
@@ -50,11 +51,23 @@ export function withoutAdapters(state: AdapterState, names: readonly string[]): 
   return { ...state, adapters, active };
 }
 
-/** What adapters add to one component's tensors. */
-export function layersOf(
-  { adapters, active, enabled }: AdapterState,
+/** Puts the adapters of a state in place of those that a component had. */
+export async function adapt(
+  network: Network,
   component: LoraComponent,
-): ComponentLayers {
+  state: AdapterState,
+  signal?: AbortSignal,
+): Promise<void> {
+  const { tensors } = network;
+  if (!tensors) return;
+  const { now } = tensors.reader;
+  const reader = now instanceof AdaptedReader ? now : new AdaptedReader(now);
+  tensors.reader.now = reader;
+  await network.follow(reader.setLayers(layersOf(state, component)), signal);
+}
+
+/** What adapters add to one component's tensors. */
+function layersOf({ adapters, active, enabled }: AdapterState, component: LoraComponent): ComponentLayers {
   const loaded = new Map<string, AdapterLayer[]>();
   for (const { layers } of adapters.values())
     for (const [module, layer] of layers.get(component) ?? []) put(loaded, `${module}.weight`, layer);

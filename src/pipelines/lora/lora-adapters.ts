@@ -13,7 +13,6 @@ import type { Network } from '../network.ts';
 import { checkOptionNames } from '../../option-names.ts';
 import type { ProgressListener } from '../progress.ts';
 import { activeAdapters, checkAdapterNames, NO_ADAPTERS, type AdapterState } from './adapter-state.ts';
-import { NO_LAYERS } from './adapted-reader.ts';
 import type { AdapterWeight } from './adapter-weights.ts';
 import type { AddedFileSource, FindFileOptions } from '../load/added-file.ts';
 import { LORA } from './lora-part.ts';
@@ -104,6 +103,8 @@ function isEmpty({ adapters }: AdapterState): boolean {
 export class LoraAdapters {
   readonly #host: LoraHost;
   #state = NO_ADAPTERS;
+  /** Whether there were adapters ever. */
+  #isAdapted = false;
 
   constructor(host: LoraHost) {
     this.#host = host;
@@ -132,8 +133,10 @@ export class LoraAdapters {
 
   /** Brings the weights on the device up to a state. Call it in the queue. */
   async apply(state: AdapterState, signal?: AbortSignal): Promise<void> {
+    if (!isEmpty(state)) this.#isAdapted = true;
+    if (!this.#isAdapted) return;
     for (const [component, network] of this.#host.networks)
-      await network.adapt(isEmpty(state) ? NO_LAYERS : LORA.loaded.layersOf(state, component), signal);
+      await LORA.loaded.adapt(network, component, state, signal);
   }
 
   /** The adapters that count in a state. */

@@ -2,6 +2,6 @@
 
 export { readLoraFile } from '../../loaders/lora/lora-file.ts';
 export { openAddedFile } from '../load/added-file.ts';
-export { layersOf, withActive, withAdapter, withAlsoActive, withoutAdapters } from './adapter-changes.ts';
+export { adapt, withActive, withAdapter, withAlsoActive, withoutAdapters } from './adapter-changes.ts';
 export { readAdapterWeight } from './adapter-weights.ts';
 export { LORA_FILE, openAdapterConfig } from './lora-source.ts';

@@ -4,12 +4,28 @@ import type { ComponentDemands, PhaseDemand, PhaseOption } from '../../plan/resi
 import type { Conditioner } from '../prompt/conditioning.ts';
 import type { TextToImageParts } from '../draw.ts';
 import { denoiseShape, type CallShape } from '../call-shape.ts';
+import type { AdaptableTensors } from '../network.ts';
+import { float8Cast } from './float8-cast.ts';
+import type { TensorCast } from './tensor-reader.ts';
 import type { CheckedOptions } from '../options/call-options.ts';
 
 /** The phase in which prompts are encoded. */
 export function textPhase(conditioner: Conditioner, options: Pick<CheckedOptions, 'clipSkip'>): PhaseDemand {
   const demands = (): ComponentDemands => conditioner.demands(options);
   return { phase: 'text', options: [{ kind: 'exact', label: 'prompts encoded', demands }] };
+}
+
+/** Looks at a network as if its tensors had other types. */
+function castTo<T>(tensors: AdaptableTensors | undefined, cast: TensorCast | undefined, look: () => T): T {
+  if (!tensors) return look();
+  const { stored } = tensors;
+  const was = stored.cast;
+  stored.cast = cast;
+  try {
+    return look();
+  } finally {
+    stored.cast = was;
+  }
 }
 
 /**
@@ -25,12 +41,17 @@ export function phasesOf(parts: TextToImageParts, call: CallShape, tokens?: numb
   const encodesText = !promptEmbeds || (guided && !negativePromptEmbeds);
   const encodesImage = task.kind === 'inpaint' || (task.kind === 'image' && task.image.kind !== 'latents');
   const imageDemands = parts.imagePrompts?.demands();
-  const steps = (lossy: boolean): PhaseOption => ({
-    kind: lossy ? 'lossy' : 'exact',
-    label: lossy ? 'weights of the denoising network held as float8' : 'steps',
-    demands: () => new Map([[denoiser.network.name, denoiser.demands(shape, call.steps, lossy)]]),
-    apply: () => denoiser.network.holdFloat8(lossy),
-  });
+  const { name, tensors } = denoiser.network;
+  const steps = (lossy: boolean): PhaseOption => {
+    const cast = lossy && tensors ? float8Cast(tensors.shapes) : undefined;
+    return {
+      kind: lossy ? 'lossy' : 'exact',
+      label: lossy ? 'weights of the denoising network held as float8' : 'steps',
+      demands: () => new Map([[name, castTo(tensors, cast, () => denoiser.demands(shape, call.steps))]]),
+      // Those that were loaded otherwise are gone: it is another plan.
+      apply: () => void (tensors && (tensors.stored.cast = cast)),
+    };
+  };
   return [
     ...(encodesText ? [textPhase(conditioner, options)] : []),
     ...(imageDemands && imageDemands.size > 0

@@ -13,6 +13,10 @@ import {
   type ResidencyPlan,
 } from '../../plan/residency.ts';
 import type { Network } from '../network.ts';
+import { elementCount } from '../../tensor/shape.ts';
+import { STORED_DTYPES } from '../../tensor/dtype.ts';
+import { float8Cast } from './float8-cast.ts';
+import { HostCache } from './host-cache.ts';
 
 /** A part of a pipeline that can leave the device. */
 export interface Component {
@@ -24,6 +28,8 @@ export interface Component {
 /** The budget of a device. */
 export interface DeviceBudget {
   readonly bytes: number;
+  /** Of the host's memory, for what is not on the device. */
+  readonly hostBytes: number;
   /** The option that says so. */
   readonly field: string;
 }
@@ -39,6 +45,7 @@ export class DeviceResidency {
   readonly #present = new Set<string>();
   /** What the backend took before anything was loaded. */
   readonly #baseBytes: number;
+  readonly #cache = new HostCache();
   #plan: ResidencyPlan | undefined;
 
   /** @param components those on this device, by the names of their networks */
@@ -62,6 +69,7 @@ export class DeviceResidency {
 
   /** From now on it is not; whoever made it frees it. */
   remove({ network }: Component): void {
+    this.#cache.drop(network.name);
     this.#components.delete(network.name);
     this.#present.delete(network.name);
   }
@@ -78,6 +86,7 @@ export class DeviceResidency {
   async begin(next: ResidencyPlan): Promise<void> {
     if (this.#plan === undefined || !isSame(this.#plan, next)) await this.#release([...this.#present]);
     this.#plan = next;
+    this.#holdOnHost(next);
     for (const { option } of next.phases)
       if (option.kind !== 'exact' && !this.#noticed.has(option.label)) {
         this.#noticed.add(option.label);
@@ -96,11 +105,47 @@ export class DeviceResidency {
       [...this.#present].filter((name) => !kept.has(name) && !planned.components.has(name)),
     );
     planned.option.apply?.();
+    const { keepHeld } = this.#shareOfHost(this.#plan);
     for (const [name, { placement }] of planned.components) {
       this.#present.add(name);
       const { network } = this.#components.get(name) ?? {};
-      network?.keepWithin({ placement, keepBytes: spareBytes(this.#plan, name) });
+      network?.keepWithin({ placement, keepBytes: spareBytes(this.#plan, name), keepHeld });
       await network?.settle(signal);
+    }
+  }
+
+  /** Bytes of tensors that the host holds now, for components that are not on the device all the time. */
+  get cachedBytes(): number {
+    return this.#cache.bytes;
+  }
+
+  /** Bytes that the host will hold so, and for weights that move, by a plan. */
+  hostBytes(plan: ResidencyPlan): number {
+    const { keepHeld, cacheBytes } = this.#shareOfHost(plan);
+    let stored = 0;
+    for (const [name, { heldBytes, isLossy }] of partsOf(plan)) {
+      const { network } = this.#components.get(name) ?? {};
+      const all = network && !plan.kept.has(name) ? storedBytes(network, isLossy) : 0;
+      stored += keepHeld ? Math.max(0, all - heldBytes) : all;
+    }
+    return heldBy(plan) + Math.min(stored, cacheBytes);
+  }
+
+  /** What of the host's memory is for weights that move, if there is room for all of them, and what for tensors that were read. */
+  #shareOfHost(plan: ResidencyPlan): { readonly keepHeld: boolean; readonly cacheBytes: number } {
+    const hostBytes = this.backend.isHost ? 0 : this.#budget.hostBytes;
+    const held = heldBy(plan);
+    const keepHeld = held <= hostBytes;
+    return { keepHeld, cacheBytes: keepHeld ? hostBytes - held : hostBytes };
+  }
+
+  /** From now on tensors of components that will leave the device are held when they are read. */
+  #holdOnHost(plan: ResidencyPlan): void {
+    this.#cache.limit = this.#shareOfHost(plan).cacheBytes;
+    for (const [name, { network }] of this.#components) {
+      const isKept = plan.kept.has(name);
+      if (isKept) this.#cache.drop(name);
+      if (network.tensors) network.tensors.stored.held = isKept ? undefined : this.#cache.tensorsOf(name);
     }
   }
 
@@ -115,14 +160,52 @@ export class DeviceResidency {
   }
 }
 
+/** What there is of a component in a plan. */
+interface PlannedPart {
+  readonly weightBytes: number;
+  readonly heldBytes: number;
+  readonly isLossy: boolean;
+}
+
+/** The components of a plan with the most that they have in one of its phases. */
+function partsOf({ phases }: ResidencyPlan): ReadonlyMap<string, PlannedPart> {
+  const parts = new Map<string, PlannedPart>();
+  for (const { components, option } of phases)
+    for (const [name, { weightBytes, heldBytes }] of components) {
+      const before = parts.get(name);
+      parts.set(name, {
+        weightBytes: Math.max(weightBytes, before?.weightBytes ?? 0),
+        heldBytes: Math.max(heldBytes, before?.heldBytes ?? 0),
+        isLossy: option.kind === 'lossy' || (before?.isLossy ?? false),
+      });
+    }
+  return parts;
+}
+
+/** Bytes of all tensors of a network, as they are stored or, where that is `isLossy`, as float8. */
+function storedBytes({ tensors }: Network, isLossy: boolean): number {
+  if (!tensors) return 0;
+  const { stored, shapes } = tensors;
+  const cast = isLossy ? float8Cast(shapes) : undefined;
+  return sum(
+    [...shapes].map(([name, shape]) => {
+      const { dtype } = stored.info(name);
+      return elementCount(shape) * STORED_DTYPES[cast?.typeOf(name, dtype) ?? dtype];
+    }),
+  );
+}
+
+/** What the host holds of weights that move. */
+function heldBy(plan: ResidencyPlan): number {
+  return sum([...partsOf(plan).values()].map(({ heldBytes }) => heldBytes));
+}
+
 /** What nothing else needs, shared out among the components by their sizes. */
-function spareBytes({ budget, peakBytes, phases }: ResidencyPlan, component: string): number {
-  const sizes = new Map<string, number>();
-  for (const { components } of phases)
-    for (const [name, { weightBytes }] of components)
-      sizes.set(name, Math.max(weightBytes, sizes.get(name) ?? 0));
-  const share = (sizes.get(component) ?? 0) / Math.max(1, sum([...sizes.values()]));
-  return share * Math.max(0, budget - peakBytes);
+function spareBytes(plan: ResidencyPlan, component: string): number {
+  const parts = partsOf(plan);
+  const all = sum([...parts.values()].map(({ weightBytes }) => weightBytes));
+  const share = (parts.get(component)?.weightBytes ?? 0) / Math.max(1, all);
+  return share * Math.max(0, plan.budget - plan.peakBytes);
 }
 
 /** What a phase takes of some components; undefined where none of them takes part. */

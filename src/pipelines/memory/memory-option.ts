@@ -19,6 +19,12 @@ export interface MemoryOption {
    * are not named may take `budget` each.
    */
   readonly componentBudgets?: { readonly [Component in ComponentName]?: number | string };
+  /**
+   * Bytes of the host's memory that may hold weights of components which are not on the device, so that they come back without
+   * their files being read or packed again; nothing on backends whose memory is the host's. Default: half of what is free when
+   * the model is loaded in Node and Deno, 0 in pages. What streaming has to hold while a network runs is held anyway.
+   */
+  readonly hostBudget?: number | string;
   /** Whether weights of wider files may be held as float8 (e4m3), which changes pictures a little. Default false. */
   readonly lossy?: boolean;
 }
@@ -27,10 +33,16 @@ export interface MemoryOption {
 export interface MemoryBudget {
   readonly bytes: number;
   readonly componentBytes: ReadonlyMap<ComponentName, number>;
+  readonly hostBytes: number;
   readonly lossy: boolean;
 }
 
-const OPTIONS = ['budget', 'componentBudgets', 'lossy'] as const satisfies readonly (keyof MemoryOption)[];
+const OPTIONS = [
+  'budget',
+  'componentBudgets',
+  'hostBudget',
+  'lossy',
+] as const satisfies readonly (keyof MemoryOption)[];
 
 const UNITS: Readonly<Record<string, number>> = {
   '': 1,
@@ -43,15 +55,18 @@ const UNITS: Readonly<Record<string, number>> = {
   GIB: 2 ** 30,
 };
 
-/** Reads the option. Throws OptionError naming what is wrong with it. */
-export function readMemoryOption(option: MemoryOption): MemoryBudget {
+/**
+ * Reads the option. Throws OptionError naming what is wrong with it.
+ * @param freeBytes of the host's memory
+ */
+export function readMemoryOption(option: MemoryOption, freeBytes = 0): MemoryBudget {
   if (typeof option !== 'object' || option === null)
     throw new OptionError('is not an object', {
       field: 'memory',
       remedy: "Give one with a budget, such as { budget: '4GB' }",
     });
   checkOptionNames('memory', option, OPTIONS);
-  const { budget, componentBudgets = {}, lossy = false } = option;
+  const { budget, componentBudgets = {}, hostBudget, lossy = false } = option;
   if (typeof lossy !== 'boolean')
     throw new OptionError('is neither true nor false', { field: 'memory.lossy', remedy: 'Give one of them' });
   checkComponentNames('memory.componentBudgets', componentBudgets);
@@ -59,7 +74,17 @@ export function readMemoryOption(option: MemoryOption): MemoryBudget {
     const value = componentBudgets[component];
     return value === undefined ? [] : [[component, readBytes(`memory.componentBudgets.${component}`, value)]];
   });
-  return { bytes: readBytes('memory.budget', budget), componentBytes: new Map(componentBytes), lossy };
+  return {
+    bytes: readBytes('memory.budget', budget),
+    componentBytes: new Map(componentBytes),
+    hostBytes: readHostBytes(hostBudget, freeBytes),
+    lossy,
+  };
+}
+
+function readHostBytes(value: number | string | undefined, freeBytes: number): number {
+  if (value === undefined) return Math.floor(freeBytes / 2);
+  return Number(value) === 0 ? 0 : readBytes('memory.hostBudget', value);
 }
 
 /** A number of bytes, or one with a unit. Throws OptionError naming the field. */

@@ -26,6 +26,8 @@ export interface DeviceMemoryReport {
   readonly budget: number;
   /** On the device at most, predicted. */
   readonly peakBytes: number;
+  /** Of the host's memory at most, for what is not on the device all the time: see `MemoryOption.hostBudget`. */
+  readonly hostBytes: number;
   /** In their order. */
   readonly phases: readonly {
     readonly phase: Phase;
@@ -50,6 +52,7 @@ const HOLDS = { host: 'streamed', float8: 'float8' } as const;
 export function reportPlan(
   backend: string,
   { budget, phases, kept, peakBytes }: ResidencyPlan,
+  hostBytes: number,
 ): DeviceMemoryReport {
   const report = (name: string, plan: ComponentPlan): ComponentReport => ({
     name,
@@ -63,6 +66,7 @@ export function reportPlan(
     backend,
     budget,
     peakBytes,
+    hostBytes,
     phases: phases.map(({ phase, option, components, peakBytes: bytes }) => ({
       phase,
       how: option.label,

@@ -1,6 +1,7 @@
 /** @file The memory of one pipeline: a budget for each device that its components are on. */
 
 import { OptionError } from '../../errors.ts';
+import { sum } from '../../plan/demand.ts';
 import type { Phase, PhaseDemand } from '../../plan/residency.ts';
 import type { CallShape } from '../call-shape.ts';
 import type { TextToImageParts } from '../draw.ts';
@@ -28,9 +29,10 @@ export class Residency {
   ) {
     this.budget = budget;
     const [first, ...others] = [...placement.devices].map(([backend, placed]) => {
-      const own = components.filter(({ network }) => network.backend === backend);
-      const byName = new Map(own.map((component) => [component.network.name, component]));
-      return new DeviceResidency(budgetOf(budget, placed), backend, byName, onNotice);
+      const placedHere = components.filter(({ network }) => network.backend === backend);
+      const byName = new Map(placedHere.map((component) => [component.network.name, component]));
+      const own = { ...budgetOf(budget, placed), hostBytes: budget.hostBytes / placement.devices.size };
+      return new DeviceResidency(own, backend, byName, onNotice);
     });
     this.#first = first;
     this.#others = others;
@@ -53,7 +55,10 @@ export class Residency {
   /** What a call would take. Throws OutOfMemoryError naming the smallest budget that works; nothing is allocated. */
   report(parts: TextToImageParts, call: CallShape): MemoryReport {
     const phases = phasesOf(parts, call);
-    const reportOf = (device: DeviceResidency) => reportPlan(device.backend.name, device.plan(phases));
+    const reportOf = (device: DeviceResidency) => {
+      const plan = device.plan(phases);
+      return reportPlan(device.backend.name, plan, device.hostBytes(plan));
+    };
     return { ...reportOf(this.#first), others: this.#others.map(reportOf) };
   }
 
@@ -75,6 +80,11 @@ export class Residency {
     for (const { device, plan } of planned) await device.begin(plan);
   }
 
+  /** Bytes of tensors that the host holds for components that are not on their devices all the time. */
+  get cachedBytes(): number {
+    return sum([this.#first, ...this.#others].map((device) => device.cachedBytes));
+  }
+
   /** Makes room for a phase of the call. */
   async enter(phase: Phase, signal: AbortSignal | undefined): Promise<void> {
     for (const device of [this.#first, ...this.#others]) await device.enter(phase, signal);
@@ -82,7 +92,10 @@ export class Residency {
 }
 
 /** The budget of a device with these components on it. */
-function budgetOf({ bytes, componentBytes }: MemoryBudget, placed: readonly ComponentName[]): DeviceBudget {
+function budgetOf(
+  { bytes, componentBytes }: MemoryBudget,
+  placed: readonly ComponentName[],
+): Omit<DeviceBudget, 'hostBytes'> {
   const named = placed.filter((component) => componentBytes.has(component));
   const first = named.at(0);
   if (first === undefined) return { bytes, field: 'memory.budget' };

@@ -7,7 +7,7 @@ import type { Component } from './device-residency.ts';
 export interface UsedMemory {
   /** The most that was held at one time. */
   readonly peakDeviceBytes: number;
-  /** Of the host's memory, what the device reaches. */
+  /** Of the host's memory, what the device reaches, and what is held for a budget. */
   readonly peakHostBytes: number;
 }
 
@@ -27,16 +27,24 @@ export interface CallMemory {
   readonly otherMemory?: readonly ComponentMemory[];
 }
 
-/** What the backends of these components held since their meters were restarted. */
-export function usedMemory(denoising: Backend, components: readonly Component[]): CallMemory {
-  const memory = peaksOf(denoising);
+/**
+ * What the backends of these components held since their meters were restarted.
+ * @param cachedBytes of tensors that the host holds for all of them
+ */
+export function usedMemory(
+  denoising: Backend,
+  components: readonly Component[],
+  cachedBytes = 0,
+): CallMemory {
+  const own = peaksOf(denoising);
+  const memory = own && { ...own, peakHostBytes: own.peakHostBytes + cachedBytes };
   const backends = new Set(components.map(({ network }) => network.backend));
   backends.delete(denoising);
   const others = [...backends].flatMap((backend): ComponentMemory[] => {
     const peaks = peaksOf(backend);
-    const own = components.filter(({ network }) => network.backend === backend);
+    const placed = components.filter(({ network }) => network.backend === backend);
     return peaks
-      ? [{ backend: backend.name, components: own.map(({ network }) => network.name), ...peaks }]
+      ? [{ backend: backend.name, components: placed.map(({ network }) => network.name), ...peaks }]
       : [];
   });
   return { ...(memory && { memory }), ...(others.length > 0 && { otherMemory: others }) };

@@ -56,10 +56,11 @@ export class T5TextEncoder {
   /** Frees programs and weights; the next use makes them again. */
   release(): void {
     this.#programs.dispose();
-    this.network.dispose();
+    this.network.vacate();
   }
 
   dispose(): void {
     this.release();
+    this.network.dispose();
   }
 }

@@ -171,10 +171,11 @@ export class PromptEncoder {
   /** Frees programs and weights; the next use makes them again. */
   release(): void {
     this.#programs.dispose();
-    this.network.dispose();
+    this.network.vacate();
   }
 
   dispose(): void {
     this.release();
+    this.network.dispose();
   }
 }
