@@ -4,6 +4,7 @@
 #include "conv.h"
 #include "gemm.h"
 #include "launch.h"
+#include "matrix_sm80.h"
 
 namespace calotype {
 namespace {
@@ -97,7 +98,7 @@ int problem_of(const CalotypeConvArgs &a, MatrixProblem *p) {
 
 int run(const MatrixProblem &p, cudaStream_t stream) {
   const bool hopper = is_hopper();
-  if (!hopper && p.parts > 1) return CALOTYPE_UNSUPPORTED;
+  if (hopper ? p.flags & CALOTYPE_HALF_SUMS : p.parts > 1) return CALOTYPE_UNSUPPORTED;
   const int config = p.config >= 0 ? p.config : hopper ? matrix_sm90_choice(p) : matrix_sm80_choice(p);
   if (config >= (hopper ? matrix_sm90_configs(p.operands) : matrix_sm80_configs())) return CALOTYPE_INVALID;
   return hopper ? matrix_sm90(p, config, stream) : matrix_sm80(p, config, stream);

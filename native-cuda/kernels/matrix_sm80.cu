@@ -3,12 +3,15 @@
  *
  * A block keeps a ring of three pairs of tiles of BM and BN rows, whose 64 bytes are swizzled so that eight
  * rows of 16 bytes lie in different banks. Each thread copies the same column of a few rows all along, so a
- * convolution's pixels are found once, and a tap only moves them.
+ * convolution's pixels are found once, and a tap only moves them. Sums in halves are added to those in f32 every 128 products:
+ * after each stage that would take other units as long as the products, and after all it would lose too many bits.
  */
 #include "epilogue.cuh"
+#include "finish.cuh"
 #include "launch.h"
 #include "lib/element.cuh"
 #include "matrix.h"
+#include "matrix_sm80.h"
 #include "mma.cuh"
 #include "ptx.cuh"
 #include "source_row.cuh"
@@ -18,6 +21,29 @@ namespace {
 
 constexpr int kStepBytes = 64;  // of a row, a stage
 constexpr int kStages = 3;
+constexpr int kHalfStages = 4;  // whose products are summed in halves: 128 of them
+
+/** Halves whose products are summed in halves for a while. */
+struct HalfSums : Plain<__half> {};
+
+/** d[0..1] += a b in pairs of halves, which is how they are rounded. */
+__device__ __forceinline__ void multiply_16x8_in_halves(uint32_t *d, const uint32_t *a, const uint32_t *b) {
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.f16.f16.f16.f16 {%0, %1}, {%2, %3, %4, %5}, {%6, %7}, {%0, %1};"
+               : "+r"(d[0]), "+r"(d[1])
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+/** Adds pairs of halves to the sums in f32 that they belong to, and begins anew. */
+template <int Count>
+__device__ __forceinline__ void add_halves(float (&sum)[Count], uint32_t (&halves)[Count / 2]) {
+#pragma unroll
+  for (int i = 0; i < Count / 2; i++) {
+    const float2 pair = __half22float2(reinterpret_cast<const __half2 &>(halves[i]));
+    sum[2 * i] += pair.x;
+    sum[2 * i + 1] += pair.y;
+    halves[i] = 0;
+  }
+}
 
 template <int BM_, int BN_, int WarpsM_, int WarpsN_>
 struct SmallTile {
@@ -44,6 +70,7 @@ template <class T, class F>
 __global__ void __launch_bounds__(T::Threads)
     small_matrix_kernel(const __grid_constant__ SmallParameters<F> parameters) {
   using Input = typename F::Input;
+  constexpr bool InHalves = std::is_same_v<F, HalfSums>;
   constexpr int Step = kStepBytes / sizeof(Input), Unit = 16 / sizeof(Input);  // channels a stage, and 16 bytes
   extern __shared__ __align__(128) char ring[];
   const MatrixProblem &p = parameters.problem;
@@ -96,7 +123,9 @@ __global__ void __launch_bounds__(T::Threads)
     }
   };
 
-  typename F::Sum sum[T::Slabs][kChunk / 2] = {};
+  // A slab's sums as RegisterFinish takes them.
+  typename F::Sum sum[T::Slabs][1][kChunk / 2] = {};
+  uint32_t halves[InHalves ? T::Slabs : 1][kChunk / 4] = {};
   const int warpM = warp / T::WarpsN * T::Slabs * 16, warpN = warp % T::WarpsN * kChunk;
   for (int i = 0; i < kStages - 1; i++) {
     if (i < steps) load(i);
@@ -120,7 +149,18 @@ __global__ void __launch_bounds__(T::Threads)
 #pragma unroll
       for (int slab = 0; slab < T::Slabs; slab++)
 #pragma unroll
-        for (int i = 0; i < kChunk / 8; i++) multiply_16x8<Input>(sum[slab] + 4 * i, a[slab], b[i / 2] + i % 2 * 2);
+        for (int i = 0; i < kChunk / 8; i++) {
+          if constexpr (InHalves)
+            multiply_16x8_in_halves(halves[slab] + 2 * i, a[slab], b[i / 2] + i % 2 * 2);
+          else
+            multiply_16x8<Input>(sum[slab][0] + 4 * i, a[slab], b[i / 2] + i % 2 * 2);
+        }
+    }
+    if constexpr (InHalves) {
+      if (step % kHalfStages == kHalfStages - 1 || step == steps - 1) {
+#pragma unroll
+        for (int slab = 0; slab < T::Slabs; slab++) add_halves<kChunk / 2>(sum[slab][0], halves[slab]);
+      }
     }
   }
   copies_wait<0>();
@@ -129,7 +169,10 @@ __global__ void __launch_bounds__(T::Threads)
 #pragma unroll
   for (int slab = 0; slab < T::Slabs; slab++) {
     const int m = tileM * T::BM + warpM + slab * 16, n = tileN * T::BN + warpN;
-    finish_chunk<F, kChunk>(e, sum[slab], stage, m, n, phase, load_early<kChunk>(e, m, n, phase));
+    if (e.activation == CALOTYPE_GEGLU)
+      RegisterFinish<F, 1, 2, kChunk / 16, 1>(e, m, n, phase).store(sum[slab]);
+    else
+      finish_chunk<F, kChunk>(e, sum[slab][0], stage, m, n, phase, load_early<kChunk>(e, m, n, phase));
   }
 }
 
@@ -161,6 +204,10 @@ int matrix_sm80_choice(const MatrixProblem &p) {
 
 int matrix_sm80(const MatrixProblem &problem, int config, cudaStream_t stream) {
   if (problem.operands == CALOTYPE_FP8) return CALOTYPE_UNSUPPORTED;
+  if (problem.flags & CALOTYPE_HALF_SUMS) {
+    if (problem.element != CALOTYPE_F16 || problem.operands != CALOTYPE_VALUES) return CALOTYPE_UNSUPPORTED;
+    return config == 0 ? launch_small<Large, HalfSums>(problem, stream) : launch_small<Small, HalfSums>(problem, stream);
+  }
   return by_narrow_type(problem.element, [&](auto zero) {
     using T = decltype(zero);
     const auto launch = [&](auto format) {

@@ -35,11 +35,17 @@ export interface WeightPacking {
 /** Numbers of eight bits that linear layers may be computed on. */
 export type EightBits = 'int8' | 'fp8';
 
-/** What a kernel may know of the node it is asked about. */
-export interface CudaContext extends ValueContext {
-  readonly device: DeviceInfo;
-  /** What layers that passes/int8.ts marked are to be computed on, while kernels are chosen. */
+/** What a backend may round more than is usual, for speed. */
+export interface Precision {
+  /** What layers that passes/int8.ts marked are computed on. */
   readonly eightBits?: EightBits | undefined;
+  /** What products of halves are summed in; default f32. */
+  readonly accumulate?: 'f16' | undefined;
+}
+
+/** What a kernel may know of the node it is asked about; of the precision only while kernels are chosen. */
+export interface CudaContext extends ValueContext, Precision {
+  readonly device: DeviceInfo;
 }
 
 /** A kernel for nodes of the kinds `K`. */

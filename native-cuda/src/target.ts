@@ -1,7 +1,7 @@
 /** @file The CUDA backend's targets: what passes, kernel choice and the planner know of a card. */
 
 import { FUSIONS, type DeviceType, type FloatDType, type Target, type ValueId } from 'calotype/backend-kit';
-import type { CudaContext, EightBits } from './kernel.ts';
+import type { CudaContext, Precision } from './kernel.ts';
 import { chooseKernel } from './kernels/index.ts';
 import type { DeviceInfo } from './native.ts';
 
@@ -22,7 +22,7 @@ export function contextOf(device: DeviceInfo, typeOf: (value: ValueId) => Device
 }
 
 /** The target of a card for a storage type. Kernels of one graph run one after the other, so that all share one arena. */
-export function createTarget(dtype: FloatDType, device: DeviceInfo, eightBits?: EightBits): Target {
+export function createTarget(dtype: FloatDType, device: DeviceInfo, precision: Precision = {}): Target {
   return {
     name: targetName(dtype),
     dtype,
@@ -32,9 +32,9 @@ export function createTarget(dtype: FloatDType, device: DeviceInfo, eightBits?: 
     mayReadAndWriteOneBuffer: true,
     fusions: new Set(FUSIONS),
     // The pass marks layers for any numbers of eight bits.
-    ...(eightBits && { int8: 'dynamic' as const }),
+    ...(precision.eightBits && { int8: 'dynamic' as const }),
     select(node, typeOf) {
-      const context = { ...contextOf(device, typeOf), eightBits };
+      const context = { ...contextOf(device, typeOf), ...precision };
       const kernel = chooseKernel(node, context);
       const inPlace = kernel.inPlace(node, context);
       return {

@@ -93,9 +93,9 @@ async function textOf(path: string, seen = new Set<string>()): Promise<string> {
 }
 
 async function compile({ source, command, flags }: Step): Promise<string> {
-  const key = createHash('sha256')
-    .update(JSON.stringify([flags, await textOf(source)]))
-    .digest('hex');
+  // Paths are told from the checkout, so that objects may be copied from one to another.
+  const made = JSON.stringify([flags, await textOf(source)]).replaceAll(dirname(ROOT), '');
+  const key = createHash('sha256').update(made).digest('hex');
   const object = join(OBJECTS, `${basename(source)}-${key.slice(0, 16)}.o`);
   if (existsSync(object)) return object;
   const begin = performance.now();

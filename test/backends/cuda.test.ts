@@ -53,6 +53,23 @@ describe.skipIf(!backend).each(['int8', 'fp8'] as const)(
   },
 );
 
+const hopper = backend?.description.includes('compute capability 9.0') === true;
+const whyNoHalfSums = missing || (hopper ? ' (skipped: Hopper has no kernels for them)' : '');
+
+describe.skipIf(!backend || hopper)(`products summed in f16 on CUDA${whyNoHalfSums}`, () => {
+  test.each(
+    TEST_CASES.flatMap((testCase) =>
+      testCase.kind === 'linear' || testCase.kind === 'conv2d' ? [[testCase.name, testCase] as const] : [],
+    ),
+  )('%s', async (_name, testCase) => {
+    const other = await cuda({ accumulate: 'f16' }).open();
+    if ('reason' in other) throw new Error(other.reason);
+    const expected = await computeCase(reference, 'f32', testCase);
+    expect(await computeCase(other, 'f16', testCase)).toMatchNmse(expected, 1e-5);
+    other.dispose();
+  });
+});
+
 /** What a whole network may lose in each type: rounding adds up over its layers. */
 const NETWORK_BOUNDS = { f32: 1e-9, f16: 1e-3, bf16: 1e-2 };
 

@@ -51,6 +51,11 @@ describe('--backend and --adapter', () => {
       ['cuda'],
     ],
     [
+      { backend: 'cuda', accumulate: 'f16' },
+      { name: 'cuda', adapter: 'hardware', int8: false, accumulate: 'f16', cpu: {} },
+      ['cuda'],
+    ],
+    [
       { backend: 'reference' },
       { name: 'reference', adapter: 'hardware', int8: false, cpu: {} },
       ['reference'],
@@ -67,6 +72,7 @@ describe('--backend and --adapter', () => {
     expect(() => readBackend({ backend: 'cpu', adapter: 'hardware' })).toThrow(OptionError);
     expect(() => readBackend({ int8: true })).toThrow(/--int8: is of WebGPU and CUDA only/);
     expect(() => readBackend({ backend: 'webgpu', fp8: true })).toThrow(/--fp8: is of CUDA only/);
+    expect(() => readBackend({ accumulate: 'f16' })).toThrow(/--accumulate: is of CUDA only/);
     expect(() => readBackend({ device: '1' })).toThrow(/--device: is of cards/);
     expect(() => readBackend({ backend: 'cuda', device: 'GPU' })).toThrow(/--device: 'GPU'/);
     expect(() => readBackend({ threads: '2' })).toThrow(/--threads: is of the CPU backend only/);

@@ -104,6 +104,11 @@ describe('cuda() says why it cannot be had', () => {
     });
     expect(await attempt(onAmpere, { int8: 'dynamic' })).toHaveProperty('name', 'cuda');
     expect(() => cuda({ int8: 'dynamic', fp8: 'dynamic' })).toThrow(/fp8: cannot be had together with int8/);
+    expect(await attempt(() => undefined, { accumulate: 'f16' })).toMatchObject({
+      reason: 'Fake H100 is no faster with sums in f16, and has no kernels for them',
+    });
+    expect(await attempt(onAmpere, { accumulate: 'f16' })).toHaveProperty('name', 'cuda');
+    expect(() => cuda({ accumulate: 'f32' as 'f16' })).toThrow(/accumulate: f32 is nothing that sums/);
     expect(() => cuda({ int8: 'static' as 'dynamic' })).toThrow(/int8: static is no way/);
     expect(() => cuda({ fp4: 'dynamic' } as CudaOptions)).toThrow(/fp4: is no option/);
   });

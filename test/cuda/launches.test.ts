@@ -198,6 +198,33 @@ describe.each(['int8', 'fp8'] as const)('a layer that may be computed on eight b
   });
 });
 
+test.each(['linear', 'conv2d'] as const)(
+  'sums of %s in f16 are taken where they were asked for',
+  async (kind) => {
+    const testCase = TEST_CASES.find(
+      (candidate) => candidate.kind === kind && !candidate.name.includes('int8'),
+    );
+    if (!testCase) throw new RangeError('no such case');
+    const native = new FakeNative();
+    native.cards = [{ ...FAKE_CARD, name: 'Fake RTX', major: 8, minor: 9 }];
+    const summing = async (options: CudaOptions, dtype: 'f16' | 'bf16'): Promise<readonly unknown[]> => {
+      native.graphs.clear();
+      const backend = await open(native, options);
+      const planned = layOutGraph(caseGraph(testCase), backend.target(dtype));
+      const weights = backend.createWeights(caseWeights(testCase));
+      await backend.compile(planned, { weights });
+      const [launches] = native.graphs.values();
+      return [
+        planned.dispatches[0].kernel.endsWith('-half-sums'),
+        Number(launches.at(-1)?.args['flags']) & 2,
+      ];
+    };
+    expect(await summing({ accumulate: 'f16' }, 'f16')).toEqual([true, 2]);
+    expect(await summing({ accumulate: 'f16' }, 'bf16')).toEqual([false, 0]);
+    expect(await summing({}, 'f16')).toEqual([false, 0]);
+  },
+);
+
 describe('kernels are chosen by what they can do', () => {
   const h100 = FAKE_CARD;
   const a100 = { ...FAKE_CARD, name: 'Fake A100', major: 8 };

@@ -67,11 +67,13 @@ import {
   timestepEmbedding,
   timestepEmbeddingLaunch,
 } from './sampling.ts';
+import { inHalves } from './tensor-core.ts';
 
 /** All kernels, in order of preference. */
 const CUDA_KERNELS: readonly CudaKernel[] = [
   gemmInt8,
   gemmFp8,
+  ...[gemm, conv, convPadded].map(inHalves),
   gemm,
   conv,
   convPadded,
