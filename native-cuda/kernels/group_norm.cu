@@ -10,7 +10,7 @@
  *
  * Ladder (H100, two images, 4096 pixels of 320 channels, us; torch 28): one block a multiprocessor 17; a warp a group's
  * sum, a barrier without fence 15; 64 registers a thread, so that clusters of eight need no second wave, 12. Then of the
- * networks, ms: two sums a thread in place of sixteen, a quarter of the code, factors asked for ahead: a VAE of SD 1.5 from
+ * networks, ms: two sums a thread in place of sixteen, half the code, factors asked for ahead: a VAE of SD 1.5 from
  * 5.35 to 5.07; slices of whole lines of the cache: 4.80, and its step from 5.82 to 5.78.
  */
 #include "group_norm.h"

@@ -30,7 +30,7 @@ export interface CudaOptions {
   readonly fp8?: 'dynamic';
   /**
    * `f16`: linear layers and convolutions of networks in f16 sum 128 products at a time in f16, and only those sums in f32,
-   * which GeForce cards do twice as fast: an NMSE of about 2e-6 each in place of 1e-7, and sums beyond 65504 overflow. Not on
+   * which GeForce cards do twice as fast: an NMSE of up to 3e-7 each in place of 1e-7, and sums beyond 65504 overflow. Not on
    * Hopper, which is no faster so. Default: f32.
    */
   readonly accumulate?: 'f16';
