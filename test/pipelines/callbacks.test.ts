@@ -44,7 +44,7 @@ function inpainting([begin, end]: readonly [number, number], strength: number): 
 const open = (model: string): Promise<DiffusionPipeline> =>
   DiffusionPipeline.fromPretrained(fixturePath(`pipelines/${model}`), { backends: [cpu()], dtype: 'f32' });
 
-describe.each([...new Set(Object.values(cases).map(({ model }) => model))])('%s', async (model) => {
+describe.each([...new Set(Object.values(cases).map(({ model }) => model))])('%s on cpu', async (model) => {
   const pipe = await open(model);
   const own = Object.entries(cases).filter(([, { model: wanted }]) => wanted === model);
 
