@@ -76,8 +76,8 @@ export function hasPhases(node: NodesOf<'conv2d'>, context: CudaContext): boolea
   return kernelHeight === 3 && kernelWidth === 3 && keepsSize && node.inputs.x2 === undefined;
 }
 
-/** The arguments of a convolution, its operands as they are; but for the tile. */
-function convArguments(node: NodesOf<'conv2d'>, context: CudaContext) {
+/** The arguments of a convolution, its operands as they are; but for the tile and the type of its elements. */
+export function convArguments(node: NodesOf<'conv2d'>, context: CudaContext) {
   const [batch, height, width] = context.shapeOf(node.inputs.x);
   const [outChannels, , kernelHeight, kernelWidth] = context.shapeOf(node.inputs.weight);
   const [channels, channels2] = sourceChannels(node, context);
@@ -107,7 +107,6 @@ function convArguments(node: NodesOf<'conv2d'>, context: CudaContext) {
     padRight,
     upsample: upsample ? 1 : 0,
     activation: activationCode(activation),
-    element: elementOf(context, node.output),
     flags: OVERLAP,
   };
 }
@@ -132,7 +131,8 @@ export const conv = defineCudaKernel({
   launches(node, context) {
     const sizes = sizesOf(node, context);
     const tile = tileArguments(sizes, tileOf(sizes, context));
-    return [convLaunch.with({ ...convArguments(node, context), ...tile })];
+    const element = elementOf(context, node.output);
+    return [convLaunch.with({ ...convArguments(node, context), element, ...tile })];
   },
 });
 
@@ -167,7 +167,7 @@ export const convPadded = defineCudaKernel({
         yChannels: channels,
         element,
       }),
-      convLaunch.with({ ...convArguments(node, context), x: 'scratch0', channels, ...CHOSEN_TILE }),
+      convLaunch.with({ ...convArguments(node, context), x: 'scratch0', channels, element, ...CHOSEN_TILE }),
     ];
   },
 });

@@ -4,7 +4,7 @@ import { sum } from 'calotype/backend-kit';
 import { channelsOf, defineCudaKernel, elementCount, rowsOf, type WeightPacking } from '../kernel.ts';
 import { defineLaunch } from '../launch.ts';
 import { activationCode } from './activation.ts';
-import { hasPhases, MAX_STRIDE, sourceChannels } from './conv.ts';
+import { convArguments, hasPhases, MAX_STRIDE, sourceChannels } from './conv.ts';
 import { GEGLU } from './gemm.ts';
 import { OVERLAP } from './tensor-core.ts';
 
@@ -124,42 +124,9 @@ export const convF32 = defineCudaKernel({
     return { weight: splitWeight({ channels2, upsample: node.attrs.upsample }) };
   },
   launches(node, context) {
-    const [batch, height, width] = context.shapeOf(node.inputs.x);
-    const [outChannels, , kernelHeight, kernelWidth] = context.shapeOf(node.inputs.weight);
-    const [channels, channels2] = sourceChannels(node, context);
-    const { stride, padding, upsample, activation } = node.attrs;
-    const [padTop, padLeft, padBottom, padRight] = padding;
-    return [
-      productF32Launch.with({
-        x: 'x',
-        x2: 'x2',
-        weight: 'weight',
-        bias: 'bias',
-        rows: 'rows',
-        rowIndex: 'rowIndex',
-        residual: 'residual',
-        out: 'y',
-        batch,
-        height,
-        width,
-        channels,
-        channels2,
-        outChannels,
-        kernelHeight,
-        kernelWidth,
-        stride,
-        padTop,
-        padLeft,
-        padBottom,
-        padRight,
-        upsample: upsample ? 1 : 0,
-        activation: activationCode(activation),
-        xPitch: channels,
-        outPitch: outChannels,
-        flags: OVERLAP,
-        config: -1,
-      }),
-    ];
+    const convolution = convArguments(node, context);
+    const { channels, outChannels } = convolution;
+    return [productF32Launch.with({ ...convolution, xPitch: channels, outPitch: outChannels, config: -1 })];
   },
 });
 
